@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+// Every number that is written to disk, besides DType in <qstore/dtype.h>.
+// NOTE: do not change the values of existing entries, as these are part of the persistent format.
+
+namespace qstore {
+
+inline constexpr uint16_t kFormatVersion = 1;
+
+/// How an object's parents explain its content. docs/format.md, "Relations".
+enum class Relation : uint8_t {
+  kNone = 0,     ///< No parent.
+  kLlmInt8 = 1,  ///< Floats whose base parent is their LLM.int8() twin; scales parent: SCB, F32.
+  kCast = 2,     ///< Floats whose base parent holds the same numbers in another float type.
+};
+inline constexpr unsigned kRelationCount = 3;
+
+/// How one chunk's payload is coded. docs/format.md, "Chunk codecs".
+enum class ChunkCodec : uint8_t {
+  kRaw = 0,        ///< The content itself.
+  kZstd = 1,       ///< One zstd frame.
+  kPlanes = 2,     ///< Byte planes of fixed-size elements, each a plane stream.
+  kInt8 = 3,       ///< Signed bytes: top nibbles in pairs as one plane, low nibbles as another.
+  kFloat = 4,      ///< Floats: exponent with leading mantissa bits as a plane, the rest as planes.
+  kBins = 5,       ///< Index in the bin that the base parent's integer and scale leave.
+  kCastDelta = 6,  ///< Difference of ordinals to the cast of the base parent.
+};
+inline constexpr unsigned kChunkCodecCount = 7;
+
+/// How a plane stream is coded. docs/format.md, "Plane streams".
+enum class PlaneMode : uint8_t {
+  kConstant = 0,  ///< One symbol, repeated.
+  kPacked = 1,    ///< Symbols of a fixed width, bit-packed.
+  kHuffman = 2,   ///< Canonical Huffman code, 1 or 32 interleaved bit streams.
+  kSparse = 3,    ///< One symbol, with exceptions listed.
+};
+
+}  // namespace qstore

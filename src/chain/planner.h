@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/byte_source.h"
+#include "chain/chunk_coder.h"
+#include "chain/object_spec.h"
+#include "qstore/dtype.h"
+#include "qstore/level.h"
+#include "qstore/status.h"
+
+namespace qstore::chain {
+
+/// A tensor as a variant's files list it.
+struct TensorDesc {
+  std::string_view name;
+  DType dtype = DType::kU8;
+  std::span<const uint64_t> shape;
+};
+
+/// The tensors of one variant, by name.
+class TensorTable {
+ public:
+  virtual ~TensorTable() = default;
+  virtual size_t size() const = 0;
+  virtual TensorDesc tensor(size_t index) const = 0;
+  virtual std::optional<size_t> Find(std::string_view name) const = 0;
+};
+
+/// The spec of a tensor's content before any parent is chosen: dtype (sub-byte types and content
+/// whose length is no multiple of the element become kU8), row_elems, chunk_elems.
+ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_size);
+
+/// A way to explain a tensor by tensors of another variant, found by names, dtypes and shapes.
+struct CandidateRef {
+  Relation relation = Relation::kNone;
+  size_t base = 0;               ///< Index in the parent variant's table.
+  std::optional<size_t> scales;  ///< Likewise, when the relation has a scales parent.
+};
+
+/// All relations by which tensors of `low` may explain `target`, best guess first.
+std::vector<CandidateRef> FindCandidates(const TensorDesc& target, const TensorTable& low);
+
+/// The order in which variants are coded, as indices into `variants`: quantized ones first, among
+/// equals fewer tensor bytes first, then the given order. Parents are always of earlier variants.
+std::vector<size_t> OrderVariants(std::span<const TensorTable* const> variants);
+
+/// A candidate with access to content, to be measured.
+struct Candidate {
+  Relation relation = Relation::kNone;
+  DType parent_dtype = DType::kU8;
+  const base::ByteSource* base = nullptr;
+  const base::ByteSource* scales = nullptr;  ///< Null when the relation has none.
+};
+
+/// Codes samples of `content` alone and under every candidate and returns the index of the
+/// cheapest candidate, or nothing when no parent is better than none. Errors are read errors.
+Result<std::optional<size_t>> ChooseParent(const ObjectSpec& spec, const base::ByteSource& content,
+                                           std::span<const Candidate> candidates, Level level,
+                                           ChunkCoder* coder);
+
+}  // namespace qstore::chain
