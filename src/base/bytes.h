@@ -34,8 +34,9 @@ class ByteWriter {
 
   template <std::unsigned_integral T>
   void Fixed(T value) {
-    const auto* p = reinterpret_cast<const std::byte*>(&value);
-    out_->insert(out_->end(), p, p + sizeof(T));
+    const size_t at = out_->size();
+    out_->resize(at + sizeof(T));
+    StoreLe(out_->data() + at, value);
   }
   void Varint(uint64_t value) {
     while (value >= 0x80) {
