@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/pipeline.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace qstore::base {
+namespace {
+
+Status Guarded(const PipelineStep& step, const PipelineItem& item) {
+  try {
+    return step(item);
+  } catch (const std::bad_alloc&) {
+    return LimitExceeded("out of memory");
+  } catch (const std::exception& error) {
+    return InternalError(std::string("unexpected exception: ") + error.what());
+  }
+}
+
+class OrderedRun {
+ public:
+  OrderedRun(uint64_t count, size_t tokens, const PipelineStep& work, const PipelineStep& retire)
+      : end_(count), tokens_(tokens), work_(work), retire_(retire), done_(tokens, 0) {}
+
+  void Work(unsigned worker) {
+    std::unique_lock lock(mutex_);
+    while (true) {
+      token_free_.wait(
+          lock, [this] { return next_start_ >= end_ || next_start_ - next_retire_ < tokens_; });
+      if (next_start_ >= end_) return;
+      const PipelineItem item = Item(next_start_++, worker);
+      lock.unlock();
+      Status status = Guarded(work_, item);
+      lock.lock();
+      if (status.ok()) {
+        done_[item.slot] = 1;
+      } else {
+        Fail(item.index, std::move(status));
+      }
+      RetireReady(&lock, worker);
+    }
+  }
+
+  Status TakeError() { return std::move(error_); }
+
+ private:
+  PipelineItem Item(uint64_t index, unsigned worker) const {
+    return {index, worker, static_cast<size_t>(index % tokens_)};
+  }
+
+  // Moves the end of the run down to the failed item, so that earlier items go on and later ones
+  // do not begin. Items begin in order, hence a lower error still replaces this one.
+  void Fail(uint64_t index, Status status) {
+    if (index < end_) {
+      end_ = index;
+      error_ = std::move(status);
+    }
+    token_free_.notify_all();
+  }
+
+  void RetireReady(std::unique_lock<std::mutex>* lock, unsigned worker) {
+    if (retiring_) return;  // That thread looks again before it stops.
+    retiring_ = true;
+    while (next_retire_ < end_ && done_[next_retire_ % tokens_] != 0) {
+      const PipelineItem item = Item(next_retire_, worker);
+      Status status;
+      if (retire_) {
+        lock->unlock();
+        status = Guarded(retire_, item);
+        lock->lock();
+      }
+      done_[item.slot] = 0;
+      if (!status.ok()) {
+        Fail(item.index, std::move(status));
+        break;
+      }
+      ++next_retire_;
+      token_free_.notify_all();
+    }
+    retiring_ = false;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable token_free_;
+  uint64_t next_start_ = 0;
+  uint64_t next_retire_ = 0;
+  uint64_t end_;  // The first failed item once there is one.
+  bool retiring_ = false;
+  Status error_;
+  const size_t tokens_;
+  const PipelineStep& work_;
+  const PipelineStep& retire_;
+  std::vector<uint8_t> done_;  // By slot.
+};
+
+}  // namespace
+
+Status RunPipeline(uint64_t count, const PipelineOptions& options, const PipelineStep& work,
+                   const PipelineStep& retire) {
+  const uint64_t tokens = std::clamp<uint64_t>(options.tokens, 1, std::max<uint64_t>(count, 1));
+  const uint64_t threads = std::min<uint64_t>(options.threads, tokens);
+  OrderedRun run(count, static_cast<size_t>(tokens), work, retire);
+  std::vector<std::thread> others;
+  try {
+    for (unsigned worker = 1; worker < threads; ++worker) {
+      others.emplace_back([&run, worker] { run.Work(worker); });
+    }
+  } catch (const std::system_error&) {
+    // The system refuses more threads: those that there are do all the work.
+  }
+  run.Work(0);
+  for (std::thread& other : others) other.join();
+  return run.TakeError();
+}
+
+unsigned ThreadCount(unsigned requested) {
+  if (requested != 0) return requested;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+    return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
+  }
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
+}  // namespace qstore::base
