@@ -5,6 +5,8 @@
 #include <optional>
 #include <string_view>
 
+#include "qstore/export.h"
+
 namespace qstore {
 
 /// Element types, by their safetensors names.
@@ -36,10 +38,10 @@ enum class DType : uint8_t {
 inline constexpr unsigned kDTypeCount = 22;
 
 /// Bits of one element: 4 for F4, 6 for the F6 types, otherwise a multiple of 8.
-unsigned DTypeBits(DType dtype);
+QSTORE_EXPORT unsigned DTypeBits(DType dtype);
 /// The safetensors name, for example "BF16", "F8_E4M3", "F6_E2M3".
-std::string_view DTypeName(DType dtype);
+QSTORE_EXPORT std::string_view DTypeName(DType dtype);
 /// The type of that exact safetensors name, or nothing.
-std::optional<DType> DTypeFromName(std::string_view name);
+QSTORE_EXPORT std::optional<DType> DTypeFromName(std::string_view name);
 
 }  // namespace qstore

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <utility>
 
+#include "qstore/export.h"
+
 namespace qstore {
 
 /// What kind of rule an operation broke. The values are stable: bindings map them one to one.
@@ -28,7 +30,7 @@ enum class ErrorCode : uint8_t {
 };
 
 /// The stable lower-case name of `code`, for example "corrupt".
-std::string_view ErrorCodeName(ErrorCode code);
+QSTORE_EXPORT std::string_view ErrorCodeName(ErrorCode code);
 
 /// Success, or an ErrorCode with one message for people. One pointer wide; null means success.
 /// Thread-safety: a const Status may be read from many threads.
@@ -42,11 +44,11 @@ class [[nodiscard]] Status {
   bool ok() const { return rep_ == nullptr; }
   ErrorCode code() const { return rep_ ? rep_->code : ErrorCode::kOk; }
   /// Empty on success.
-  const std::string& message() const;
+  QSTORE_EXPORT const std::string& message() const;
   /// "corrupt: m.qstore: chunk 3 of tensor x: checksum differs", or "ok".
-  std::string ToString() const;
+  QSTORE_EXPORT std::string ToString() const;
   /// The same error with `context` and ": " put before the message; success stays success.
-  Status WithContext(std::string_view context) const;
+  QSTORE_EXPORT Status WithContext(std::string_view context) const;
 
  private:
   struct Rep {

@@ -1,0 +1,19 @@
+# Installs this build to a scratch prefix, then configures, builds and runs tests/consumer there.
+set(prefix ${PROJECT_BINARY_DIR}/consumer/prefix)
+
+add_test(NAME consumer.clean COMMAND ${CMAKE_COMMAND} -E rm -rf ${PROJECT_BINARY_DIR}/consumer)
+add_test(NAME consumer.install
+         COMMAND ${CMAKE_COMMAND} --install ${PROJECT_BINARY_DIR} --prefix ${prefix})
+add_test(NAME consumer.build_and_run
+         COMMAND ${CMAKE_CTEST_COMMAND}
+           --build-and-test ${PROJECT_SOURCE_DIR}/tests/consumer ${PROJECT_BINARY_DIR}/consumer/build
+           --build-generator ${CMAKE_GENERATOR}
+           --build-options -DCMAKE_PREFIX_PATH=${prefix} -DCMAKE_BUILD_TYPE=${CMAKE_BUILD_TYPE}
+             -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} -DCMAKE_CXX_FLAGS=${CMAKE_CXX_FLAGS}
+           --test-command consumer)
+set_tests_properties(consumer.clean PROPERTIES FIXTURES_SETUP consumer_clean)
+set_tests_properties(consumer.install PROPERTIES
+  FIXTURES_REQUIRED consumer_clean FIXTURES_SETUP consumer_prefix)
+set_tests_properties(consumer.build_and_run PROPERTIES
+  FIXTURES_REQUIRED consumer_prefix
+  PASS_REGULAR_EXPRESSION "consumer: linked and ran" FAIL_REGULAR_EXPRESSION "error:")

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Checks the includes of a tree against the directions that docs/architecture.md allows.
+
+usage: check_layers.py [ROOT]      prints one line per offence, exits 1 when there are any
+"""
+
+import re
+import sys
+from pathlib import Path
+
+# An include may point only to a smaller number; modules of one level are blind to one another.
+LEVELS = {
+    "base": 0,
+    "io": 1,
+    "codec": 1,
+    "quant": 1,
+    "format": 1,
+    "chain": 2,
+    "store": 3,
+    "make": 3,
+}
+
+# Libraries of others, and the only files that may include them (patterns of root-relative paths).
+THIRD_PARTY = {
+    r"xxhash\.h": r"src/base/hash\.cc",
+    r"nlohmann/.*": r"src/io/json\.(h|cc)",
+    r"zstd(_errors)?\.h": r"src/codec/.*",
+    r"CLI/.*": r"cli/.*",
+    r"(gtest|gmock)/.*": r"tests/.*",
+    r"benchmark/.*": r"benchmarks/.*",
+    r"nanobind/.*": r"python/.*",
+}
+
+# System headers beside those of the C++ standard library, which have no extension.
+SYSTEM = re.compile(
+    r"[a-z0-9_]+"
+    r"|(sys|linux|asm)/[a-z_]+\.h"
+    r"|(arm_neon|cpuid|dirent|fcntl|immintrin|poll|pthread|sched|signal|unistd)\.h"
+)
+# What a source compiled for one instruction set may include: nothing that emits shared code.
+KERNEL_SYSTEM = {"cstddef", "cstdint", "cstring", "immintrin.h", "arm_neon.h"}
+KERNEL = re.compile(r"src/codec/kernels/.*(avx|sse|bmi|neon).*\.(cc|h)")
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
+SOURCE_DIRS = ("include", "src", "cli", "python", "tests", "benchmarks")
+
+
+def includes(path):
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if match := INCLUDE.match(line):
+            yield number, match.group(1), match.group(2)
+
+
+def angled_offence(file, name):
+    for library, allowed in THIRD_PARTY.items():
+        if re.fullmatch(library, name):
+            return None if re.fullmatch(allowed, file) else f"<{name}> belongs to {allowed}"
+    if KERNEL.fullmatch(file) and name not in KERNEL_SYSTEM:
+        return f"<{name}> in a kernel, which may include only {', '.join(sorted(KERNEL_SYSTEM))}"
+    return None if SYSTEM.fullmatch(name) else f"<{name}> is no system header known to this check"
+
+
+def quoted_offence(root, file, name):
+    top, _, rest = file.partition("/")
+    if name.startswith("qstore/"):
+        known = name == "qstore/export.h" or (root / "include" / name).is_file()
+        return None if known else f'"{name}" is not in include/qstore'
+    if top == "include":
+        return f'"{name}": a public header may include only "qstore/..."'
+    if top in ("cli", "python"):
+        own = (root / name).is_file() and name.startswith(top + "/")
+        return None if own else f'"{name}": {top} may include only "qstore/..." and "{top}/..."'
+    if top in ("tests", "benchmarks"):
+        known = any((root / base / name).is_file() for base in ("src", "tests", top))
+        return None if known else f'"{name}" is neither in src nor in tests'
+    module, target = rest.split("/")[0], name.split("/")[0]
+    if not (root / "src" / name).is_file():
+        return f'"{name}": includes are relative to src, and there is no such file'
+    if target == module:
+        return None
+    if module not in LEVELS or target not in LEVELS:
+        return f'"{name}": a module that docs/architecture.md does not know'
+    if LEVELS[target] >= LEVELS[module]:
+        return f'"{name}": {module} (level {LEVELS[module]}) may not see {target} ({LEVELS[target]})'
+    if KERNEL.fullmatch(file):
+        return f'"{name}": a kernel may include only its own folder'
+    return None
+
+
+def offences(root):
+    root = Path(root)
+    for module in sorted(p.name for p in (root / "src").iterdir() if p.is_dir()):
+        if module not in LEVELS:
+            yield f"src/{module}: a module that docs/architecture.md does not know"
+    paths = (p for d in SOURCE_DIRS for p in (root / d).rglob("*") if p.suffix in (".h", ".cc"))
+    for path in sorted(paths):
+        file = path.relative_to(root).as_posix()
+        for number, quoted, angled in includes(path):
+            offence = quoted_offence(root, file, quoted) if quoted else angled_offence(file, angled)
+            if offence:
+                yield f"{file}:{number}: {offence}"
+
+
+def main(argv):
+    root = argv[1] if len(argv) > 1 else Path(__file__).resolve().parent.parent
+    found = list(offences(root))
+    print("\n".join(found) if found else "layers: every include points downwards")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
