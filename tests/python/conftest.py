@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the tests with the real libraries.
+
+Real pairs are made once and kept in .cache/pairs of the tree, under a name that changes with the
+pinned libraries and with the code that makes them.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run only the tests marked slow")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: needs minutes and tens of gigabytes of disk")
+
+
+def pytest_collection_modifyitems(config, items):
+    """The slow tests are a run of their own, so that none is ever reported as skipped."""
+    slow = config.getoption("--slow")
+    chosen = [item for item in items if ("slow" in item.keywords) == slow]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The figures that the tests noted, after everything else."""
+    lines = [
+        value
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for key, value in report.user_properties
+        if key == "figure"
+    ]
+    if lines:
+        terminalreporter.section("figures")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def figure(request):
+    """Notes one line that the summary prints."""
+    return lambda line: request.node.user_properties.append(("figure", line))
+
+
+@pytest.fixture(scope="session")
+def pairs():
+    """The folder of the real models: minilm/ and fcpe/, each with bf16, fp16 and their twins."""
+    maker = HERE / "make_pairs.py"
+    recipe = [maker, HERE / "requirements.txt", HERE / "requirements-weights.txt"]
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in recipe)).hexdigest()[:16]
+    cache = ROOT / ".cache" / "pairs"
+    folder = cache / key
+    if not folder.is_dir():
+        scratch = cache / f"{key}.{os.getpid()}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        subprocess.run([sys.executable, maker, scratch], check=True)
+        scratch.rename(folder)
+    return folder
+
+
+@pytest.fixture
+def space(tmp_path):
+    """A scratch folder that is emptied after the test, since models are large."""
+    yield tmp_path
+    shutil.rmtree(tmp_path, ignore_errors=True)
