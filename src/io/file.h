@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "base/byte_source.h"
 #include "qstore/status.h"
@@ -15,14 +17,19 @@ namespace qstore::io {
 /// An input file opened for reading at any offset (pread). Thread-safe.
 class SourceFile final : public base::ByteSource {
  public:
-  /// Errors: kNotFound, kInvalidArgument (a directory), kIo (permissions and the rest).
+  /// Opens a regular file, following symbolic links.
+  /// Errors: kNotFound, kInvalidArgument (a directory, pipe, socket or device), kIo (permissions
+  /// and the rest).
   static Result<std::shared_ptr<const SourceFile>> Open(const std::filesystem::path& path);
   ~SourceFile() override;
   SourceFile(const SourceFile&) = delete;
   SourceFile& operator=(const SourceFile&) = delete;
 
   const std::filesystem::path& path() const { return path_; }
+  /// The size when it was opened.
   uint64_t size() const override { return size_; }
+  /// Errors name the path and the offset: kInvalidArgument (range outside the file), kSourceChanged
+  /// (the file has become shorter), kIo.
   Status Read(uint64_t offset, std::span<std::byte> out) const override;
   /// kSourceChanged when size, modification or change time, device or inode of the path differ from
   /// when it was opened.
@@ -39,15 +46,21 @@ class SourceFile final : public base::ByteSource {
   std::unique_ptr<Identity> identity_;
 };
 
+/// The whole content of a small file, such as a config or an index.
+/// Errors: as SourceFile; kLimit when it is longer than `max_bytes`.
+Result<std::string> ReadSmallFile(const std::filesystem::path& path, uint64_t max_bytes);
+
 /// An output file that appears under its name only when complete: written beside it under a
 /// temporary name, synced and renamed by Commit, removed by the destructor otherwise.
 class OutputFile {
  public:
   struct Options {
     bool overwrite = false;  ///< Otherwise kAlreadyExists when `path` exists.
-    bool sync = true;        ///< fsync the file and its directory in Commit.
+    bool sync = true;        ///< fsync the file and its directory.
   };
-  /// Creates missing parent directories.
+  /// Creates missing parent directories; those it created are removed again when they are empty
+  /// after the last OutputFile below them is gone.
+  /// Errors: kAlreadyExists, kInvalidArgument (`path` is a directory), kIo.
   static Result<std::unique_ptr<OutputFile>> Create(const std::filesystem::path& path,
                                                     const Options& options);
   ~OutputFile();
@@ -60,6 +73,10 @@ class OutputFile {
   Status WriteAt(uint64_t offset, std::span<const std::byte> bytes);
   /// Bytes appended so far.
   uint64_t size() const { return size_; }
+  const std::filesystem::path& path() const { return path_; }
+  /// Syncs and closes the file, still under its temporary name. Nothing can be written after it.
+  Status Finish();
+  /// Finishes when that has not been done, and gives the file its name. Call it last, once.
   Status Commit();
 
  private:
@@ -69,6 +86,8 @@ class OutputFile {
   Options options_;
   int fd_ = -1;
   uint64_t size_ = 0;
+  bool committed_ = false;
+  std::vector<std::shared_ptr<const void>> directories_;  ///< Created, outermost first.
 };
 
 }  // namespace qstore::io

@@ -16,10 +16,13 @@ struct ModelFile {
   std::filesystem::path source;  ///< Where to open it.
 };
 
-/// All files of a model directory, sub-folders included, sorted by path; or the one file `path`
-/// names. Symbolic links are followed as hub caches use them. Checks that every shard an index
-/// names is there. Errors: kNotFound (path, shard), kInvalidArgument (nothing to store, two
-/// spellings of one file, a link cycle, sockets and devices), kIo (unreadable).
+/// All files of a model directory, hidden ones and those of sub-folders included, sorted by path;
+/// or the one file `path` names. Symbolic links are followed as hub caches use them, so that the
+/// same content may appear under several paths. Checks that every file can be read and that every
+/// shard is there that a "*.safetensors.index*.json" names; such an index that cannot be understood
+/// is a file like any other.
+/// Errors, each naming the path: kNotFound (the model, a link's target, a shard), kInvalidArgument
+/// (nothing to store, a link cycle, a pipe, socket or device), kIo (unreadable).
 Result<std::vector<ModelFile>> ListModelFiles(const std::filesystem::path& path);
 
 }  // namespace qstore::io

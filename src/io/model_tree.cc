@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/model_tree.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "base/status_macros.h"
+#include "io/file.h"
+#include "io/posix_error.h"
+#include "io/safetensors.h"
+#include "io/safetensors_index.h"
+
+namespace qstore::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr uint64_t kMaxIndexBytes = uint64_t{256} << 20;
+
+struct DirectoryId {
+  dev_t device;
+  ino_t inode;
+  bool operator==(const DirectoryId&) const = default;
+};
+
+class Walker {
+ public:
+  // `prefix` is the path of `directory` within the model, with a '/' behind it unless empty.
+  Status Walk(const fs::path& directory, const std::string& prefix) {
+    struct stat status;
+    if (::stat(directory.c_str(), &status) != 0) {
+      return SystemError(directory, "cannot stat", errno);
+    }
+    const DirectoryId id{status.st_dev, status.st_ino};
+    if (std::find(open_.begin(), open_.end(), id) != open_.end()) {
+      return InvalidArgument(directory.string() + ": links form a cycle");
+    }
+    open_.push_back(id);
+    std::error_code error;
+    fs::directory_iterator entry(directory, error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+      QSTORE_TRY(Visit(entry->path(), prefix + entry->path().filename().string()));
+    }
+    if (error) return SystemError(directory, "cannot list", error.value());
+    open_.pop_back();
+    return {};
+  }
+
+  std::vector<ModelFile> TakeFiles() {
+    std::sort(files_.begin(), files_.end(),
+              [](const ModelFile& a, const ModelFile& b) { return a.path < b.path; });
+    return std::move(files_);
+  }
+
+ private:
+  Status Visit(const fs::path& source, const std::string& path) {
+    struct stat status;
+    if (::stat(source.c_str(), &status) != 0) {
+      if (errno == ELOOP) return InvalidArgument(source.string() + ": links form a cycle");
+      if (errno == ENOENT) return NotFound(source.string() + ": links to nothing");
+      return SystemError(source, "cannot stat", errno);
+    }
+    if (S_ISDIR(status.st_mode)) return Walk(source, path + "/");
+    QSTORE_TRY(CheckReadable(source));
+    files_.push_back({path, source});
+    return {};
+  }
+
+  static Status CheckReadable(const fs::path& source) { return SourceFile::Open(source).status(); }
+
+  std::vector<DirectoryId> open_;  // The directories on the way to the current one.
+  std::vector<ModelFile> files_;
+};
+
+// REQUIRES: `files` sorted by path.
+Status CheckShards(const std::vector<ModelFile>& files, const ModelFile& index_file) {
+  const size_t slash = index_file.path.rfind('/');
+  const size_t directory_length = slash == std::string::npos ? 0 : slash + 1;
+  if (!IsSafetensorsIndexName(std::string_view(index_file.path).substr(directory_length))) {
+    return {};
+  }
+  auto text = ReadSmallFile(index_file.source, kMaxIndexBytes);
+  if (!text.ok()) return text.status().code() == ErrorCode::kLimit ? Status() : text.status();
+  auto index = ParseSafetensorsIndex(*text);
+  if (!index.ok()) return {};
+  const std::string directory = index_file.path.substr(0, directory_length);
+  for (const auto& [tensor, shard] : index->weight_map) {
+    const std::string wanted = fs::path(directory + shard).lexically_normal().generic_string();
+    const auto found =
+        std::lower_bound(files.begin(), files.end(), wanted,
+                         [](const ModelFile& file, const std::string& p) { return file.path < p; });
+    if (found == files.end() || found->path != wanted) {
+      return NotFound(index_file.source.string() + ": names shard " + QuotedName(shard) +
+                      " for tensor " + QuotedName(tensor) + ", but there is no such file");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<ModelFile>> ListModelFiles(const fs::path& path) {
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0) return SystemError(path, "cannot stat", errno);
+  if (!S_ISDIR(status.st_mode)) {
+    QSTORE_TRY(SourceFile::Open(path).status());
+    return std::vector<ModelFile>{{path.filename().string(), path}};
+  }
+  Walker walker;
+  QSTORE_TRY(walker.Walk(path, ""));
+  std::vector<ModelFile> files = walker.TakeFiles();
+  if (files.empty()) return InvalidArgument(path.string() + ": holds no file");
+  for (const ModelFile& file : files) QSTORE_TRY(CheckShards(files, file));
+  return files;
+}
+
+}  // namespace qstore::io

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "io/file.h"
+#include "io/posix_error.h"
+
+namespace qstore::io {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Directories that output files created and still hold, by absolute path. The last holder removes
+// the directory; that fails, as it should, when a committed file is in it.
+class CreatedDirectories {
+ public:
+  static CreatedDirectories& Instance() {
+    static auto& instance = *new CreatedDirectories();  // Outlives every OutputFile.
+    return instance;
+  }
+
+  // Makes `directory` and what is missing above it; appends what was created, by this call or by
+  // another file that still holds it, to `*held`.
+  Status Ensure(const fs::path& directory, std::vector<std::shared_ptr<const void>>* held) {
+    const std::lock_guard lock(mutex_);
+    fs::path built;
+    for (const fs::path& part : directory) {
+      built /= part;
+      // An expired entry belongs to a holder that waits for the lock to remove the directory.
+      const bool known = entries_.count(built) != 0;
+      const int failed = ::mkdir(built.c_str(), 0777) != 0 ? errno : 0;
+      std::error_code ignored;
+      if (failed != 0 && !fs::is_directory(built, ignored)) {
+        return SystemError(built, "cannot create directory", failed);
+      }
+      if (failed != 0 && !known) continue;
+      held->push_back(Hold(built));
+    }
+    return {};
+  }
+
+ private:
+  struct Holder {
+    CreatedDirectories* owner;
+    fs::path path;
+    Holder(CreatedDirectories* o, fs::path p) : owner(o), path(std::move(p)) {}
+    Holder(const Holder&) = delete;
+    Holder& operator=(const Holder&) = delete;
+    ~Holder() { owner->Release(path); }
+  };
+
+  std::shared_ptr<const void> Hold(const fs::path& path) {
+    std::weak_ptr<const Holder>& entry = entries_[path];
+    auto holder = entry.lock();
+    if (!holder) entry = holder = std::make_shared<const Holder>(this, path);
+    return holder;
+  }
+
+  void Release(const fs::path& path) {
+    const std::lock_guard lock(mutex_);
+    const auto entry = entries_.find(path);
+    if (entry == entries_.end() || !entry->second.expired()) return;
+    entries_.erase(entry);
+    ::rmdir(path.c_str());
+  }
+
+  std::mutex mutex_;
+  std::map<fs::path, std::weak_ptr<const Holder>> entries_;
+};
+
+Status SyncDirectory(const fs::path& directory) {
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return SystemError(directory, "cannot open directory", errno);
+  const int failed = ::fsync(fd) != 0 ? errno : 0;
+  ::close(fd);
+  // Some file systems cannot sync a directory; the rename itself has happened.
+  if (failed != 0 && failed != EINVAL) return SystemError(directory, "cannot sync", failed);
+  return {};
+}
+
+// Renames and fails when `to` exists, in one step where the system can.
+int RenameNoReplace(const fs::path& from, const fs::path& to) {
+#ifdef RENAME_NOREPLACE
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
+  if (errno != EINVAL && errno != ENOSYS) return -1;
+#endif
+  if (::faccessat(AT_FDCWD, to.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+    errno = EEXIST;
+    return -1;
+  }
+  return ::rename(from.c_str(), to.c_str());
+}
+
+Status CheckTarget(const fs::path& path, bool overwrite) {
+  std::error_code ignored;
+  const fs::file_status status = fs::symlink_status(path, ignored);
+  if (!fs::exists(status)) return {};
+  if (fs::is_directory(path, ignored)) return InvalidArgument(path.string() + ": is a directory");
+  if (!overwrite) return AlreadyExists(path.string() + ": exists already");
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<OutputFile>> OutputFile::Create(const fs::path& path,
+                                                       const Options& options) {
+  if (!path.has_filename()) return InvalidArgument(path.string() + ": names no file");
+  QSTORE_TRY(CheckTarget(path, options.overwrite));
+  std::error_code error;
+  const fs::path absolute = fs::absolute(path, error).lexically_normal();
+  if (error) return SystemError(path, "cannot resolve", error.value());
+
+  std::unique_ptr<OutputFile> file(new OutputFile());
+  file->path_ = path;
+  file->options_ = options;
+  QSTORE_TRY(CreatedDirectories::Instance().Ensure(absolute.parent_path(), &file->directories_));
+  // Names of its own: a prefix of the final name could exceed the length a name may have.
+  static std::atomic<uint64_t> counter{0};
+  do {
+    file->temporary_ = absolute.parent_path() / (".qstore-" + std::to_string(::getpid()) + "-" +
+                                                 std::to_string(counter++) + ".tmp");
+    file->fd_ = ::open(file->temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (file->fd_ < 0 && errno == EEXIST);
+  if (file->fd_ < 0) return SystemError(path, "cannot create", errno);
+  return file;
+}
+
+OutputFile::~OutputFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (!committed_ && !temporary_.empty()) ::unlink(temporary_.c_str());
+  while (!directories_.empty()) directories_.pop_back();
+}
+
+Status OutputFile::Append(std::span<const std::byte> bytes) {
+  QSTORE_TRY(WriteAt(size_, bytes));
+  size_ += bytes.size();
+  return {};
+}
+
+Status OutputFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
+  if (fd_ < 0) return InternalError(path_.string() + ": written after it was finished");
+  while (!bytes.empty()) {
+    const ssize_t put = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (put < 0) {
+      if (errno == EINTR) continue;
+      return SystemError(path_, "cannot write at offset " + std::to_string(offset), errno);
+    }
+    offset += static_cast<uint64_t>(put);
+    bytes = bytes.subspan(static_cast<size_t>(put));
+  }
+  return {};
+}
+
+Status OutputFile::Finish() {
+  if (fd_ < 0) return {};
+  const int sync_error = options_.sync && ::fsync(fd_) != 0 ? errno : 0;
+  const int close_error = ::close(std::exchange(fd_, -1)) != 0 ? errno : 0;
+  if (sync_error != 0) return SystemError(path_, "cannot sync", sync_error);
+  if (close_error != 0) return SystemError(path_, "cannot close", close_error);
+  return {};
+}
+
+Status OutputFile::Commit() {
+  QSTORE_TRY(Finish());
+  const fs::path target = temporary_.parent_path() / path_.filename();
+  if (options_.overwrite) {
+    if (::rename(temporary_.c_str(), target.c_str()) != 0) {
+      return SystemError(path_, "cannot rename the finished file to this name", errno);
+    }
+  } else if (RenameNoReplace(temporary_, target) != 0) {
+    if (errno == EEXIST) return AlreadyExists(path_.string() + ": appeared meanwhile");
+    return SystemError(path_, "cannot rename the finished file to this name", errno);
+  }
+  committed_ = true;
+  if (!options_.sync) return {};
+  QSTORE_TRY(SyncDirectory(target.parent_path()));
+  fs::path created = target.parent_path();
+  for (size_t i = 0; i < directories_.size(); ++i) {
+    created = created.parent_path();
+    QSTORE_TRY(SyncDirectory(created));
+  }
+  return {};
+}
+
+}  // namespace qstore::io

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/safetensors.h"
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/bytes.h"
+#include "base/status_macros.h"
+#include "io/json.h"
+#include "io/safetensors_parser.h"
+
+namespace qstore::io {
+namespace {
+
+constexpr uint64_t kLengthBytes = 8;
+
+Status Wrong(const SafetensorsTensor& tensor, const std::string& rule) {
+  return Corrupt("tensor " + QuotedName(tensor.name) + ": " + rule);
+}
+
+// Of several entries with one name the last one counts.
+void DropRepeatedNames(std::vector<SafetensorsTensor>* tensors) {
+  std::unordered_map<std::string_view, size_t> last;
+  last.reserve(tensors->size());
+  for (size_t i = 0; i < tensors->size(); ++i) last[(*tensors)[i].name] = i;
+  if (last.size() == tensors->size()) return;
+  std::vector<SafetensorsTensor> kept;
+  kept.reserve(last.size());
+  for (size_t i = 0; i < tensors->size(); ++i) {
+    // Names are moved from only behind their last use as a key.
+    if (last.find((*tensors)[i].name)->second == i) kept.push_back((*tensors)[i]);
+  }
+  *tensors = std::move(kept);
+}
+
+// Checks offsets relative to the data section, then makes them relative to the file.
+Status Place(std::vector<SafetensorsTensor>* tensors, uint64_t data_begin, uint64_t file_size) {
+  std::stable_sort(tensors->begin(), tensors->end(), [](const auto& a, const auto& b) {
+    return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
+  });
+  uint64_t expected = 0;
+  for (SafetensorsTensor& tensor : *tensors) {
+    if (tensor.begin != expected || tensor.end < tensor.begin) {
+      return Wrong(tensor, "data_offsets [" + std::to_string(tensor.begin) + ", " +
+                               std::to_string(tensor.end) + "] do not continue at " +
+                               std::to_string(expected));
+    }
+    expected = tensor.end;
+    auto size = TensorByteSize(tensor.dtype, tensor.shape);
+    if (!size.ok()) return Wrong(tensor, size.status().message());
+    if (tensor.end - tensor.begin != *size) {
+      return Wrong(tensor, "data_offsets span " + std::to_string(tensor.end - tensor.begin) +
+                               " bytes, dtype and shape need " + std::to_string(*size));
+    }
+  }
+  if (expected != file_size - data_begin) {
+    return Corrupt("the tensors cover " + std::to_string(expected) +
+                   " bytes, the data section has " + std::to_string(file_size - data_begin));
+  }
+  for (SafetensorsTensor& tensor : *tensors) {
+    tensor.begin += data_begin;
+    tensor.end += data_begin;
+  }
+  return {};
+}
+
+void AppendEntry(const SafetensorsTensor& tensor, std::string* json) {
+  AppendJsonString(tensor.name, json);
+  *json += ":{\"dtype\":\"";
+  *json += DTypeName(tensor.dtype);
+  *json += "\",\"shape\":[";
+  for (size_t i = 0; i < tensor.shape.size(); ++i) {
+    if (i != 0) json->push_back(',');
+    *json += std::to_string(tensor.shape[i]);
+  }
+  *json += "],\"data_offsets\":[" + std::to_string(tensor.begin) + "," +
+           std::to_string(tensor.end) + "]}";
+}
+
+std::string HeaderJson(const SafetensorsHeader& header) {
+  std::string json = "{";
+  if (!header.metadata.empty()) {
+    json += "\"__metadata__\":{";
+    for (size_t i = 0; i < header.metadata.size(); ++i) {
+      if (i != 0) json.push_back(',');
+      AppendJsonString(header.metadata[i].first, &json);
+      json.push_back(':');
+      AppendJsonString(header.metadata[i].second, &json);
+    }
+    json.push_back('}');
+  }
+  for (const SafetensorsTensor& tensor : header.tensors) {
+    if (json.size() > 1) json.push_back(',');
+    AppendEntry(tensor, &json);
+  }
+  json.push_back('}');
+  json.resize((json.size() + 7) / 8 * 8, ' ');
+  return json;
+}
+
+}  // namespace
+
+Result<uint64_t> TensorByteSize(DType dtype, const std::vector<uint64_t>& shape) {
+  // In this order, as the reference does: a zero behind an overflow does not undo it.
+  uint64_t bits = 1;
+  for (const uint64_t dim : shape) {
+    if (__builtin_mul_overflow(bits, dim, &bits)) return Corrupt("shape overflows 64 bits");
+  }
+  if (__builtin_mul_overflow(bits, uint64_t{DTypeBits(dtype)}, &bits)) {
+    return Corrupt("shape overflows 64 bits");
+  }
+  if (bits % 8 != 0) return Corrupt("content is not a whole number of bytes");
+  return bits / 8;
+}
+
+Result<SafetensorsHeader> ReadSafetensorsHeader(const base::ByteSource& file) {
+  const uint64_t size = file.size();
+  if (size < kLengthBytes) return Corrupt("file is shorter than the 8 bytes of the header length");
+  std::byte field[kLengthBytes];
+  QSTORE_TRY(file.Read(0, field));
+  const auto length = base::LoadLe<uint64_t>(field);
+  if (length > kMaxSafetensorsHeader) {
+    return Corrupt("header length " + std::to_string(length) + " is above the limit of " +
+                   std::to_string(kMaxSafetensorsHeader));
+  }
+  if (length > size - kLengthBytes) {
+    return Corrupt("header length " + std::to_string(length) + " reaches beyond the file of " +
+                   std::to_string(size) + " bytes");
+  }
+  std::string text(static_cast<size_t>(length), '\0');
+  QSTORE_TRY(file.Read(kLengthBytes, std::as_writable_bytes(std::span(text))));
+
+  SafetensorsParser parser;
+  QSTORE_TRY(ParseJson(text, &parser).WithContext("safetensors header"));
+  SafetensorsHeader header;
+  header.data_begin = kLengthBytes + length;
+  header.tensors = parser.TakeTensors();
+  header.metadata = parser.TakeMetadata();
+  DropRepeatedNames(&header.tensors);
+  QSTORE_TRY(Place(&header.tensors, header.data_begin, size).WithContext("safetensors header"));
+  return header;
+}
+
+Result<SafetensorsLayout> LayOutSafetensors(std::vector<SafetensorsTensor> tensors,
+                                            SafetensorsMetadata metadata) {
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) {
+    return a.dtype != b.dtype ? a.dtype > b.dtype : a.name < b.name;
+  });
+  std::unordered_map<std::string_view, bool> names;
+  uint64_t offset = 0;
+  for (SafetensorsTensor& tensor : tensors) {
+    if (tensor.name == "__metadata__" || !names.emplace(tensor.name, true).second) {
+      return InvalidArgument("tensor name " + QuotedName(tensor.name) + " cannot be used here");
+    }
+    auto size = TensorByteSize(tensor.dtype, tensor.shape);
+    if (!size.ok() || __builtin_add_overflow(offset, *size, &tensor.end)) {
+      return InvalidArgument("tensor " + QuotedName(tensor.name) + ": shape is not storable");
+    }
+    tensor.begin = offset;
+    offset = tensor.end;
+  }
+  SafetensorsLayout layout;
+  layout.header.tensors = std::move(tensors);
+  layout.header.metadata = std::move(metadata);
+  const std::string json = HeaderJson(layout.header);
+  if (json.size() > kMaxSafetensorsHeader) return LimitExceeded("safetensors header is too long");
+
+  layout.prefix.resize(kLengthBytes);
+  base::StoreLe<uint64_t>(layout.prefix.data(), json.size());
+  layout.prefix += json;
+  layout.header.data_begin = layout.prefix.size();
+  layout.file_size = layout.header.data_begin + offset;
+  for (SafetensorsTensor& tensor : layout.header.tensors) {
+    tensor.begin += layout.header.data_begin;
+    tensor.end += layout.header.data_begin;
+  }
+  return layout;
+}
+
+std::string QuotedName(std::string_view name) {
+  constexpr size_t kShown = 160;
+  std::string quoted = "'";
+  for (const char c : name.substr(0, kShown)) {
+    quoted.push_back(static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c);
+  }
+  quoted += name.size() > kShown ? "...'" : "'";
+  return quoted;
+}
+
+}  // namespace qstore::io
