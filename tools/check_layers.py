@@ -36,7 +36,7 @@ THIRD_PARTY = {
 SYSTEM = re.compile(
     r"[a-z0-9_]+"
     r"|(sys|linux|asm)/[a-z_]+\.h"
-    r"|(arm_neon|cpuid|dirent|fcntl|immintrin|poll|pthread|sched|signal|unistd)\.h"
+    r"|(arm_neon|cpuid|dirent|fcntl|immintrin|poll|pthread|sched|signal|stdio|unistd)\.h"
 )
 # What a source compiled for one instruction set may include: nothing that emits shared code.
 KERNEL_SYSTEM = {"cstddef", "cstdint", "cstring", "immintrin.h", "arm_neon.h"}
@@ -82,7 +82,8 @@ def quoted_offence(root, file, name):
     if module not in LEVELS or target not in LEVELS:
         return f'"{name}": a module that docs/architecture.md does not know'
     if LEVELS[target] >= LEVELS[module]:
-        return f'"{name}": {module} (level {LEVELS[module]}) may not see {target} ({LEVELS[target]})'
+        levels = f"{module} (level {LEVELS[module]}) may not see {target} ({LEVELS[target]}"
+        return f'"{name}": {levels})'
     if KERNEL.fullmatch(file):
         return f'"{name}": a kernel may include only its own folder'
     return None

