@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a fuzz target's body over the committed inputs, and over every prefix of the short ones.
+// Runs a fuzz target's body over the committed inputs, over every prefix of the short ones, and
+// over a fixed number of mutations of each.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <random>
 #include <vector>
 
 #include "fuzz/fuzz.h"
@@ -12,13 +15,41 @@
 namespace {
 
 constexpr size_t kShort = 4096;
+constexpr int kMutations = 200;
+
+// A few bytes overwritten, or a part removed or doubled.
+std::vector<char> Mutate(std::vector<char> bytes, std::mt19937_64* random) {
+  const auto below = [&](size_t bound) { return static_cast<size_t>((*random)() % bound); };
+  for (size_t count = 1 + below(4); count > 0 && !bytes.empty(); --count) {
+    const size_t at = below(bytes.size());
+    const auto begin = bytes.begin() + static_cast<ptrdiff_t>(at);
+    const auto end =
+        begin + static_cast<ptrdiff_t>(1 + below(std::min<size_t>(bytes.size() - at, 16)));
+    const size_t kind = below(6);
+    if (kind == 0) {
+      bytes.erase(begin, end);
+    } else if (kind == 1) {
+      const std::vector<char> part(begin, end);
+      bytes.insert(begin, part.begin(), part.end());
+    } else if (kind == 2) {
+      bytes[at] = static_cast<char>(bytes[at] ^ (1 << below(8)));
+    } else {
+      bytes[at] = static_cast<char>(below(256));
+    }
+  }
+  return bytes;
+}
+
+void Run(const std::vector<char>& input) {
+  LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()), input.size());
+}
 
 void RunWithPrefixes(const std::vector<char>& input) {
   const size_t shortest = input.size() <= kShort ? 0 : input.size();
   for (size_t size = shortest; size <= input.size(); ++size) {
     // A copy of its own, so that a sanitizer sees a read past the end.
     const std::vector<char> exact(input.begin(), input.begin() + static_cast<ptrdiff_t>(size));
-    LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(exact.data()), exact.size());
+    Run(exact);
   }
 }
 
@@ -32,7 +63,11 @@ int main(int argc, char** argv) {
   size_t count = 0;
   for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
     std::ifstream file(entry.path(), std::ios::binary);
-    RunWithPrefixes({std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()});
+    const std::vector<char> input{std::istreambuf_iterator<char>(file), {}};
+    RunWithPrefixes(input);
+    // Seeded for each file, so that a failure does not depend on the order of the directory.
+    std::mt19937_64 random(input.size());
+    for (int i = 0; i < kMutations; ++i) Run(Mutate(input, &random));
     ++count;
   }
   std::printf("%zu inputs\n", count);
