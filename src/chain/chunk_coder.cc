@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "chain/chunk_coder.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/status_macros.h"
+#include "chain/bins_coder.h"
+#include "chain/cast_coder.h"
+#include "codec/floating.h"
+#include "codec/general.h"
+#include "codec/integer.h"
+#include "codec/kernels/kernels.h"
+
+namespace qstore::chain {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+// A parent must explain a chunk well, else it is coded alone as well and the smaller kept: the
+// share of values outside their bins, or of the raw size, from which on that is tried.
+constexpr double kSuspiciousListed = 0.02;
+constexpr double kSuspiciousShare = 0.55;
+
+// Bytes from the middle of a chunk on which zstd is tried before it gets the whole.
+constexpr size_t kProbeBytes = 16384;
+
+int ZstdLevel(Level level) {
+  switch (level) {
+    case Level::kFast:
+      return 1;
+    case Level::kBalanced:
+      return 3;
+    case Level::kMax:
+      break;
+  }
+  return 19;
+}
+
+// Bit streams are read in words: zeros follow the last one.
+void AppendSlack(Bytes* payload) { payload->resize(payload->size() + codec::kReadSlack); }
+
+bool IsSignedByte(const ObjectSpec& spec) { return spec.dtype == DType::kI8; }
+
+Status CheckParents(const ObjectSpec& spec, uint64_t chunk, const ParentBytes& parents) {
+  if (spec.relation == Relation::kNone) return {};
+  const uint64_t count = spec.chunk_elem_count(chunk);
+  const uint64_t parent_elem = DTypeBits(spec.parent_dtype) / 8;
+  if (!codec::IsCodedFloat(spec.dtype))
+    return Corrupt("relation: target type is not a coded float");
+  if (parents.base.size() != count * parent_elem) {
+    return Corrupt("relation: base parent has another number of elements");
+  }
+  if (spec.relation == Relation::kCast) {
+    return codec::IsCodedFloat(spec.parent_dtype)
+               ? Status()
+               : Corrupt("relation: cast from a type without casts");
+  }
+  const uint64_t rows = (spec.elem_count() + spec.row_elems - 1) / spec.row_elems;
+  if (spec.parent_dtype != DType::kI8 || parents.scales.size() / 4 < rows) {
+    return Corrupt("relation: LLM.int8 parent is not I8 with an F32 scale for every row");
+  }
+  return {};
+}
+
+}  // namespace
+
+uint64_t ChooseChunkElems(uint64_t row_elems) {
+  return row_elems >= kChunkElems ? kChunkElems : kChunkElems / row_elems * row_elems;
+}
+
+struct ChunkCoder::Scratch {
+  codec::PlaneScratch planes;
+  BinsScratch bins;
+  codec::Zstd zstd;
+  Bytes other;
+
+  RowRange Range(const ObjectSpec& spec, uint64_t chunk) const {
+    return {spec.first_elem(chunk), spec.row_elems};
+  }
+
+  ChunkCodec EncodeAlone(const ObjectSpec& spec, std::span<const std::byte> raw, Bytes* out) {
+    ChunkCodec codec = ChunkCodec::kPlanes;
+    if (codec::IsCodedFloat(spec.dtype)) {
+      codec::EncodeFloats(spec.dtype, raw, &planes, out);
+      codec = ChunkCodec::kFloat;
+    } else if (IsSignedByte(spec)) {
+      codec::EncodeInt8(raw, &planes, out);
+      codec = ChunkCodec::kInt8;
+    } else {
+      codec::EncodeBytePlanes(static_cast<unsigned>(spec.elem_bytes()), raw, &planes, out);
+    }
+    AppendSlack(out);
+    return codec;
+  }
+
+  // Codes under the relation; says in `*convincing` whether coding alone cannot be better.
+  ChunkCodec EncodeRelated(const ObjectSpec& spec, uint64_t chunk, std::span<const std::byte> raw,
+                           const ParentBytes& parents, bool* convincing, Bytes* out) {
+    if (spec.relation == Relation::kLlmInt8) {
+      const size_t listed =
+          EncodeBins(spec.dtype, Range(spec, chunk), raw, parents.base, parents.scales, &bins, out);
+      AppendSlack(out);
+      const auto count = static_cast<double>(spec.chunk_elem_count(chunk));
+      *convincing = static_cast<double>(listed) < kSuspiciousListed * count;
+      return ChunkCodec::kBins;
+    }
+    EncodeCastDelta(spec.dtype, spec.parent_dtype, raw, parents.base, &planes, out);
+    AppendSlack(out);
+    *convincing =
+        static_cast<double>(out->size()) < kSuspiciousShare * static_cast<double>(raw.size());
+    return ChunkCodec::kCastDelta;
+  }
+
+  // Replaces *payload by a zstd frame if one is smaller, judged on a sample first.
+  Status TryZstd(std::span<const std::byte> raw, Level level, ChunkCodec* codec, Bytes* payload) {
+    if (raw.size() > 4 * kProbeBytes) {
+      other.clear();
+      QSTORE_TRY(zstd.Compress(raw.subspan(raw.size() / 2, kProbeBytes), 1, &other));
+      const double expected = static_cast<double>(other.size()) * static_cast<double>(raw.size()) /
+                              static_cast<double>(kProbeBytes);
+      if (expected > 1.1 * static_cast<double>(payload->size())) return {};
+    }
+    other.clear();
+    QSTORE_TRY(zstd.Compress(raw, ZstdLevel(level), &other));
+    if (other.size() < payload->size()) {
+      std::swap(*payload, other);
+      *codec = ChunkCodec::kZstd;
+    }
+    return {};
+  }
+};
+
+ChunkCoder::ChunkCoder() : scratch_(std::make_unique<Scratch>()) {}
+ChunkCoder::~ChunkCoder() = default;
+ChunkCoder::ChunkCoder(ChunkCoder&&) noexcept = default;
+ChunkCoder& ChunkCoder::operator=(ChunkCoder&&) noexcept = default;
+
+Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint64_t chunk,
+                                      std::span<const std::byte> raw, const ParentBytes& parents,
+                                      Bytes* payload) {
+  QSTORE_TRY(CheckParents(spec, chunk, parents));
+  payload->clear();
+  ChunkCodec codec = ChunkCodec::kRaw;
+  bool alone = true;
+  if (spec.relation != Relation::kNone) {
+    bool convincing = false;
+    codec = scratch_->EncodeRelated(spec, chunk, raw, parents, &convincing, payload);
+    alone = !convincing;
+  }
+  if (alone) {
+    Bytes candidate;
+    const ChunkCodec own = scratch_->EncodeAlone(spec, raw, &candidate);
+    // At the fast level bytes stay as they are unless a code gains much: copying beats any decoder.
+    const bool keep_raw =
+        level == Level::kFast && IsSignedByte(spec) &&
+        static_cast<double>(candidate.size()) > 0.8 * static_cast<double>(raw.size());
+    if (keep_raw) candidate.assign(raw.begin(), raw.end());
+    if (spec.relation == Relation::kNone || candidate.size() < payload->size()) {
+      std::swap(*payload, candidate);
+      codec = keep_raw ? ChunkCodec::kRaw : own;
+    }
+    QSTORE_TRY(scratch_->TryZstd(raw, level, &codec, payload));
+  }
+  if (payload->size() >= raw.size()) {
+    payload->assign(raw.begin(), raw.end());
+    codec = ChunkCodec::kRaw;
+  }
+  return codec;
+}
+
+Status ChunkCoder::Decode(const ObjectSpec& spec, uint64_t chunk, ChunkCodec codec,
+                          std::span<const std::byte> payload, const ParentBytes& parents,
+                          std::span<std::byte> raw) {
+  base::ByteReader reader(payload);
+  Status status;
+  switch (codec) {
+    case ChunkCodec::kRaw:
+      if (payload.size() != raw.size())
+        return Corrupt("raw chunk: length differs from its content");
+      std::copy(payload.begin(), payload.end(), raw.begin());
+      return {};
+    case ChunkCodec::kZstd:
+      return scratch_->zstd.Decompress(payload, raw);
+    case ChunkCodec::kPlanes:
+      status = codec::DecodeBytePlanes(static_cast<unsigned>(spec.elem_bytes()), &reader,
+                                       &scratch_->planes, raw);
+      break;
+    case ChunkCodec::kInt8:
+      status = codec::DecodeInt8(&reader, &scratch_->planes, raw);
+      break;
+    case ChunkCodec::kFloat:
+      if (!codec::IsCodedFloat(spec.dtype))
+        return Corrupt("float chunk: type is not a coded float");
+      status = codec::DecodeFloats(spec.dtype, &reader, &scratch_->planes, raw);
+      break;
+    case ChunkCodec::kBins:
+      if (spec.relation != Relation::kLlmInt8)
+        return Corrupt("bins chunk: object has no int8 parent");
+      QSTORE_TRY(CheckParents(spec, chunk, parents));
+      status = DecodeBins(spec.dtype, scratch_->Range(spec, chunk), &reader, parents.base,
+                          parents.scales, &scratch_->bins, raw);
+      break;
+    case ChunkCodec::kCastDelta:
+      if (spec.relation != Relation::kCast) return Corrupt("cast chunk: object has no cast parent");
+      QSTORE_TRY(CheckParents(spec, chunk, parents));
+      status = DecodeCastDelta(spec.dtype, spec.parent_dtype, &reader, parents.base,
+                               &scratch_->planes, raw);
+      break;
+    default:
+      return Corrupt("unknown chunk codec " + std::to_string(static_cast<unsigned>(codec)));
+  }
+  QSTORE_TRY(status);
+  if (reader.remaining() != codec::kReadSlack)
+    return Corrupt("chunk: bytes left over behind its content");
+  return {};
+}
+
+}  // namespace qstore::chain

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codec/floating.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/status_macros.h"
+#include "codec/huffman.h"
+#include "codec/kernels/kernels.h"
+#include "codec/plane.h"
+
+namespace qstore::codec {
+namespace {
+
+using base::ByteReader;
+using base::ByteWriter;
+
+// Mantissa bits that may join the exponent in a symbol.
+constexpr unsigned kMaxLead = 3;
+
+struct Layout {
+  unsigned bits;      // of the element
+  unsigned mantissa;  // explicit mantissa bits
+};
+
+Layout LayoutOf(DType dtype) {
+  switch (dtype) {
+    case DType::kF16:
+      return {16, 10};
+    case DType::kBF16:
+      return {16, 7};
+    default:
+      return {32, 23};
+  }
+}
+
+template <class T>
+T LoadElement(const std::byte* raw, size_t i) {
+  T value;
+  std::memcpy(&value, raw + i * sizeof(T), sizeof(T));
+  return value;
+}
+
+// Sign and the low magnitude bits must fit the bytes that the symbol leaves.
+bool RestFits(const Layout& layout, unsigned shift) { return shift + 1 <= layout.bits - 8; }
+
+struct Split {
+  unsigned shift = 0;  // low bits of the magnitude that are not in the symbol
+  unsigned base = 0;   // leading part of the magnitude that symbol 0 stands for
+};
+
+// Chooses how many mantissa bits join the symbol: more bits follow the density within an octave and
+// waste less of a code's fractions of bits, but leave fewer octaves before values must be listed.
+template <class T>
+Split ChooseSplit(const Layout& layout, std::span<const std::byte> raw) {
+  constexpr T kMagnitude = static_cast<T>(~T{0}) >> 1;
+  const size_t count = raw.size() / sizeof(T);
+  std::vector<uint32_t> fine(size_t{1} << (layout.bits - 1 - layout.mantissa + kMaxLead), 0);
+  for (size_t i = 0; i < count; ++i) {
+    ++fine[(LoadElement<T>(raw.data(), i) & kMagnitude) >> (layout.mantissa - kMaxLead)];
+  }
+  size_t top = fine.size() - 1;
+  while (top > 0 && fine[top] == 0) --top;
+  Split best;
+  double best_bits = 0;
+  bool found = false;
+  for (unsigned lead = 0; lead <= kMaxLead; ++lead) {
+    if (!RestFits(layout, layout.mantissa - lead)) continue;
+    const unsigned drop = kMaxLead - lead;
+    const size_t top_symbol = top >> drop;
+    const size_t base = top_symbol >= 255 ? top_symbol - 255 : 0;
+    Histogram counts{};
+    for (size_t s = 0; s <= top; ++s) {
+      if (fine[s] > 0) counts[std::max(s >> drop, base) - base] += fine[s];
+    }
+    double bits = EntropyBits(counts) - static_cast<double>(lead) * static_cast<double>(count);
+    if (base > 0) bits += counts[0] * (8.0 * sizeof(T) + 12);
+    // An added symbol costs half a byte of table.
+    for (uint32_t c : counts) bits += c > 0 ? 4 : 0;
+    if (!found || bits < best_bits) {
+      found = true;
+      best_bits = bits;
+      best = {layout.mantissa - lead, static_cast<unsigned>(base)};
+    }
+  }
+  return best;
+}
+
+template <class T>
+void Encode(const Layout& layout, std::span<const std::byte> raw, PlaneScratch* scratch,
+            std::vector<std::byte>* out) {
+  constexpr T kMagnitude = static_cast<T>(~T{0}) >> 1;
+  const size_t count = raw.size() / sizeof(T);
+  const Split split = ChooseSplit<T>(layout, raw);
+  const T mask = static_cast<T>((T{1} << split.shift) - 1);
+  constexpr size_t kRestPlanes = sizeof(T) - 1;
+  uint8_t* symbols = scratch->Get(0, count);
+  uint8_t* rest[3] = {scratch->Get(1, count), scratch->Get(2, count), scratch->Get(3, count)};
+  std::vector<size_t> listed;
+  for (size_t i = 0; i < count; ++i) {
+    const T value = LoadElement<T>(raw.data(), i);
+    const T magnitude = value & kMagnitude;
+    const auto lead = static_cast<unsigned>(magnitude >> split.shift);
+    const T low =
+        static_cast<T>((magnitude & mask) | ((value >> (layout.bits - 1)) << split.shift));
+    symbols[i] = static_cast<uint8_t>(lead > split.base ? lead - split.base : 0);
+    if (lead < split.base) listed.push_back(i);
+    for (size_t p = 0; p < kRestPlanes; ++p) rest[p][i] = static_cast<uint8_t>(low >> (8 * p));
+  }
+  ByteWriter writer(out);
+  writer.Fixed(static_cast<uint8_t>(split.shift));
+  writer.Varint(split.base);
+  EncodePlane({symbols, count}, true, out);
+  for (size_t p = 0; p < kRestPlanes; ++p) EncodePlane({rest[p], count}, true, out);
+  writer.Varint(listed.size());
+  size_t next = 0;
+  for (size_t i : listed) {
+    writer.Varint(i - next);
+    writer.Fixed(LoadElement<T>(raw.data(), i));
+    next = i + 1;
+  }
+}
+
+template <class T>
+Status ReadListed(ByteReader* payload, std::span<std::byte> raw) {
+  const uint64_t count = raw.size() / sizeof(T);
+  const uint64_t listed = payload->Varint();
+  if (listed > count) return Corrupt("floats: more values listed than there are");
+  uint64_t next = 0;
+  for (uint64_t i = 0; i < listed; ++i) {
+    const uint64_t skip = payload->Varint();
+    const T value = payload->Fixed<T>();
+    if (!payload->ok() || skip >= count - next) return Corrupt("floats: listed value out of range");
+    next += skip;
+    std::memcpy(raw.data() + next * sizeof(T), &value, sizeof(T));
+    ++next;
+  }
+  return payload->ok() ? Status() : Corrupt("floats: list of values missing");
+}
+
+}  // namespace
+
+uint8_t* PlaneScratch::Get(size_t index, size_t count) {
+  auto& plane = planes[index];
+  if (plane.size() < count + kPlaneSlack) plane.resize(count + kPlaneSlack);
+  return plane.data();
+}
+
+bool IsCodedFloat(DType dtype) {
+  return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32;
+}
+
+void EncodeFloats(DType dtype, std::span<const std::byte> raw, PlaneScratch* scratch,
+                  std::vector<std::byte>* out) {
+  const Layout layout = LayoutOf(dtype);
+  if (layout.bits == 16) {
+    Encode<uint16_t>(layout, raw, scratch, out);
+  } else {
+    Encode<uint32_t>(layout, raw, scratch, out);
+  }
+}
+
+Status DecodeFloats(DType dtype, ByteReader* payload, PlaneScratch* scratch,
+                    std::span<std::byte> raw) {
+  const Layout layout = LayoutOf(dtype);
+  const size_t count = raw.size() * 8 / layout.bits;
+  const unsigned shift = payload->Fixed<uint8_t>();
+  const uint64_t base = payload->Varint();
+  if (shift > layout.mantissa || shift + kMaxLead < layout.mantissa || !RestFits(layout, shift) ||
+      base >> (layout.bits - 1 - shift) != 0) {
+    return Corrupt("floats: split outside the element");
+  }
+  const uint8_t* planes[4] = {};
+  for (size_t p = 0; p < layout.bits / 8; ++p) {
+    QSTORE_ASSIGN(planes[p], DecodePlane(payload, count, scratch->Get(p, count)));
+  }
+  auto* out = reinterpret_cast<uint8_t*>(raw.data());
+  if (layout.bits == 16) {
+    ActiveKernels().merge_float16(planes[0], planes[1], count, static_cast<unsigned>(base), shift,
+                                  out);
+    return ReadListed<uint16_t>(payload, raw);
+  }
+  ActiveKernels().merge_float32(planes[0], planes[1], planes[2], planes[3], count,
+                                static_cast<unsigned>(base), shift, out);
+  return ReadListed<uint32_t>(payload, raw);
+}
+
+}  // namespace qstore::codec

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// The machine-specific loops, as a table of functions for each instruction set. Kernels allocate
+// nothing, check nothing but what a comment says, and read and write only what their arguments
+// span. Elements wider than a byte are little-endian at any alignment. The scalar table is the
+// definition; every other one gives the same bytes.
+
+namespace qstore::codec {
+
+/// Bytes behind every bit stream that a kernel may read (never use). Payloads end with as many
+/// zeros.
+inline constexpr size_t kReadSlack = 8;
+
+/// Symbols a stream gives in one round of the Huffman decoder.
+inline constexpr size_t kHuffmanRun = 4;
+inline constexpr size_t kHuffmanStreams = 32;
+
+/// Magnitudes |q| of an int8 scheme.
+inline constexpr size_t kBinCount = 128;
+
+/// The bins of one row for targets whose index in a bin fits a byte (BF16).
+struct BinTable8 {
+  uint8_t width[kBinCount];      ///< Floor bits k of the truncated binary code, 0 to 7.
+  uint8_t threshold[kBinCount];  ///< 2^(k+1) - n: floor values from here on have an extra bit.
+  uint16_t first[kBinCount];     ///< Pattern of the first candidate; kWideBin when coded apart.
+};
+
+/// The same for wider bins (F16, and the upper part of the index for F32).
+struct BinTable16 {
+  uint16_t width[kBinCount];  ///< 0 to 13.
+  uint16_t threshold[kBinCount];
+  uint32_t first[kBinCount];
+};
+
+/// `first` of a bin whose members are coded apart; no finite magnitude has this pattern.
+inline constexpr uint16_t kWideBin = 0x7fff;
+inline constexpr uint32_t kWideBin32 = 0x7fffffff;
+
+/// A bit stream being read: bit `position` of `bytes`, which has `limit` bits.
+struct BitCursor {
+  const uint8_t* bytes;
+  uint64_t position;
+  uint64_t limit;
+};
+
+struct Kernels {
+  const char* name;  ///< "scalar", "avx2" or "avx512".
+
+  /// `rounds` rounds of a Huffman plane with 32 streams. `positions` are bit offsets in `data`, of
+  /// which `size` bytes can be read; windows are clamped to lie inside. Writes 128 bytes a round.
+  void (*huffman32)(const uint16_t* table, const uint8_t* data, size_t size, uint32_t* positions,
+                    size_t rounds, uint8_t* out);
+
+  /// Unpacks `count` symbols of `width` bits (1 to 7), least significant bit first. `in` can be
+  /// read kReadSlack bytes beyond the last symbol.
+  void (*unpack)(const uint8_t* in, unsigned width, size_t count, uint8_t* out);
+
+  /// Signed bytes from their nibbles, in blocks of 128: high[j] = top nibbles of elements j and
+  /// j + 64, low[j] likewise. `count` elements; the last block of m has its halves (m + 1) / 2
+  /// apart.
+  void (*merge_nibbles)(const uint8_t* high, const uint8_t* low, size_t count, uint8_t* out);
+  /// The inverse.
+  void (*split_nibbles)(const uint8_t* in, size_t count, uint8_t* high, uint8_t* low);
+
+  /// 16-bit floats: magnitude ((symbol + base) << shift) + low `shift` bits of rest; sign is bit
+  /// `shift` of rest.
+  void (*merge_float16)(const uint8_t* symbol, const uint8_t* rest, size_t count, unsigned base,
+                        unsigned shift, uint8_t* out);
+  /// 32-bit floats: as merge_float16, with rest = rest0 | rest1 << 8 | rest2 << 16.
+  void (*merge_float32)(const uint8_t* symbol, const uint8_t* rest0, const uint8_t* rest1,
+                        const uint8_t* rest2, size_t count, unsigned base, unsigned shift,
+                        uint8_t* out);
+
+  /// Magnitudes with signs from integers and truncated binary codes: `count` elements of one row.
+  /// Elements of wide bins come out as kWideBin with the sign of q. Reading a stream beyond its
+  /// limit yields zero bits and moves the position on, so that the caller sees it.
+  void (*bins8)(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* floor_bits,
+                BitCursor* extra_bits, uint8_t* out);
+  /// The index in the bin only: out[i] = index; 0 for wide bins.
+  void (*bins16)(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
+                 BitCursor* extra_bits, uint8_t* out);
+};
+
+/// The table for the best instruction set of this machine, or the one QSTORE_ISA names when the
+/// machine has it. Thread-safe; fixed at first use.
+const Kernels& ActiveKernels();
+
+/// The table of that name when this machine can run it, else null.
+const Kernels* KernelsByName(const char* name);
+
+}  // namespace qstore::codec

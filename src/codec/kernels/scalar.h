@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "codec/kernels/kernels.h"
+
+namespace qstore::codec {
+
+extern const Kernels kScalarKernels;
+
+/// The definitions, for the ends of vector loops.
+namespace scalar {
+
+void Unpack(const uint8_t* in, unsigned width, size_t count, uint8_t* out);
+void MergeNibbles(const uint8_t* high, const uint8_t* low, size_t count, uint8_t* out);
+void SplitNibbles(const uint8_t* in, size_t count, uint8_t* high, uint8_t* low);
+void MergeFloat16(const uint8_t* symbol, const uint8_t* rest, size_t count, unsigned base,
+                  unsigned shift, uint8_t* out);
+void MergeFloat32(const uint8_t* symbol, const uint8_t* rest0, const uint8_t* rest1,
+                  const uint8_t* rest2, size_t count, unsigned base, unsigned shift, uint8_t* out);
+void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* floor_bits,
+           BitCursor* extra_bits, uint8_t* out);
+void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
+            BitCursor* extra_bits, uint8_t* out);
+
+}  // namespace scalar
+}  // namespace qstore::codec

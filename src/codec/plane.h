@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/bytes.h"
+#include "qstore/status.h"
+
+namespace qstore::codec {
+
+/// Appends the plane stream of `symbols`: one symbol repeated, packed bits, Huffman or sparse,
+/// whichever is smallest. With `entropy` false, never Huffman.
+void EncodePlane(std::span<const uint8_t> symbols, bool entropy, std::vector<std::byte>* out);
+
+/// A lower estimate in bytes of what EncodePlane with entropy would append, from counts alone.
+double EstimatePlaneBytes(std::span<const uint8_t> symbols);
+
+/// Reads a plane stream of `count` symbols. Returns them: either in `scratch` (which has room for
+/// count + kPlaneSlack bytes) or, when they lie unpacked in the payload, there. `payload` must have
+/// kReadSlack bytes behind the stream.
+Result<const uint8_t*> DecodePlane(base::ByteReader* payload, size_t count, uint8_t* scratch);
+
+/// Bytes that kernels may write behind the last symbol.
+inline constexpr size_t kPlaneSlack = 64;
+
+}  // namespace qstore::codec

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <functional>
+#include <random>
+#include <vector>
+
+#include "codec/floating.h"
+#include "codec/huffman.h"
+#include "codec/integer.h"
+#include "codec/kernels/kernels.h"
+#include "codec/plane.h"
+
+namespace qstore::codec {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+Bytes RandomBytes(size_t count, uint32_t seed, unsigned limit = 256) {
+  std::mt19937 random(seed);
+  Bytes bytes(count);
+  for (auto& b : bytes) b = static_cast<std::byte>(random() % limit);
+  return bytes;
+}
+
+Bytes SkewedBytes(size_t count, uint32_t seed, double p) {
+  std::mt19937 random(seed);
+  std::geometric_distribution<int> geometric(p);
+  Bytes bytes(count);
+  for (auto& b : bytes) b = static_cast<std::byte>(std::min(geometric(random), 255));
+  return bytes;
+}
+
+std::span<const uint8_t> AsSymbols(const Bytes& bytes) {
+  return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
+}
+
+// Codes and decodes a plane; returns its coded size.
+size_t RoundTripPlane(const Bytes& symbols, bool entropy) {
+  Bytes coded;
+  EncodePlane(AsSymbols(symbols), entropy, &coded);
+  const size_t size = coded.size();
+  coded.resize(size + kReadSlack);
+  base::ByteReader reader(coded);
+  std::vector<uint8_t> scratch(symbols.size() + kPlaneSlack);
+  auto decoded = DecodePlane(&reader, symbols.size(), scratch.data());
+  EXPECT_TRUE(decoded.ok()) << decoded.status().ToString();
+  if (decoded.ok()) {
+    EXPECT_EQ(std::memcmp(*decoded, symbols.data(), symbols.size()), 0);
+  }
+  EXPECT_EQ(reader.remaining(), kReadSlack);
+  return size;
+}
+
+TEST(Plane, EveryLengthAroundARoundComesBack) {
+  for (size_t count : {1, 2, 3, 127, 128, 129, 2047, 2048, 2049, 2175, 4096, 10001}) {
+    for (double p : {0.9, 0.2, 0.02}) RoundTripPlane(SkewedBytes(count, 7, p), true);
+    RoundTripPlane(RandomBytes(count, 3), true);
+    RoundTripPlane(RandomBytes(count, 4, 5), false);
+  }
+}
+
+TEST(Plane, SizesFollowTheContent) {
+  EXPECT_EQ(RoundTripPlane(Bytes(50000, std::byte{9}), true), 2u);
+  EXPECT_EQ(RoundTripPlane(RandomBytes(50000, 1), true), 50002u);
+  EXPECT_EQ(RoundTripPlane(RandomBytes(50000, 1, 16), false), 25002u);
+  Bytes sparse(50000);
+  sparse[7] = sparse[49999] = std::byte{200};
+  EXPECT_LT(RoundTripPlane(sparse, true), 16u);
+  const Bytes skewed = SkewedBytes(1 << 18, 5, 0.2);
+  Histogram counts{};
+  CountBytes(AsSymbols(skewed).data(), skewed.size(), &counts);
+  EXPECT_LT(static_cast<double>(RoundTripPlane(skewed, true)), EntropyBits(counts) / 8 * 1.015);
+}
+
+TEST(Huffman, LengthsAreCompleteWhateverTheCounts) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 200; ++round) {
+    Histogram counts{};
+    const unsigned used = 2 + static_cast<unsigned>(random() % 255);
+    for (unsigned i = 0; i < used; ++i) counts[random() % 256] += 1u << (random() % 24);
+    counts[0] += 1;
+    counts[255] += 1;
+    EXPECT_TRUE(IsCompleteCode(MakeCodeLengths(counts)));
+  }
+}
+
+TEST(Int8, EveryLengthComesBack) {
+  PlaneScratch scratch;
+  for (size_t count = 0; count < 300; ++count) {
+    const Bytes raw = RandomBytes(count, static_cast<uint32_t>(count));
+    Bytes coded;
+    EncodeInt8(raw, &scratch, &coded);
+    coded.resize(coded.size() + kReadSlack);
+    Bytes out(count);
+    base::ByteReader reader(coded);
+    ASSERT_TRUE(DecodeInt8(&reader, &scratch, out).ok());
+    ASSERT_EQ(out, raw);
+  }
+}
+
+void RoundTripFloats(DType dtype, const Bytes& raw) {
+  PlaneScratch scratch;
+  Bytes coded;
+  EncodeFloats(dtype, raw, &scratch, &coded);
+  coded.resize(coded.size() + kReadSlack);
+  // One byte off any alignment, as tensors in files are.
+  Bytes out(raw.size() + 1);
+  base::ByteReader reader(coded);
+  const Status status = DecodeFloats(dtype, &reader, &scratch, std::span(out).subspan(1));
+  ASSERT_TRUE(status.ok()) << status.ToString();
+  ASSERT_TRUE(std::equal(raw.begin(), raw.end(), out.begin() + 1));
+}
+
+TEST(Floats, EveryPatternComesBack) {
+  Bytes all;
+  for (uint32_t p = 0; p < 65536; ++p) {
+    all.push_back(static_cast<std::byte>(p & 255));
+    all.push_back(static_cast<std::byte>(p >> 8));
+  }
+  RoundTripFloats(DType::kBF16, all);
+  RoundTripFloats(DType::kF16, all);
+  RoundTripFloats(DType::kF32, RandomBytes(40000, 8));
+  for (size_t count = 0; count < 40; ++count) {
+    for (DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
+      RoundTripFloats(dtype, RandomBytes(count * 4, 9));
+      RoundTripFloats(dtype, Bytes(count * 4));
+    }
+  }
+}
+
+TEST(BytePlanes, EveryElementSizeComesBack) {
+  PlaneScratch scratch;
+  for (unsigned elem : {1u, 2u, 4u, 8u}) {
+    const Bytes raw = SkewedBytes(elem * 3001, elem, 0.1);
+    Bytes coded;
+    EncodeBytePlanes(elem, raw, &scratch, &coded);
+    coded.resize(coded.size() + kReadSlack);
+    Bytes out(raw.size());
+    base::ByteReader reader(coded);
+    ASSERT_TRUE(DecodeBytePlanes(elem, &reader, &scratch, out).ok());
+    EXPECT_EQ(out, raw);
+  }
+}
+
+}  // namespace
+}  // namespace qstore::codec
