@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "chain/chunk_coder.h"
+#include "chain/planner.h"
+#include "codec/kernels/kernels.h"
+#include "registry/weights.h"
+
+// Times coding and decoding of chunks in one thread, over a working set larger than the caches.
+// Usage: chunk_bench [BF16|F16|F32] [columns]
+
+namespace {
+
+using qstore::DType;
+using qstore::Level;
+using qstore::Relation;
+namespace chain = qstore::chain;
+
+double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+struct Subject {
+  const char* name;
+  chain::ObjectSpec spec;
+  const std::vector<std::byte>* content;
+  const std::vector<std::byte>* base;
+  const std::vector<std::byte>* scales;
+};
+
+void Run(const Subject& subject, Level level) {
+  const auto& spec = subject.spec;
+  chain::ChunkCoder coder;
+  const uint64_t chunks = spec.chunk_count();
+  std::vector<std::vector<std::byte>> payloads(chunks);
+  std::vector<qstore::ChunkCodec> codecs(chunks);
+  const uint64_t elem = spec.elem_bytes();
+  const auto parents = [&](uint64_t c) {
+    chain::ParentBytes p;
+    if (subject.base == nullptr) return p;
+    const uint64_t size = DTypeBits(spec.parent_dtype) / 8;
+    p.base = std::span(*subject.base)
+                 .subspan(spec.first_elem(c) * size, spec.chunk_elem_count(c) * size);
+    p.scales = *subject.scales;
+    return p;
+  };
+  const double t0 = Seconds();
+  uint64_t stored = 0;
+  for (uint64_t c = 0; c < chunks; ++c) {
+    const auto raw = std::span(*subject.content)
+                         .subspan(spec.first_elem(c) * elem, spec.chunk_elem_count(c) * elem);
+    codecs[c] = coder.Encode(spec, level, c, raw, parents(c), &payloads[c]).value();
+    stored += payloads[c].size();
+  }
+  const double t1 = Seconds();
+  std::vector<std::byte> out(subject.content->size());
+  double best = 1e9;
+  for (int run = 0; run < 7; ++run) {
+    const double start = Seconds();
+    for (uint64_t c = 0; c < chunks; ++c) {
+      const auto raw =
+          std::span(out).subspan(spec.first_elem(c) * elem, spec.chunk_elem_count(c) * elem);
+      if (!coder.Decode(spec, c, codecs[c], payloads[c], parents(c), raw).ok())
+        std::puts("decode failed");
+    }
+    best = std::min(best, Seconds() - start);
+  }
+  const bool same = out == *subject.content;
+  const auto n = static_cast<double>(spec.elem_count());
+  std::printf("%-14s level %d codec %d  %7.4f b/w  encode %6.3f Gw/s  decode %6.3f Gw/s %s\n",
+              subject.name, static_cast<int>(level), static_cast<int>(codecs[0]),
+              8.0 * static_cast<double>(stored) / n, n / (t1 - t0) * 1e-9, n / best * 1e-9,
+              same ? "" : "DIFFERS");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const DType dtype = qstore::DTypeFromName(argc > 1 ? argv[1] : "BF16").value_or(DType::kBF16);
+  const uint64_t columns = argc > 2 ? std::stoull(argv[2]) : 4096;
+  const auto pair = qstore::testing::MakePair(dtype, (uint64_t{1} << 24) / columns, columns, 1);
+  const uint64_t shape[2] = {pair.rows, pair.columns};
+  auto high = chain::SpecFor(dtype, shape, pair.high.size());
+  auto low = chain::SpecFor(DType::kI8, shape, pair.q.size());
+  auto related = high;
+  related.relation = Relation::kLlmInt8;
+  related.parent_dtype = DType::kI8;
+  std::printf("kernels: %s\n", qstore::codec::ActiveKernels().name);
+  for (Level level : {Level::kFast, Level::kBalanced}) {
+    Run({"int8", low, &pair.q, nullptr, nullptr}, level);
+    Run({"float alone", high, &pair.high, nullptr, nullptr}, level);
+    Run({"float | int8", related, &pair.high, &pair.q, &pair.scales}, level);
+  }
+  return 0;
+}
