@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tools/check_words.py and tools/check_spec_names.py must refuse, and what they must not."""
+
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import check_spec_names  # noqa: E402
+import check_words  # noqa: E402
+
+# Put together here, so that this file passes the check itself.
+PROMISES = ["TO" + "DO: later", "a st" + "ub", "not imple" + "mented", "// FIX" + "ME"]
+PATHS = ["see /ro" + "ot/x", '"/wo' + 'rk/a"', "/ho" + "me/ada/m"]
+SWITCHED_OFF = ["  GTEST_" + "SKIP();", "TEST(A, DISA" + "BLED_B)", "@pytest.mark." + "skip"]
+FINE = ["src/work/x", "the root of the tree", "${CMAKE_SOURCE_DIR}/work/", "stubborn", "a hacksaw"]
+
+HEADER = """
+struct Footer {
+  uint64_t index_offset = 0;
+  uint32_t index_size;
+  static constexpr size_t kSize = 12;
+  void EncodeTo(ByteWriter* out) const;
+};
+struct InMemoryOnly {
+  int not_on_disk = 0;
+};
+"""
+IDS = """
+enum class Codec : uint8_t {
+  kRaw = 0,
+  kZstd = 1,
+};
+"""
+SPEC = "index_offset, index_size\n| 0 | `kRaw` |\n| 1 | `kZstd` |\n"
+
+
+def spec_offences(spec):
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name, text in {
+            "src/format/layout.h": HEADER,
+            "src/base/disk_ids.h": IDS,
+            "docs/format.md": spec,
+        }.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        return list(check_spec_names.offences(root))
+
+
+class CheckWordsTest(unittest.TestCase):
+    def test_refused(self):
+        for line in PROMISES + PATHS + SWITCHED_OFF:
+            with self.subTest(line=line):
+                self.assertEqual(len(list(check_words.offences_in("x", line))), 1)
+
+    def test_allowed(self):
+        for line in FINE:
+            with self.subTest(line=line):
+                self.assertEqual(list(check_words.offences_in("x", line)), [])
+
+
+class CheckSpecNamesTest(unittest.TestCase):
+    def test_complete_spec_passes(self):
+        self.assertEqual(spec_offences(SPEC), [])
+
+    def test_missing_field_fails(self):
+        (found,) = spec_offences(SPEC.replace("index_size", "size"))
+        self.assertIn("Footer.index_size", found)
+
+    def test_missing_enumerator_fails(self):
+        (found,) = spec_offences(SPEC.replace("kZstd", "zstd"))
+        self.assertIn("Codec.kZstd", found)
+
+    def test_wrong_value_fails(self):
+        (found,) = spec_offences(SPEC.replace("| 1 |", "| 2 |"))
+        self.assertIn("Codec.kZstd = 1", found)
+
+
+if __name__ == "__main__":
+    unittest.main()
