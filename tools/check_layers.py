@@ -25,7 +25,7 @@ LEVELS = {
 THIRD_PARTY = {
     r"xxhash\.h": r"src/base/hash\.cc",
     r"nlohmann/.*": r"src/io/json\.(h|cc)",
-    r"zstd(_errors)?\.h": r"src/codec/.*",
+    r"zstd(_errors)?\.h": r"(src|tests/unit)/(codec|format)/.*",
     r"CLI/.*": r"cli/.*",
     r"(gtest|gmock)/.*": r"tests/.*",
     r"benchmark/.*": r"benchmarks/.*",

@@ -74,6 +74,9 @@ class ByteReader {
     return field.size() == sizeof(T) ? LoadLe<T>(field.data()) : T{0};
   }
   uint64_t Varint() {
+    if (ok_ && remaining() > 0 && bytes_[position_] < std::byte{0x80}) {
+      return static_cast<uint64_t>(bytes_[position_++]);
+    }
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
       auto field = Bytes(1);

@@ -10,6 +10,24 @@ namespace qstore {
 
 inline constexpr uint16_t kFormatVersion = 1;
 
+/// What a file of a variant is. docs/format.md, "Index".
+enum class FileKind : uint8_t {
+  kOpaque = 0,       ///< Bytes without known structure: one object, or none when empty.
+  kSafetensors = 1,  ///< The header's object, then one object for each tensor, by offset.
+};
+inline constexpr unsigned kFileKindCount = 2;
+
+/// Parts of the index. A reader refuses kinds it does not know below kFirstSkippableSection and
+/// skips those from there on.
+enum class IndexSection : uint8_t {
+  kVariants = 1,
+  kFiles = 2,
+  kTensors = 3,
+  kObjects = 4,
+  kChunks = 5,
+};
+inline constexpr uint8_t kFirstSkippableSection = 128;
+
 /// How an object's parents explain its content. docs/format.md, "Relations".
 enum class Relation : uint8_t {
   kNone = 0,     ///< No parent.

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limits>
+#include <string>
+
+#include "base/status_macros.h"
+#include "format/index.h"
+#include "format/limits.h"
+#include "format/names.h"
+
+namespace qstore::format {
+namespace {
+
+std::string Quoted(std::string_view name) { return "'" + std::string(name.substr(0, 200)) + "'"; }
+
+// The rules for names are the writer's too, where breaking one is the caller's fault.
+Status AsCorrupt(const Status& status) { return status.ok() ? status : Corrupt(status.message()); }
+
+class Checker {
+ public:
+  Checker(const Index& index, const Footer& footer) : index_(index), footer_(footer) {}
+
+  Status Run() {
+    QSTORE_TRY(Chunks());
+    QSTORE_TRY(Objects());
+    QSTORE_TRY(Variants());
+    for (const FileEntry& file : index_.files) {
+      Status status = File(file);
+      if (!status.ok()) return status.WithContext("file " + Quoted(file.path));
+    }
+    for (size_t id = 0; id < used_.size(); ++id) {
+      if (used_[id] == 0) return Corrupt("object " + std::to_string(id) + " is in no file");
+    }
+    return {};
+  }
+
+ private:
+  Status Chunks() const {
+    uint64_t end = Header::kEncodedSize;
+    if (!index_.chunks.empty()) {
+      end = index_.chunks.back().offset + index_.chunks.back().stored_size;
+    }
+    if (end != footer_.index_offset) return Corrupt("chunks do not end where the index begins");
+    return {};
+  }
+
+  Status Objects() {
+    const auto& objects = index_.objects;
+    used_.assign(objects.size(), 0);
+    depth_.assign(objects.size(), 0);
+    for (size_t id = 0; id < objects.size(); ++id) {
+      Status status = Object(objects[id]);
+      if (status.ok() && objects[id].has_base()) {
+        const ObjectEntry& object = objects[id];
+        depth_[id] = static_cast<uint8_t>(depth_[object.base] + 1);
+        status = CheckParents(object, objects[object.base],
+                              object.has_scales() ? &objects[object.scales] : nullptr,
+                              depth_[object.base]);
+      }
+      if (!status.ok()) return status.WithContext("object " + std::to_string(id));
+    }
+    return {};
+  }
+
+  Status Object(const ObjectEntry& object) const {
+    if (object.byte_size % object.elem_bytes() != 0) return Corrupt("the last element is cut");
+    if (object.row_elems == 0) return Corrupt("rows are empty");
+    if (object.byte_size > kMaxSize) return LimitExceeded("larger than 2^62 bytes");
+    for (uint32_t i = 0; i < object.chunk_count; ++i) {
+      const ChunkEntry& chunk = index_.chunks[object.first_chunk + i];
+      const uint64_t raw_size = index_.chunk_raw_size(object, i);
+      if (chunk.stored_size > raw_size ||
+          (chunk.codec == ChunkCodec::kRaw && chunk.stored_size != raw_size)) {
+        return Corrupt("chunk " + std::to_string(i) + " has a wrong size");
+      }
+    }
+    return {};
+  }
+
+  Status Variants() const {
+    const auto& variants = index_.variants;
+    if (variants.empty()) return Corrupt("there is no variant");
+    for (size_t i = 0; i < variants.size(); ++i) {
+      QSTORE_TRY(AsCorrupt(CheckVariantName(variants[i].name)));
+      for (size_t j = 0; j < i; ++j) {
+        if (variants[j].name == variants[i].name) {
+          return Corrupt("two variants are named " + Quoted(variants[i].name));
+        }
+      }
+      const Range files = variants[i].files;
+      for (uint32_t f = files.begin; f < files.end; ++f) {
+        QSTORE_TRY(AsCorrupt(CheckPath(index_.files[f].path)));
+        if (f > files.begin) QSTORE_TRY(Successive(index_.files[f - 1].path, index_.files[f].path));
+      }
+    }
+    return {};
+  }
+
+  static Status Successive(std::string_view before, std::string_view path) {
+    if (!PathLess(before, path)) return Corrupt("file " + Quoted(path) + " is out of order");
+    if (LiesBelow(path, before)) return Corrupt(Quoted(before) + " is a file and a folder");
+    return {};
+  }
+
+  Status File(const FileEntry& file) {
+    uint64_t size = 0;
+    for (uint32_t p = file.parts.begin; p < file.parts.end; ++p) {
+      const uint32_t object = index_.parts[p];
+      if (object >= index_.objects.size()) return Corrupt("a part names no object");
+      used_[object] = 1;
+      size += index_.objects[object].byte_size;
+      if (size > kMaxSize) return LimitExceeded("larger than 2^62 bytes");
+    }
+    if (size != file.size) return Corrupt("its objects do not add up to its size");
+    const uint32_t wanted = file.kind == FileKind::kSafetensors ? file.tensors.size() + 1 : 0;
+    if (file.kind == FileKind::kSafetensors ? file.parts.size() != wanted
+                                            : file.tensors.size() != 0) {
+      return Corrupt("its tensors do not fit its objects");
+    }
+    return Tensors(file);
+  }
+
+  Status Tensors(const FileEntry& file) {
+    seen_.assign(file.parts.size(), 0);
+    for (uint32_t t = file.tensors.begin; t < file.tensors.end; ++t) {
+      const TensorEntry& tensor = index_.tensors[t];
+      if (t > file.tensors.begin && !(index_.tensors[t - 1].name < tensor.name)) {
+        return Corrupt("tensor " + Quoted(tensor.name) + " is out of order");
+      }
+      uint8_t& seen = seen_[tensor.part - file.parts.begin];
+      if (tensor.part == file.parts.begin || seen != 0) {
+        return Corrupt("tensor " + Quoted(tensor.name) + " has no object of its own");
+      }
+      seen = 1;
+      const auto bytes = TensorBytes(tensor.dtype, index_.shape(tensor));
+      if (!bytes || *bytes != index_.objects[index_.parts[tensor.part]].byte_size) {
+        return Corrupt("tensor " + Quoted(tensor.name) + ": shape and size differ");
+      }
+    }
+    return {};
+  }
+
+  const Index& index_;
+  const Footer& footer_;
+  std::vector<uint8_t> used_;   // By object: some file has it.
+  std::vector<uint8_t> depth_;  // By object: how many ancestors.
+  std::vector<uint8_t> seen_;   // By part of the file at hand.
+};
+
+}  // namespace
+
+Status CheckIndex(const Index& index, const Footer& footer) { return Checker(index, footer).Run(); }
+
+Status CheckParents(const ObjectEntry& object, const ObjectEntry& base, const ObjectEntry* scales,
+                    unsigned depth) {
+  if (depth >= kMaxDepth) return LimitExceeded("has more than 8 ancestors");
+  if (DTypeBits(object.parent_dtype) != DTypeBits(base.dtype) ||
+      base.byte_size / base.elem_bytes() != object.byte_size / object.elem_bytes() ||
+      base.chunk_elems != object.chunk_elems) {
+    return Corrupt("differs from its base parent in elements or chunks");
+  }
+  if (scales == nullptr) return {};
+  if (scales->relation != Relation::kNone) return Corrupt("its scales parent has parents");
+  if (scales->byte_size > kMaxScalesBytes) return LimitExceeded("scales larger than 64 MiB");
+  const uint64_t elems = object.byte_size / object.elem_bytes();
+  if (elems % object.row_elems != 0 || scales->byte_size != elems / object.row_elems * 4) {
+    return Corrupt("its scales parent does not hold one F32 for each row");
+  }
+  return {};
+}
+
+std::optional<uint64_t> TensorBytes(DType dtype, std::span<const uint64_t> shape) {
+  uint64_t bits = DTypeBits(dtype);
+  for (const uint64_t dim : shape) {
+    if (dim != 0 && bits > std::numeric_limits<uint64_t>::max() / dim) return std::nullopt;
+    bits *= dim;
+  }
+  if (bits % 8 != 0 || bits / 8 > kMaxSize) return std::nullopt;
+  return bits / 8;
+}
+
+}  // namespace qstore::format

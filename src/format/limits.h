@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+// What a reader accepts. A writer keeps within it: a safetensors file beyond a limit is stored as
+// an opaque file, a model beyond a limit is refused. docs/format.md, "Limits".
+
+namespace qstore::format {
+
+/// Decompressed index. A trillion weights in two precisions need about 100 MiB.
+inline constexpr uint64_t kMaxIndexBytes = uint64_t{1} << 28;
+/// No zstd frame expands further: a block of 128 KiB takes at least 4 bytes.
+inline constexpr uint64_t kMaxIndexExpansion = 32768;
+inline constexpr size_t kMaxVariants = 1024;
+inline constexpr size_t kMaxVariantNameBytes = 255;
+inline constexpr size_t kMaxPathBytes = 4096;
+inline constexpr size_t kMaxTensorNameBytes = 65535;
+inline constexpr size_t kMaxRank = 255;
+/// Decoded bytes of one chunk: what a reader allocates for each level of parents and thread.
+inline constexpr uint64_t kMaxChunkBytes = uint64_t{1} << 24;
+/// A scales parent is held in memory whole.
+inline constexpr uint64_t kMaxScalesBytes = uint64_t{1} << 26;
+/// Ancestors of an object by way of base parents.
+inline constexpr unsigned kMaxDepth = 8;
+/// Any offset or sum of sizes, so that adding two of them cannot wrap.
+inline constexpr uint64_t kMaxSize = uint64_t{1} << 62;
+
+}  // namespace qstore::format

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "format/index.h"
+
+#include <gtest/gtest.h>
+#include <zstd.h>
+
+#include <functional>
+#include <random>
+#include <string>
+
+#include "base/hash.h"
+#include "format/limits.h"
+#include "unit/format/sample_index.h"
+
+namespace qstore::format {
+namespace {
+
+Status StoreAndRead(const Index& index) {
+  Footer footer = FooterFor(index);
+  auto stored = EncodeIndex(index, &footer);
+  if (!stored.ok()) return stored.status();
+  return DecodeIndex(*stored, footer).status();
+}
+
+TEST(Index, ComesBackAsItWas) {
+  const Index index = SampleIndex();
+  Footer footer = FooterFor(index);
+  auto stored = EncodeIndex(index, &footer);
+  ASSERT_TRUE(stored.ok()) << stored.status().ToString();
+  EXPECT_EQ(footer.index_stored_size, stored->size());
+  auto back = DecodeIndex(*stored, footer);
+  ASSERT_TRUE(back.ok()) << back.status().ToString();
+  ASSERT_EQ(back->variants.size(), 2u);
+  EXPECT_EQ(back->variants[1].name, "bf16");
+  EXPECT_EQ(back->variants[1].files.begin, 2u);
+  ASSERT_EQ(back->files.size(), 4u);
+  EXPECT_EQ(back->files[3].path, "model.safetensors");
+  EXPECT_EQ(back->files[3].digest[0], 3);
+  EXPECT_EQ(back->parts, index.parts);
+  ASSERT_EQ(back->tensors.size(), 4u);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(back->tensors[i].name, index.tensors[i].name);
+    EXPECT_EQ(back->tensors[i].part, index.tensors[i].part);
+    EXPECT_EQ(back->tensors[i].dtype, index.tensors[i].dtype);
+  }
+  EXPECT_EQ(back->dims, index.dims);
+  ASSERT_EQ(back->objects.size(), index.objects.size());
+  EXPECT_EQ(back->objects[6].relation, Relation::kLlmInt8);
+  EXPECT_EQ(back->objects[6].base, 3u);
+  EXPECT_EQ(back->objects[6].scales, 2u);
+  EXPECT_EQ(back->objects[6].first_chunk, index.objects[6].first_chunk);
+  ASSERT_EQ(back->chunks.size(), index.chunks.size());
+  for (size_t i = 0; i < index.chunks.size(); ++i) {
+    EXPECT_EQ(back->chunks[i].offset, index.chunks[i].offset);
+    EXPECT_EQ(back->chunks[i].checksum, index.chunks[i].checksum);
+  }
+}
+
+struct HostileCase {
+  const char* name;
+  std::function<void(Index*)> change;
+  ErrorCode code = ErrorCode::kCorrupt;
+};
+
+void PrintTo(const HostileCase& hostile, std::ostream* out) { *out << hostile.name; }
+
+class HostileIndex : public testing::TestWithParam<HostileCase> {};
+
+TEST_P(HostileIndex, IsRefused) {
+  Index index = SampleIndex();
+  ASSERT_TRUE(StoreAndRead(index).ok());
+  GetParam().change(&index);
+  const Status status = StoreAndRead(index);
+  EXPECT_EQ(status.code(), GetParam().code) << status.ToString();
+  EXPECT_FALSE(status.message().empty());
+}
+
+const std::string& Long(size_t size) {
+  static std::string text;
+  return text = std::string(size, 'x');
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rules, HostileIndex,
+    testing::Values(
+        HostileCase{"NoVariant", [](Index* x) { *x = Index(); }},
+        HostileCase{"EqualVariants", [](Index* x) { x->variants[1].name = "int8"; }},
+        HostileCase{"VariantName", [](Index* x) { x->variants[1].name = "a/b"; }},
+        HostileCase{"FilesOfVariants", [](Index* x) { x->variants[1].files.end = 3; }},
+        HostileCase{"AbsolutePath", [](Index* x) { x->files[2].path = "/etc/passwd"; }},
+        HostileCase{"ParentPath", [](Index* x) { x->files[2].path = "a/../../b"; }},
+        HostileCase{"DotPath", [](Index* x) { x->files[2].path = "./b"; }},
+        HostileCase{"EmptyPath", [](Index* x) { x->files[2].path = ""; }},
+        HostileCase{"BackslashPath", [](Index* x) { x->files[2].path = "..\\b"; }},
+        HostileCase{"NulPath", [](Index* x) { x->files[2].path = std::string_view("a\0b", 3); }},
+        HostileCase{"TrailingSlash", [](Index* x) { x->files[2].path = "a/"; }},
+        HostileCase{"LongPath", [](Index* x) { x->files[2].path = Long(kMaxPathBytes + 1); }},
+        HostileCase{"EqualPaths", [](Index* x) { x->files[2].path = x->files[3].path; }},
+        HostileCase{"PathOrder", [](Index* x) { x->files[2].path = "z"; }},
+        HostileCase{"FileAndFolder", [](Index* x) { x->files[3].path = "config.json/x"; }},
+        HostileCase{"FileSize", [](Index* x) { x->files[1].size++; }},
+        HostileCase{"OpaqueWithTensors", [](Index* x) { x->files[1].kind = FileKind::kOpaque; }},
+        HostileCase{"SafetensorsWithoutParts",
+                    [](Index* x) { x->files[0].kind = FileKind::kSafetensors, x->files[0].size = 0,
+                                   x->files[0].parts.end = 0, x->files[1].parts.begin = 0; }},
+        HostileCase{"PartBeyondObjects", [](Index* x) { x->parts[5] = 7; }},
+        HostileCase{"ObjectInNoFile", [](Index* x) { AddRaw(x, DType::kU8, 4, 4, 4); }},
+        HostileCase{"TensorIsHeader", [](Index* x) { x->tensors[0].part = 1; }},
+        HostileCase{"TensorOutsideFile", [](Index* x) { x->tensors[3].part = 3; }},
+        HostileCase{"TensorsShareAPart", [](Index* x) { x->tensors[0].part = 3; }},
+        HostileCase{"EqualTensorNames", [](Index* x) { x->tensors[1].name = "a.SCB"; }},
+        HostileCase{"TensorOrder", [](Index* x) { x->tensors[0].name = "zz"; }},
+        HostileCase{"ShapeAndSize", [](Index* x) { x->dims[1] = 4; }},
+        HostileCase{"ShapeOverflow", [](Index* x) { x->dims[1] = uint64_t{1} << 62; }},
+        HostileCase{"DTypeAndSize", [](Index* x) { x->tensors[1].dtype = DType::kF16; }},
+        HostileCase{"SubByteObject", [](Index* x) { x->objects[0].dtype = DType::kF4; }},
+        HostileCase{"CutElement", [](Index* x) { x->objects[0].dtype = DType::kI32; }},
+        HostileCase{"EmptyRows", [](Index* x) { x->objects[0].row_elems = 0; }},
+        HostileCase{"EmptyChunks", [](Index* x) { x->objects[0].chunk_elems = 0; }},
+        HostileCase{"HugeChunks",
+                    [](Index* x) { x->objects[0].chunk_elems = kMaxChunkBytes + 1; }},
+        HostileCase{"TooFewChunks", [](Index* x) { x->objects[6].chunk_elems = 2; }},
+        HostileCase{"TooManyChunks", [](Index* x) { x->objects[1].chunk_elems = 100; }},
+        HostileCase{"ParentIsItself", [](Index* x) { x->objects[6].base = 6; }},
+        HostileCase{"ParentComesLater", [](Index* x) { x->objects[6].scales = 7; }},
+        HostileCase{"BaseOfOtherLength", [](Index* x) { x->objects[6].base = 0; }},
+        HostileCase{"BaseOfOtherElement",
+                    [](Index* x) { x->objects[6].parent_dtype = DType::kF16; }},
+        HostileCase{"ScalesOfOtherLength", [](Index* x) { x->objects[6].scales = 4; }},
+        HostileCase{"RawChunkOfOtherSize", [](Index* x) { x->chunks[0].stored_size = 9; }},
+        HostileCase{"ChunkLargerThanContent",
+                    [](Index* x) {
+                      x->chunks[0].stored_size = 11;
+                      x->chunks[0].codec = ChunkCodec::kZstd;
+                    }},
+        HostileCase{"ChunkBeyondLimit",
+                    [](Index* x) { x->chunks[0].stored_size = kMaxChunkBytes + 1; },
+                    ErrorCode::kLimit},
+        HostileCase{"LongTensorName",
+                    [](Index* x) { x->tensors[2].name = Long(kMaxTensorNameBytes + 1); },
+                    ErrorCode::kLimit},
+        HostileCase{"UnknownRelation",
+                    [](Index* x) { x->objects[0].relation = Relation{kRelationCount}; },
+                    ErrorCode::kUnsupportedFeature},
+        HostileCase{"UnknownCodec",
+                    [](Index* x) { x->chunks[0].codec = ChunkCodec{kChunkCodecCount}; },
+                    ErrorCode::kUnsupportedFeature},
+        HostileCase{"UnknownFileKind",
+                    [](Index* x) { x->files[0].kind = FileKind{kFileKindCount}; },
+                    ErrorCode::kUnsupportedFeature},
+        HostileCase{"UnknownTensorType",
+                    [](Index* x) { x->tensors[0].dtype = DType{kDTypeCount}; },
+                    ErrorCode::kUnsupportedFeature}),
+    [](const auto& test) { return std::string(test.param.name); });
+
+TEST(Index, ChainsHaveALimit) {
+  Index index;
+  AddRaw(&index, DType::kU8, 8, 8, 8);
+  for (uint32_t i = 1; i <= kMaxDepth + 1; ++i) {
+    AddRaw(&index, DType::kU8, 8, 8, 8);
+    index.objects[i].relation = Relation::kCast;
+    index.objects[i].parent_dtype = DType::kI8;
+    index.objects[i].base = i - 1;
+  }
+  index.variants = {{"v", {0, 1}}};
+  for (uint32_t i = 0; i < index.objects.size(); ++i) index.parts.push_back(i);
+  const auto count = static_cast<uint32_t>(index.parts.size());
+  index.files = {{"f", 8 * index.parts.size(), {}, FileKind::kOpaque, {0, count}, {0, 0}}};
+  EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kLimit);
+  index.objects.back().base = 0;
+  EXPECT_TRUE(StoreAndRead(index).ok());
+}
+
+class RawIndex : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Index index = SampleIndex();
+    footer_ = FooterFor(index);
+    auto stored = EncodeIndex(index, &footer_);
+    ASSERT_TRUE(stored.ok());
+    raw_.resize(footer_.index_raw_size);
+    ASSERT_EQ(ZSTD_decompress(raw_.data(), raw_.size(), stored->data(), stored->size()),
+              raw_.size());
+  }
+  // What a reader says to an index whose checksums hold but whose content is `raw`.
+  Status Read(const std::vector<std::byte>& raw) const {
+    std::vector<std::byte> stored(ZSTD_compressBound(raw.size()));
+    stored.resize(ZSTD_compress(stored.data(), stored.size(), raw.data(), raw.size(), 1));
+    Footer footer = footer_;
+    footer.index_stored_size = stored.size();
+    footer.index_raw_size = raw.size();
+    footer.index_checksum = base::Hash64(stored);
+    return DecodeIndex(stored, footer).status();
+  }
+  Footer footer_;
+  std::vector<std::byte> raw_;
+};
+
+TEST_F(RawIndex, EveryCutIsRefused) {
+  ASSERT_TRUE(Read(raw_).ok());
+  for (size_t size = 0; size < raw_.size(); ++size) {
+    EXPECT_FALSE(Read({raw_.begin(), raw_.begin() + static_cast<ptrdiff_t>(size)}).ok()) << size;
+  }
+}
+
+TEST_F(RawIndex, RandomBytesNeverBreakTheReader) {
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 20000; ++round) {
+    auto raw = raw_;
+    for (uint64_t changes = random() % 4 + 1; changes > 0; --changes) {
+      raw[random() % raw.size()] = static_cast<std::byte>(random());
+    }
+    (void)Read(raw);
+  }
+}
+
+TEST_F(RawIndex, LaterSectionsAreSkippedOrRefused) {
+  auto with = [&](uint8_t kind) {
+    auto raw = raw_;
+    raw.insert(raw.end(), {std::byte{kind}, std::byte{1}, std::byte{0xff}});
+    return Read(raw).code();
+  };
+  EXPECT_EQ(with(kFirstSkippableSection), ErrorCode::kOk);
+  EXPECT_EQ(with(6), ErrorCode::kUnsupportedFeature);
+  EXPECT_EQ(with(5), ErrorCode::kCorrupt);
+}
+
+}  // namespace
+}  // namespace qstore::format

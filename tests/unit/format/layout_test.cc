@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "format/layout.h"
+
+#include <gtest/gtest.h>
+
+#include "format/limits.h"
+#include "format/names.h"
+
+namespace qstore::format {
+namespace {
+
+std::vector<std::byte> EncodedHeader(uint16_t version, uint32_t flags) {
+  std::vector<std::byte> bytes;
+  Header header;
+  header.format_version = version;
+  header.feature_flags = flags;
+  header.EncodeTo(&bytes);
+  return bytes;
+}
+
+TEST(Header, VersionsAndFeatures) {
+  EXPECT_EQ(EncodedHeader(1, 0).size(), Header::kEncodedSize);
+  EXPECT_TRUE(Header::DecodeFrom(EncodedHeader(1, 0)).ok());
+  const auto code = [](const std::vector<std::byte>& bytes) {
+    return Header::DecodeFrom(bytes).status().code();
+  };
+  EXPECT_EQ(code(EncodedHeader(2, 0)), ErrorCode::kUnsupportedVersion);
+  EXPECT_EQ(code(EncodedHeader(0, 0)), ErrorCode::kCorrupt);
+  EXPECT_EQ(code(EncodedHeader(1, 0x80000000)), ErrorCode::kUnsupportedFeature);
+}
+
+TEST(Header, EveryBitCounts) {
+  const auto good = EncodedHeader(1, 0);
+  for (size_t bit = 0; bit < good.size() * 8; ++bit) {
+    auto bad = good;
+    bad[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
+    EXPECT_EQ(Header::DecodeFrom(bad).status().code(), ErrorCode::kCorrupt) << bit;
+  }
+}
+
+Footer SampleFooter() {
+  Footer footer;
+  footer.index_offset = 1000;
+  footer.index_stored_size = 50;
+  footer.index_raw_size = 70;
+  footer.index_checksum = 5;
+  footer.file_size = 1000 + 50 + Footer::kEncodedSize;
+  return footer;
+}
+
+Status Decode(const Footer& footer, uint64_t actual) {
+  std::vector<std::byte> bytes;
+  footer.EncodeTo(&bytes);
+  EXPECT_EQ(bytes.size(), Footer::kEncodedSize);
+  return Footer::DecodeFrom(bytes, actual).status();
+}
+
+TEST(Footer, RulesAreChecked) {
+  Footer footer = SampleFooter();
+  EXPECT_TRUE(Decode(footer, footer.file_size).ok());
+  EXPECT_EQ(Decode(footer, footer.file_size + 1).code(), ErrorCode::kCorrupt);
+  footer.index_offset = 999;
+  EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kCorrupt);
+  footer.index_offset = 10;
+  footer.index_stored_size = 1040;
+  EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kCorrupt);
+  footer = SampleFooter();
+  footer.index_stored_size = UINT64_MAX;
+  EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kCorrupt);
+  footer = SampleFooter();
+  footer.index_raw_size = 50 * kMaxIndexExpansion + kMaxIndexExpansion;
+  EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kCorrupt);
+  footer.index_raw_size = kMaxIndexBytes + 1;
+  EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kLimit);
+}
+
+TEST(Footer, EveryBitCounts) {
+  std::vector<std::byte> good;
+  const Footer footer = SampleFooter();
+  footer.EncodeTo(&good);
+  for (size_t bit = 0; bit < good.size() * 8; ++bit) {
+    auto bad = good;
+    bad[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
+    EXPECT_EQ(Footer::DecodeFrom(bad, footer.file_size).status().code(), ErrorCode::kCorrupt);
+  }
+}
+
+TEST(Names, PathsAreOrderedSoThatConflictsAreNeighbours) {
+  EXPECT_TRUE(PathLess("a", "a/b"));
+  EXPECT_TRUE(PathLess("a/b", "a-b"));
+  EXPECT_TRUE(PathLess("a/b/c", "a/b-c"));
+  EXPECT_FALSE(PathLess("a", "a"));
+  EXPECT_TRUE(PathLess("a\x7f", "a\x80"));
+  EXPECT_TRUE(LiesBelow("a/b", "a"));
+  EXPECT_FALSE(LiesBelow("ab", "a"));
+  EXPECT_FALSE(LiesBelow("a", "a"));
+}
+
+TEST(Names, VariantNames) {
+  for (const char* good : {"bf16", "int8", "Q4_K.M", "8", "a+b-c"}) {
+    EXPECT_TRUE(CheckVariantName(good).ok()) << good;
+  }
+  for (const char* bad : {"", ".", "..", "-o", "a b", "a/b", "a=b", "\xc3\xa4"}) {
+    EXPECT_EQ(CheckVariantName(bad).code(), ErrorCode::kInvalidArgument) << bad;
+  }
+  EXPECT_FALSE(CheckVariantName(std::string(256, 'a')).ok());
+}
+
+TEST(Names, Paths) {
+  for (const char* good : {"a", "a/b.c", "a..b", "..a", "\xc3\xa4/x y", "a:b"}) {
+    EXPECT_TRUE(CheckPath(good).ok()) << good;
+  }
+  for (const char* bad : {"", "/a", "a//b", "a/", ".", "..", "a/..", "../a", "a/./b", "a\nb"}) {
+    EXPECT_EQ(CheckPath(bad).code(), ErrorCode::kInvalidArgument) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace qstore::format
