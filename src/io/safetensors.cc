@@ -36,9 +36,12 @@ void DropRepeatedNames(std::vector<SafetensorsTensor>* tensors) {
 
 // Checks offsets relative to the data section, then makes them relative to the file.
 Status Place(std::vector<SafetensorsTensor>* tensors, uint64_t data_begin, uint64_t file_size) {
-  std::stable_sort(tensors->begin(), tensors->end(), [](const auto& a, const auto& b) {
+  const auto before = [](const SafetensorsTensor& a, const SafetensorsTensor& b) {
     return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
-  });
+  };
+  if (!std::is_sorted(tensors->begin(), tensors->end(), before)) {
+    std::stable_sort(tensors->begin(), tensors->end(), before);
+  }
   uint64_t expected = 0;
   for (SafetensorsTensor& tensor : *tensors) {
     if (tensor.begin != expected || tensor.end < tensor.begin) {

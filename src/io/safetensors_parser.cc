@@ -32,7 +32,6 @@ Status SafetensorsParser::OnEvent(const JsonEvent& event) {
       return OnField(event);
     case State::kDTypeKey:
     case State::kDTypeValue:
-    case State::kDTypeEmpty:
     case State::kDTypeEnd:
       return OnDType(event);
     case State::kShape:
@@ -142,11 +141,7 @@ Status SafetensorsParser::OnDType(const JsonEvent& event) {
       state_ = State::kDTypeValue;
       return {};
     case State::kDTypeValue:
-      if (event.kind != Kind::kNull && event.kind != Kind::kBeginObject) break;
-      state_ = event.kind == Kind::kNull ? State::kDTypeEnd : State::kDTypeEmpty;
-      return {};
-    case State::kDTypeEmpty:
-      if (event.kind != Kind::kEndObject) break;
+      if (event.kind != Kind::kNull) break;
       state_ = State::kDTypeEnd;
       return {};
     default:

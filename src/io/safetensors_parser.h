@@ -35,7 +35,6 @@ class SafetensorsParser final : public JsonHandler {
     kFieldStart,   // The value behind a field's key.
     kDTypeKey,     // In {"F32": null}.
     kDTypeValue,
-    kDTypeEmpty,  // In the inner {} of {"F32": {}}.
     kDTypeEnd,
     kShape,
     kOffsets,

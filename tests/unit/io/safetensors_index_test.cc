@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/safetensors_index.h"
+
+#include <gtest/gtest.h>
+
+namespace qstore::io {
+namespace {
+
+using Map = std::vector<std::pair<std::string, std::string>>;
+
+TEST(SafetensorsIndex, ReadsTheWeightMapOnly) {
+  auto index = ParseSafetensorsIndex(
+      R"({"x":[{"weight_map":1}],"weight_map":{"b":"2","a":"1"},"metadata":{"total_size":"7"}})");
+  ASSERT_TRUE(index.ok()) << index.status().ToString();
+  EXPECT_EQ(index->weight_map, (Map{{"b", "2"}, {"a", "1"}}));
+}
+
+TEST(SafetensorsIndex, RefusesOtherShapes) {
+  for (const char* text :
+       {"", "[]", "1", "\"weight_map\"", "{}", R"({"weight_map":1})", R"({"weight_map":["a"]})",
+        R"({"weight_map":{"a":1}})", R"({"weight_map":{"a":{}}})", R"({"weight_map":{"a":["b"]}})",
+        R"({"metadata":{"weight_map":{"a":"b"}}})",
+        R"({"weight_map":{"a":"b"}})"
+        "x"}) {
+    EXPECT_EQ(ParseSafetensorsIndex(text).status().code(), ErrorCode::kCorrupt) << text;
+  }
+}
+
+TEST(SafetensorsIndex, WritesWhatTheHubsToolsWrite) {
+  EXPECT_EQ(WriteSafetensorsIndex({{{"b\"", "2"}, {"a", "1"}}}, 12),
+            "{\n  \"metadata\": {\n    \"total_size\": 12\n  },\n  \"weight_map\": {\n"
+            "    \"a\": \"1\",\n    \"b\\\"\": \"2\"\n  }\n}\n");
+  auto back = ParseSafetensorsIndex(WriteSafetensorsIndex({}, 0));
+  ASSERT_TRUE(back.ok());
+  EXPECT_TRUE(back->weight_map.empty());
+}
+
+TEST(SafetensorsIndex, Names) {
+  EXPECT_TRUE(IsSafetensorsIndexName("model.safetensors.index.json"));
+  EXPECT_TRUE(IsSafetensorsIndexName("diffusion_pytorch_model.safetensors.index.fp16.json"));
+  EXPECT_FALSE(IsSafetensorsIndexName("pytorch_model.bin.index.json"));
+  EXPECT_FALSE(IsSafetensorsIndexName("model.safetensors"));
+  EXPECT_FALSE(IsSafetensorsIndexName("config.json"));
+}
+
+}  // namespace
+}  // namespace qstore::io
