@@ -18,7 +18,7 @@ bool SameShape(const TensorDesc& a, const TensorDesc& b) {
 }
 
 bool IsInt8Twin(const TensorDesc& target, const TensorDesc& low) {
-  return low.dtype == DType::kI8 && codec::IsCodedFloat(target.dtype) && target.shape.size() == 2 &&
+  return low.dtype == DType::kI8 && codec::IsCodedFloat(target.dtype) && target.shape.size() >= 2 &&
          SameShape(target, low);
 }
 
@@ -54,7 +54,9 @@ ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_s
   const unsigned bits = DTypeBits(dtype);
   if (bits % 8 == 0 && byte_size % (bits / 8) == 0) {
     spec.dtype = dtype;
-    if (!shape.empty()) spec.row_elems = std::max<uint64_t>(1, shape.back());
+    // The rows of a convolution are its output channels, which quantizers scale one by one.
+    const auto row = shape.size() > 1 ? shape.subspan(1) : shape;
+    spec.row_elems = std::max<uint64_t>(1, ElementCount(row));
   }
   spec.chunk_elems = ChooseChunkElems(spec.row_elems);
   return spec;

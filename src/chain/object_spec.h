@@ -19,7 +19,7 @@ struct ObjectSpec {
   DType dtype = DType::kU8;
   /// Content length; a multiple of the element size.
   uint64_t byte_size = 0;
-  /// Elements in a row (the tensor's last dimension), 1 or more.
+  /// Elements in a row: of all dimensions behind the first, or the only one. 1 or more.
   uint64_t row_elems = 1;
   /// Elements in every chunk but the last, 1 or more. Equal for an object and its base parent, so
   /// that chunk i of the one covers the elements of chunk i of the other.

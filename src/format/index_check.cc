@@ -10,7 +10,12 @@
 namespace qstore::format {
 namespace {
 
-std::string Quoted(std::string_view name) { return "'" + std::string(name.substr(0, 200)) + "'"; }
+std::string Quoted(std::string_view name) {
+  std::string text = "'";
+  text += name.substr(0, 200);
+  text += '\'';
+  return text;
+}
 
 // The rules for names are the writer's too, where breaking one is the caller's fault.
 Status AsCorrupt(const Status& status) { return status.ok() ? status : Corrupt(status.message()); }
