@@ -316,27 +316,24 @@ void AssembleRow(const BinTable16& table, const Header& header, const uint8_t* q
   }
 }
 
-// Puts the values coded apart in the places that the kernels marked; shifts the others.
+// Puts the values coded apart in the places that are marked; shifts the magnitudes of the others.
 template <class T>
 Status PlaceWide(std::span<const std::byte> wide, unsigned shift, std::span<std::byte> raw) {
   const size_t count = raw.size() / sizeof(T);
   const size_t wide_count = wide.size() / sizeof(T);
   size_t used = 0;
-  for (size_t i = 0; i < count; ++i) {
-    T value = LoadElement<T>(raw.data(), i);
-    const T magnitude = value & kMagnitudeMask<T>;
-    if (magnitude == kMagnitudeMask<T>) {
-      if (used == wide_count) return Corrupt("bins: too few values outside bins");
-      value = LoadElement<T>(wide.data(), used++);
-    } else if (shift == 0) {
-      continue;
-    } else {
-      const T sign = static_cast<T>(value ^ magnitude);
-      value = static_cast<T>(sign | ((magnitude << shift) & kMagnitudeMask<T>));
+  if constexpr (sizeof(T) == 2) {
+    used = codec::ActiveKernels().place_wide16(reinterpret_cast<uint8_t*>(raw.data()), count,
+                                               reinterpret_cast<const uint8_t*>(wide.data()),
+                                               wide_count, shift);
+  } else {
+    for (size_t i = 0; i < count && used <= wide_count; ++i) {
+      if ((LoadElement<T>(raw.data(), i) & kMagnitudeMask<T>) != kMagnitudeMask<T>) continue;
+      if (used < wide_count) std::memcpy(&raw[i * sizeof(T)], &wide[used * sizeof(T)], sizeof(T));
+      ++used;
     }
-    std::memcpy(raw.data() + i * sizeof(T), &value, sizeof(T));
   }
-  return used == wide_count ? Status() : Corrupt("bins: too many values outside bins");
+  return used == wide_count ? Status() : Corrupt("bins: count of values outside bins is wrong");
 }
 
 template <class T>

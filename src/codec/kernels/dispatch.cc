@@ -3,13 +3,19 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "codec/kernels/internal.h"
 #include "codec/kernels/kernels.h"
-#include "codec/kernels/scalar.h"
 
 namespace qstore::codec {
 
 const Kernels* KernelsByName(const char* name) {
   if (std::strcmp(name, "scalar") == 0) return &kScalarKernels;
+#if defined(QSTORE_X86_KERNELS)
+  const bool bmi2 = __builtin_cpu_supports("bmi2") != 0;
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (std::strcmp(name, "avx512") == 0 && bmi2 && avx512) return &kAvx512Kernels;
+#endif
   return nullptr;
 }
 

@@ -83,6 +83,12 @@ struct Kernels {
   /// The index in the bin only: out[i] = index; 0 for wide bins.
   void (*bins16)(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
                  BitCursor* extra_bits, uint8_t* out);
+
+  /// Replaces the 16-bit elements whose magnitude is kWideBin, in order, by those of `wide`, and
+  /// shifts the magnitudes of the others left by `shift`. Returns how many it replaced, or
+  /// wide_count + 1 as soon as there are more marks than that.
+  size_t (*place_wide16)(uint8_t* out, size_t count, const uint8_t* wide, size_t wide_count,
+                         unsigned shift);
 };
 
 /// The table for the best instruction set of this machine, or the one QSTORE_ISA names when the

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "codec/kernels/scalar.h"
+#include "codec/kernels/internal.h"
 
 #include <cstring>
 
@@ -144,6 +144,22 @@ void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* 
   }
 }
 
+size_t PlaceWide16(uint8_t* out, size_t count, const uint8_t* wide, size_t wide_count,
+                   unsigned shift) {
+  size_t used = 0;
+  for (size_t i = 0; i < count; ++i) {
+    uint16_t value;
+    std::memcpy(&value, out + 2 * i, sizeof(value));
+    if ((value & 0x7fff) == kWideBin) {
+      if (used == wide_count) return wide_count + 1;
+      std::memcpy(out + 2 * i, wide + 2 * used++, sizeof(value));
+    } else if (shift > 0) {
+      Store16(out + 2 * i, (value & 0x8000u) | ((uint32_t{value} << shift) & 0x7fff));
+    }
+  }
+  return used;
+}
+
 }  // namespace scalar
 
 const Kernels kScalarKernels = {
@@ -156,6 +172,7 @@ const Kernels kScalarKernels = {
     .merge_float32 = scalar::MergeFloat32,
     .bins8 = scalar::Bins8,
     .bins16 = scalar::Bins16,
+    .place_wide16 = scalar::PlaceWide16,
 };
 
 }  // namespace qstore::codec

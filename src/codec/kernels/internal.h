@@ -5,7 +5,10 @@
 
 namespace qstore::codec {
 
+// One table for each instruction set; those of another architecture are not there to link with.
 extern const Kernels kScalarKernels;
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Kernels;
 
 /// The definitions, for the ends of vector loops.
 namespace scalar {
@@ -21,6 +24,9 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* fl
            BitCursor* extra_bits, uint8_t* out);
 void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
             BitCursor* extra_bits, uint8_t* out);
+
+size_t PlaceWide16(uint8_t* out, size_t count, const uint8_t* wide, size_t wide_count,
+                   unsigned shift);
 
 }  // namespace scalar
 }  // namespace qstore::codec

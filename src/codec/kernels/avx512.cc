@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "codec/kernels/internal.h"
+#include "codec/kernels/vector_loops.h"
+
+// Needs AVX-512 F, BW, DQ, VL and BMI2.
+
+namespace qstore::codec {
+namespace {
+
+constexpr size_t kRun = 32;  // weights a step of the bin kernels takes
+
+void MergeNibbles(const uint8_t* high, const uint8_t* low, size_t count, uint8_t* out) {
+  const __m512i low_mask = _mm512_set1_epi8(0x0f);
+  size_t done = 0;
+  for (; done + 128 <= count; done += 128) {
+    const __m512i h = _mm512_loadu_si512(high + done / 2);
+    const __m512i l = _mm512_loadu_si512(low + done / 2);
+    // Bits where the mask is set come from the second operand, the others from the first.
+    const __m512i first = _mm512_ternarylogic_epi32(h, _mm512_srli_epi16(l, 4), low_mask, 0xd8);
+    const __m512i second = _mm512_ternarylogic_epi32(_mm512_slli_epi16(h, 4), l, low_mask, 0xd8);
+    _mm512_storeu_si512(out + done, first);
+    _mm512_storeu_si512(out + done + 64, second);
+  }
+  scalar::MergeNibbles(high + done / 2, low + done / 2, count - done, out + done);
+}
+
+void SplitNibbles(const uint8_t* in, size_t count, uint8_t* high, uint8_t* low) {
+  const __m512i low_mask = _mm512_set1_epi8(0x0f);
+  size_t done = 0;
+  for (; done + 128 <= count; done += 128) {
+    const __m512i a = _mm512_loadu_si512(in + done);
+    const __m512i b = _mm512_loadu_si512(in + done + 64);
+    const __m512i h = _mm512_ternarylogic_epi32(a, _mm512_srli_epi16(b, 4), low_mask, 0xd8);
+    const __m512i l = _mm512_ternarylogic_epi32(_mm512_slli_epi16(a, 4), b, low_mask, 0xd8);
+    _mm512_storeu_si512(high + done / 2, h);
+    _mm512_storeu_si512(low + done / 2, l);
+  }
+  scalar::SplitNibbles(in + done, count - done, high + done / 2, low + done / 2);
+}
+
+// A table of 128 words in registers.
+struct WordTable {
+  __m512i part[4];
+  explicit WordTable(const uint16_t* words) {
+    for (int i = 0; i < 4; ++i) part[i] = _mm512_loadu_si512(words + 32 * i);
+  }
+  __m512i Look(__m512i index, __mmask32 upper) const {
+    const __m512i a = _mm512_permutex2var_epi16(part[0], index, part[1]);
+    const __m512i b = _mm512_permutex2var_epi16(part[2], index, part[3]);
+    return _mm512_mask_mov_epi16(a, upper, b);
+  }
+};
+
+// Mask for pdep and threshold of every bin, as the bytes of one word.
+void PackTable(const BinTable8* table, uint16_t* packed) {
+  for (size_t k = 0; k < kBinCount; ++k) {
+    packed[k] = static_cast<uint16_t>(((1u << table->width[k]) - 1) | table->threshold[k] << 8);
+  }
+}
+
+void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* floor_bits,
+           BitCursor* extra_bits, uint8_t* out) {
+  alignas(64) uint16_t packed[kBinCount];
+  PackTable(table, packed);
+  const WordTable mask_threshold(packed);
+  const WordTable first(table->first);
+  const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+  const uint8_t* const floor_bytes = floor_bits->bytes;
+  const uint8_t* const extra_bytes = extra_bits->bytes;
+  uint64_t floor_at = floor_bits->position;
+  uint64_t extra_at = extra_bits->position;
+  size_t done = 0;
+  for (; done + kRun <= count; done += kRun) {
+    if (floor_at + 7 * kRun > floor_bits->limit || extra_at + kRun > extra_bits->limit) break;
+    const __m512i value =
+        _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + done)));
+    const __m512i bin = _mm512_and_si512(_mm512_abs_epi16(value), _mm512_set1_epi16(0x7f));
+    const __mmask32 upper = _mm512_test_epi16_mask(bin, _mm512_set1_epi16(64));
+    const __m512i code = mask_threshold.Look(bin, upper);
+    alignas(32) uint64_t lanes[4];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), _mm512_cvtepi16_epi8(code));
+    for (int i = 0; i < 4; ++i) {
+      const uint64_t mask = lanes[i];
+      const uint64_t window = LoadWord(floor_bytes + (floor_at >> 3)) >> (floor_at & 7);
+      lanes[i] = _pdep_u64(window, mask);
+      floor_at += static_cast<uint64_t>(_mm_popcnt_u64(mask));
+    }
+    const __m512i index =
+        _mm512_cvtepu8_epi16(_mm256_load_si256(reinterpret_cast<__m256i*>(lanes)));
+    const __m512i threshold = _mm512_srli_epi16(code, 8);
+    const __mmask32 extra = _mm512_cmpge_epu16_mask(index, threshold);
+    const uint64_t window = LoadWord(extra_bytes + (extra_at >> 3)) >> (extra_at & 7);
+    const auto bits = static_cast<__mmask32>(_pdep_u64(window, extra));
+    extra_at += static_cast<uint64_t>(_mm_popcnt_u64(extra));
+    __m512i pattern = _mm512_add_epi16(first.Look(bin, upper), index);
+    pattern = _mm512_mask_add_epi16(pattern, extra, pattern, _mm512_sub_epi16(index, threshold));
+    pattern = _mm512_mask_sub_epi16(pattern, bits, pattern, _mm512_set1_epi16(-1));
+    // Magnitude from the pattern, sign from q.
+    _mm512_storeu_si512(out + 2 * done, _mm512_ternarylogic_epi32(magnitude, pattern, value, 0xca));
+  }
+  floor_bits->position = floor_at;
+  extra_bits->position = extra_at;
+  scalar::Bins8(q + done, count - done, table, floor_bits, extra_bits, out + 2 * done);
+}
+
+void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
+            BitCursor* extra_bits, uint8_t* out) {
+  const WordTable widths(table->width);
+  const WordTable thresholds(table->threshold);
+  uint64_t floor_at = floor_bits->position;
+  uint64_t extra_at = extra_bits->position;
+  size_t done = 0;
+  for (; done + kRun <= count; done += kRun) {
+    if (floor_at + 13 * kRun > floor_bits->limit || extra_at + kRun > extra_bits->limit) break;
+    const __m512i value =
+        _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + done)));
+    const __m512i bin = _mm512_and_si512(_mm512_abs_epi16(value), _mm512_set1_epi16(0x7f));
+    const __mmask32 upper = _mm512_test_epi16_mask(bin, _mm512_set1_epi16(64));
+    const __m512i ones = _mm512_set1_epi16(-1);
+    const __m512i masks =
+        _mm512_andnot_si512(_mm512_sllv_epi16(ones, widths.Look(bin, upper)), ones);
+    alignas(64) uint64_t lanes[8];
+    _mm512_store_si512(lanes, masks);
+    for (int i = 0; i < 8; ++i) {
+      const uint64_t mask = lanes[i];
+      const uint64_t window = LoadWord(floor_bits->bytes + (floor_at >> 3)) >> (floor_at & 7);
+      lanes[i] = _pdep_u64(window, mask);
+      floor_at += static_cast<uint64_t>(_mm_popcnt_u64(mask));
+    }
+    __m512i index = _mm512_load_si512(lanes);
+    const __m512i threshold = thresholds.Look(bin, upper);
+    const __mmask32 extra = _mm512_cmpge_epu16_mask(index, threshold);
+    const uint64_t window = LoadWord(extra_bits->bytes + (extra_at >> 3)) >> (extra_at & 7);
+    const auto bits = static_cast<__mmask32>(_pdep_u64(window, extra));
+    extra_at += static_cast<uint64_t>(_mm_popcnt_u64(extra));
+    index = _mm512_mask_add_epi16(index, extra, index, _mm512_sub_epi16(index, threshold));
+    index = _mm512_mask_sub_epi16(index, bits, index, ones);
+    _mm512_storeu_si512(out + 2 * done, index);
+  }
+  floor_bits->position = floor_at;
+  extra_bits->position = extra_at;
+  scalar::Bins16(q + done, count - done, table, floor_bits, extra_bits, out + 2 * done);
+}
+
+size_t PlaceWide16(uint8_t* out, size_t count, const uint8_t* wide, size_t wide_count,
+                   unsigned shift) {
+  const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+  const __m128i by = _mm_cvtsi32_si128(static_cast<int>(shift));
+  size_t used = 0;
+  size_t done = 0;
+  for (; done + 32 <= count; done += 32) {
+    const __m512i value = _mm512_loadu_si512(out + 2 * done);
+    uint32_t marks = _mm512_cmpeq_epi16_mask(_mm512_and_si512(value, magnitude), magnitude);
+    if (shift > 0) {
+      const __m512i moved = _mm512_sll_epi16(value, by);
+      _mm512_storeu_si512(out + 2 * done, _mm512_ternarylogic_epi32(magnitude, moved, value, 0xca));
+    }
+    for (; marks != 0; marks &= marks - 1, ++used) {
+      if (used == wide_count) return wide_count + 1;
+      const size_t at = done + static_cast<size_t>(__builtin_ctz(marks));
+      std::memcpy(out + 2 * at, wide + 2 * used, 2);
+    }
+  }
+  return used + scalar::PlaceWide16(out + 2 * done, count - done, wide + 2 * used,
+                                    wide_count - used, shift);
+}
+
+}  // namespace
+
+const Kernels kAvx512Kernels = {
+    .name = "avx512",
+    .huffman32 = loops::Huffman32,
+    .unpack = loops::Unpack,
+    .merge_nibbles = MergeNibbles,
+    .split_nibbles = SplitNibbles,
+    .merge_float16 = loops::MergeFloat16,
+    .merge_float32 = loops::MergeFloat32,
+    .bins8 = Bins8,
+    .bins16 = Bins16,
+    .place_wide16 = PlaceWide16,
+};
+
+}  // namespace qstore::codec

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "codec/kernels/internal.h"
+#include "codec/kernels/kernels.h"
+
+// Loops that the compiler vectorizes by itself, or that need only BMI2: compiled anew, with
+// internal linkage, for every instruction set that includes this file.
+
+namespace qstore::codec {
+namespace {
+
+inline uint64_t LoadWord(const uint8_t* at) {
+  uint64_t word;
+  std::memcpy(&word, at, sizeof(word));
+  return word;
+}
+
+namespace loops {
+
+inline void Huffman32(const uint16_t* table, const uint8_t* data, size_t size, uint32_t* positions,
+                      size_t rounds, uint8_t* out) {
+  constexpr uint64_t kMask = (1u << 11) - 1;
+  const size_t last = size - kReadSlack;
+  for (size_t round = 0; round < rounds; ++round) {
+    for (size_t s = 0; s < kHuffmanStreams; ++s) {
+      const uint32_t position = positions[s];
+      const size_t at = position >> 3;
+      uint64_t window = LoadWord(data + (at < last ? at : last)) >> (position & 7);
+      const uint32_t e0 = table[window & kMask];
+      window >>= e0 & 63;
+      const uint32_t e1 = table[window & kMask];
+      window >>= e1 & 63;
+      const uint32_t e2 = table[window & kMask];
+      window >>= e2 & 63;
+      const uint32_t e3 = table[window & kMask];
+      positions[s] = position + ((e0 + e1 + e2 + e3) & 63);
+      const uint32_t word = e0 >> 8 | (e1 & 0xff00) | (e2 & 0xff00) << 8 | (e3 & 0xff00) << 16;
+      std::memcpy(out + 4 * s, &word, sizeof(word));
+    }
+    out += kHuffmanRun * kHuffmanStreams;
+  }
+}
+
+inline void Unpack(const uint8_t* in, unsigned width, size_t count, uint8_t* out) {
+  // Eight symbols take exactly `width` bytes.
+  const uint64_t mask = 0x0101010101010101u * ((1u << width) - 1);
+  size_t done = 0;
+  for (; done + 8 <= count; done += 8, in += width) {
+    const uint64_t symbols = _pdep_u64(LoadWord(in), mask);
+    std::memcpy(out + done, &symbols, sizeof(symbols));
+  }
+  scalar::Unpack(in, width, count - done, out + done);
+}
+
+inline void MergeFloat16(const uint8_t* symbol, const uint8_t* rest, size_t count, unsigned base,
+                         unsigned shift, uint8_t* out) {
+  const auto mask = static_cast<uint16_t>((1u << shift) - 1);
+  for (size_t i = 0; i < count; ++i) {
+    const auto lead = static_cast<uint16_t>((symbol[i] + base) << shift);
+    const auto low = static_cast<uint16_t>(rest[i]);
+    const auto magnitude = static_cast<uint16_t>((lead | (low & mask)) & 0x7fff);
+    const auto value = static_cast<uint16_t>(magnitude | static_cast<uint16_t>(low >> shift) << 15);
+    std::memcpy(out + 2 * i, &value, sizeof(value));
+  }
+}
+
+inline void MergeFloat32(const uint8_t* symbol, const uint8_t* rest0, const uint8_t* rest1,
+                         const uint8_t* rest2, size_t count, unsigned base, unsigned shift,
+                         uint8_t* out) {
+  const uint32_t mask = (1u << shift) - 1;
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t rest = rest0[i] | uint32_t{rest1[i]} << 8 | uint32_t{rest2[i]} << 16;
+    const uint32_t lead = (symbol[i] + base) << shift;
+    const uint32_t value = ((lead | (rest & mask)) & 0x7fffffff) | (rest >> shift) << 31;
+    std::memcpy(out + 4 * i, &value, sizeof(value));
+  }
+}
+
+}  // namespace loops
+}  // namespace
+}  // namespace qstore::codec

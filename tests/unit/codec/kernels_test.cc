@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "codec/kernels/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "codec/huffman.h"
+
+namespace qstore::codec {
+namespace {
+
+using Symbols = std::vector<uint8_t>;
+
+Symbols Noise(size_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  Symbols out(count);
+  for (auto& s : out) s = static_cast<uint8_t>(random());
+  return out;
+}
+
+std::vector<std::string> NamesOnThisMachine() {
+  std::vector<std::string> names;
+  for (const char* name : {"scalar", "avx2", "avx512"}) {
+    if (KernelsByName(name) != nullptr) names.emplace_back(name);
+  }
+  return names;
+}
+
+// Every instruction set of this machine against the definition.
+class KernelsTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  const Kernels& scalar_ = *KernelsByName("scalar");
+  const Kernels* kernels_ = KernelsByName(GetParam().c_str());
+};
+
+INSTANTIATE_TEST_SUITE_P(Isa, KernelsTest, ::testing::ValuesIn(NamesOnThisMachine()),
+                         [](const auto& test) { return test.param; });
+
+TEST_P(KernelsTest, Nibbles) {
+  for (size_t count : {0, 1, 2, 127, 128, 129, 255, 256, 1000, 5121}) {
+    const Symbols in = Noise(count, 1);
+    Symbols high(count), low(count), high2(count), low2(count), out(count);
+    scalar_.split_nibbles(in.data(), count, high.data(), low.data());
+    kernels_->split_nibbles(in.data(), count, high2.data(), low2.data());
+    EXPECT_EQ(high, high2);
+    EXPECT_EQ(low, low2);
+    kernels_->merge_nibbles(high.data(), low.data(), count, out.data());
+    EXPECT_EQ(out, in);
+  }
+}
+
+TEST_P(KernelsTest, Unpack) {
+  for (unsigned width = 1; width < 8; ++width) {
+    for (size_t count : {1, 7, 8, 9, 64, 1001}) {
+      const Symbols in = Noise(count * width / 8 + 1 + kReadSlack, width);
+      Symbols a(count), b(count);
+      scalar_.unpack(in.data(), width, count, a.data());
+      kernels_->unpack(in.data(), width, count, b.data());
+      EXPECT_EQ(a, b) << width << " " << count;
+    }
+  }
+}
+
+TEST_P(KernelsTest, MergeFloats) {
+  const size_t count = 1003;
+  const Symbols s = Noise(count, 1), r0 = Noise(count, 2), r1 = Noise(count, 3),
+                r2 = Noise(count, 4);
+  for (unsigned base : {0u, 100u, 800u}) {
+    for (unsigned shift : {4u, 6u, 7u}) {
+      Symbols a(2 * count), b(2 * count);
+      scalar_.merge_float16(s.data(), r0.data(), count, base, shift, a.data());
+      kernels_->merge_float16(s.data(), r0.data(), count, base, shift, b.data());
+      EXPECT_EQ(a, b);
+    }
+    for (unsigned shift : {20u, 23u}) {
+      Symbols a(4 * count), b(4 * count);
+      scalar_.merge_float32(s.data(), r0.data(), r1.data(), r2.data(), count, base, shift,
+                            a.data());
+      kernels_->merge_float32(s.data(), r0.data(), r1.data(), r2.data(), count, base, shift,
+                              b.data());
+      EXPECT_EQ(a, b);
+    }
+  }
+}
+
+TEST_P(KernelsTest, Huffman) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 20; ++round) {
+    Histogram counts{};
+    for (int i = 0; i < 3 + round * 12; ++i) counts[random() % 256] += 1u << (random() % 12);
+    counts[1] += 1;
+    counts[2] += 1;
+    DecodeTable table;
+    MakeDecodeTable(MakeCodeLengths(counts), &table);
+    // Any bits are a code; positions beyond the data are clamped alike.
+    const Symbols data = Noise(3000, static_cast<uint32_t>(round));
+    const size_t rounds = 40;
+    std::vector<uint32_t> at(kHuffmanStreams), at2;
+    for (auto& p : at) p = static_cast<uint32_t>(random() % (3000 * 8));
+    at2 = at;
+    Symbols a(rounds * 128), b(rounds * 128);
+    scalar_.huffman32(table.data(), data.data(), data.size(), at.data(), rounds, a.data());
+    kernels_->huffman32(table.data(), data.data(), data.size(), at2.data(), rounds, b.data());
+    EXPECT_EQ(a, b);
+    EXPECT_EQ(at, at2);
+  }
+}
+
+// A table with bins of every size that its lanes hold.
+template <class Table>
+Table RandomTable(unsigned max_width, uint32_t seed) {
+  std::mt19937 random(seed);
+  Table table{};
+  for (size_t k = 0; k < kBinCount; ++k) {
+    const unsigned width = static_cast<unsigned>(random()) % (max_width + 1);
+    const uint32_t count = (1u << width) + static_cast<uint32_t>(random()) % (1u << width);
+    table.width[k] = static_cast<std::remove_reference_t<decltype(table.width[0])>>(width);
+    table.threshold[k] =
+        static_cast<std::remove_reference_t<decltype(table.width[0])>>((2u << width) - count);
+    table.first[k] = static_cast<uint16_t>(random() % 0x7f00);
+    if (random() % 20 == 0) table.first[k] = kWideBin, table.width[k] = 0, table.threshold[k] = 1;
+  }
+  return table;
+}
+
+template <class Table, class Kernel>
+void CompareBins(unsigned max_width, Kernel scalar, Kernel kernel) {
+  std::mt19937 random(3);
+  for (uint32_t round = 0; round < 60; ++round) {
+    const auto table = RandomTable<Table>(max_width, round);
+    const size_t count = random() % 400;
+    const Symbols q = Noise(count, round);
+    const Symbols bits = Noise(2000, round + 100);
+    const uint64_t start = random() % 64;
+    // Sometimes the streams end before the row does.
+    const uint64_t limit = start + random() % 6000;
+    BitCursor floor1{bits.data(), start, limit}, extra1{bits.data() + 900, start, limit / 4};
+    BitCursor floor2 = floor1, extra2 = extra1;
+    Symbols a(2 * count), b(2 * count);
+    scalar(q.data(), count, &table, &floor1, &extra1, a.data());
+    kernel(q.data(), count, &table, &floor2, &extra2, b.data());
+    ASSERT_EQ(a, b) << round;
+    ASSERT_EQ(floor1.position, floor2.position);
+    ASSERT_EQ(extra1.position, extra2.position);
+  }
+}
+
+TEST_P(KernelsTest, Bins8) { CompareBins<BinTable8>(7, scalar_.bins8, kernels_->bins8); }
+
+TEST_P(KernelsTest, Bins16) { CompareBins<BinTable16>(13, scalar_.bins16, kernels_->bins16); }
+
+TEST_P(KernelsTest, PlaceWide) {
+  std::mt19937 random(8);
+  for (size_t count : {0, 1, 31, 32, 33, 700}) {
+    for (unsigned shift : {0u, 3u}) {
+      Symbols values = Noise(2 * count, 4);
+      size_t marks = 0;
+      for (size_t i = 0; i < count; ++i) {
+        if (random() % 9 != 0) continue;
+        values[2 * i] = 0xff;
+        values[2 * i + 1] |= 0x7f;
+        ++marks;
+      }
+      const Symbols wide = Noise(2 * marks + 2, 6);
+      for (size_t given : {marks, marks + 1, marks / 2}) {
+        Symbols a = values, b = values;
+        const size_t used = scalar_.place_wide16(a.data(), count, wide.data(), given, shift);
+        EXPECT_EQ(kernels_->place_wide16(b.data(), count, wide.data(), given, shift), used);
+        if (used <= given) {
+          EXPECT_EQ(a, b);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qstore::codec
