@@ -8,7 +8,7 @@
 #include <csignal>
 #include <thread>
 
-#include "io_test_util.h"
+#include "unit/io/io_test_util.h"
 
 namespace qstore::io {
 namespace {

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "io_test_util.h"
+#include "unit/io/io_test_util.h"
 
 namespace qstore::io {
 namespace {

@@ -6,7 +6,7 @@
 #include <random>
 
 #include "base/bytes.h"
-#include "io_test_util.h"
+#include "unit/io/io_test_util.h"
 
 namespace qstore::io {
 namespace {
