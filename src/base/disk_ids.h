@@ -28,7 +28,7 @@ enum class IndexSection : uint8_t {
 };
 inline constexpr uint8_t kFirstSkippableSection = 128;
 
-/// How an object's parents explain its content. docs/format.md, "Relations".
+/// How an object's parents explain its content. docs/format-coding.md, "Relations".
 enum class Relation : uint8_t {
   kNone = 0,     ///< No parent.
   kLlmInt8 = 1,  ///< Floats whose base parent is their LLM.int8() twin; scales parent: SCB, F32.
@@ -36,7 +36,7 @@ enum class Relation : uint8_t {
 };
 inline constexpr unsigned kRelationCount = 3;
 
-/// How one chunk's payload is coded. docs/format.md, "Chunk codecs".
+/// How one chunk's payload is coded. docs/format-coding.md, "Chunk codecs".
 enum class ChunkCodec : uint8_t {
   kRaw = 0,        ///< The content itself.
   kZstd = 1,       ///< One zstd frame.
@@ -48,7 +48,7 @@ enum class ChunkCodec : uint8_t {
 };
 inline constexpr unsigned kChunkCodecCount = 7;
 
-/// How a plane stream is coded. docs/format.md, "Plane streams".
+/// How a plane stream is coded. docs/format-coding.md, "Plane streams".
 enum class PlaneMode : uint8_t {
   kConstant = 0,  ///< One symbol, repeated.
   kPacked = 1,    ///< Symbols of a fixed width, bit-packed.

@@ -32,7 +32,7 @@ struct BinsScratch {
 /// Appends floats (`raw`, patterns of `dtype`: BF16, F16 or F32) given their LLM.int8() twin: `q`,
 /// one signed byte an element, and `scales`, the F32 absmax of every row of the tensor. Codes the
 /// index in the bin as a truncated binary code in two bit streams; values outside their bin are
-/// listed. Returns the number of values listed. docs/format.md, "Bins".
+/// listed. Returns the number of values listed. docs/format-coding.md, "Bins".
 size_t EncodeBins(DType dtype, const RowRange& range, std::span<const std::byte> raw,
                   std::span<const std::byte> q, std::span<const std::byte> scales,
                   BinsScratch* scratch, std::vector<std::byte>* out);

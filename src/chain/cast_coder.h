@@ -15,7 +15,8 @@ namespace qstore::chain {
 /// Appends floats (`raw`, patterns of `dtype`) given the same numbers in another float type
 /// (`parent`, patterns of `parent_dtype`; as many). Codes the difference of ordinals to the
 /// parent's value cast to `dtype` (round to nearest, ties to even): all zeros, and next to no
-/// bytes, where one is the cast of the other. Types: F16, BF16, F32. docs/format.md, "Cast delta".
+/// bytes, where one is the cast of the other. Types: F16, BF16, F32. docs/format-coding.md, "Cast
+/// delta".
 void EncodeCastDelta(DType dtype, DType parent_dtype, std::span<const std::byte> raw,
                      std::span<const std::byte> parent, codec::PlaneScratch* scratch,
                      std::vector<std::byte>* out);

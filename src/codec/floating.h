@@ -24,7 +24,7 @@ bool IsCodedFloat(DType dtype);
 
 /// Appends the values (patterns of `dtype`, little-endian, raw.size() a multiple of the element):
 /// exponent and leading mantissa bits as an entropy-coded plane, sign and the rest as near-raw
-/// planes, rare small values listed. docs/format.md, "Floats".
+/// planes, rare small values listed. docs/format-coding.md, "Floats".
 void EncodeFloats(DType dtype, std::span<const std::byte> raw, PlaneScratch* scratch,
                   std::vector<std::byte>* out);
 

@@ -8,7 +8,8 @@
 namespace qstore::codec {
 
 // Length-limited canonical Huffman codes over bytes. Codes are sent least significant bit first, so
-// that a decoder indexes its table with the low bits of a window. docs/format.md, "Huffman code".
+// that a decoder indexes its table with the low bits of a window. docs/format-coding.md, "Huffman
+// code".
 
 inline constexpr unsigned kMaxCodeLength = 11;
 inline constexpr unsigned kDecodeTableSize = 1u << kMaxCodeLength;

@@ -10,7 +10,7 @@ namespace qstore::quant {
 
 // LLM.int8() (Dettmers et al. 2022, bitsandbytes): a row of weights w becomes
 // q = round_half_even(w * (127 / absmax)), with SCB = absmax = max |w| in the row. Given q and SCB
-// the weight is one of consecutive bit patterns: the bin of |q|. docs/format.md, "Bins".
+// the weight is one of consecutive bit patterns: the bin of |q|. docs/format-coding.md, "Bins".
 
 /// Largest magnitude of q that has a bin.
 inline constexpr unsigned kMaxMagnitude = 127;
