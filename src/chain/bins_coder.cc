@@ -201,8 +201,10 @@ class Encoder {
     scratch_->floor_bits.resize(count * 14 / 8 + 64);
     scratch_->extra_bits.resize(count / 8 + 64);
     if (header_.low_bits > 0) scratch_->low.assign(count, 0);
+    if constexpr (sizeof(T) == 2) {
+      if (bins_.bytes()) return RunBytes(count);
+    }
     scratch_->wide.clear();
-    listed_.clear();
     BitWriter floor_bits(scratch_->floor_bits.data());
     BitWriter extra_bits(scratch_->extra_bits.data());
     ForEachRow(range_, count, [&](uint64_t row, size_t begin, size_t run) {
@@ -211,6 +213,32 @@ class Encoder {
     });
     floor_bytes_ = floor_bits.Finish();
     extra_bytes_ = extra_bits.Finish();
+  }
+
+  // The same for byte lanes, by the kernel.
+  void RunBytes(size_t count) {
+    scratch_->wide.resize((count + 1) * sizeof(T));
+    listed_.resize(count);
+    codec::BinSinks sinks{{scratch_->floor_bits.data(), 0},
+                          {scratch_->extra_bits.data(), 0},
+                          reinterpret_cast<uint8_t*>(scratch_->wide.data()),
+                          0,
+                          listed_.data(),
+                          0};
+    scratch_->floor_bits[0] = scratch_->extra_bits[0] = 0;
+    const codec::Kernels& kernels = codec::ActiveKernels();
+    ForEachRow(range_, count, [&](uint64_t row, size_t begin, size_t run) {
+      bins_.Select(row);
+      kernels.put_bins8(reinterpret_cast<const uint8_t*>(&q_[begin]),
+                        reinterpret_cast<const uint8_t*>(&raw_[begin * sizeof(T)]), run,
+                        header_.shift, static_cast<uint32_t>(begin), &bins_.table8(), &sinks);
+    });
+    scratch_->wide.resize(sinks.wide_count * sizeof(T));
+    listed_.resize(sinks.listed_count);
+    floor_count_ = sinks.floor_bits.position;
+    extra_count_ = sinks.extra_bits.position;
+    floor_bytes_ = static_cast<size_t>((floor_count_ + 7) / 8);
+    extra_bytes_ = static_cast<size_t>((extra_count_ + 7) / 8);
   }
 
   void Write(DType dtype, std::vector<std::byte>* out) {
@@ -251,7 +279,7 @@ class Encoder {
     const bool inside = index < bins_.count(k) && (magnitude & ((1u << header_.shift) - 1)) == 0 &&
                         sign == static_cast<unsigned>(q_[i]) >> 7;
     if (!inside) {
-      listed_.push_back(i);
+      listed_.push_back(static_cast<uint32_t>(i));
       index = 0;
     }
     if (header_.low_bits > 0) {
@@ -276,7 +304,7 @@ class Encoder {
   std::span<const std::byte> q_;
   RowBins bins_;
   BinsScratch* scratch_;
-  std::vector<size_t> listed_;
+  std::vector<uint32_t> listed_;
   uint64_t floor_count_ = 0;
   uint64_t extra_count_ = 0;
   size_t floor_bytes_ = 0;

@@ -11,10 +11,12 @@ namespace qstore::codec {
 const Kernels* KernelsByName(const char* name) {
   if (std::strcmp(name, "scalar") == 0) return &kScalarKernels;
 #if defined(QSTORE_X86_KERNELS)
-  const bool bmi2 = __builtin_cpu_supports("bmi2") != 0;
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+                    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  if (std::strcmp(name, "avx512") == 0 && bmi2 && avx512) return &kAvx512Kernels;
+  if (std::strcmp(name, "avx512") == 0 && avx2 && avx512) return &kAvx512Kernels;
+  if (std::strcmp(name, "avx2") == 0 && avx2) return &kAvx2Kernels;
 #endif
   return nullptr;
 }

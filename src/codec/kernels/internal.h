@@ -22,6 +22,8 @@ void MergeFloat32(const uint8_t* symbol, const uint8_t* rest0, const uint8_t* re
                   const uint8_t* rest2, size_t count, unsigned base, unsigned shift, uint8_t* out);
 void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* floor_bits,
            BitCursor* extra_bits, uint8_t* out);
+void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
+              const BinTable8* table, BinSinks* sinks);
 void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
             BitCursor* extra_bits, uint8_t* out);
 

@@ -47,6 +47,22 @@ struct BitCursor {
   uint64_t limit;
 };
 
+/// A bit stream being written at bit `position`. Eight bytes from there on are overwritten.
+struct BitSink {
+  uint8_t* bytes;
+  uint64_t position;
+};
+
+/// What the encoder of bins puts out: bits, and the values and places of elements without any.
+struct BinSinks {
+  BitSink floor_bits;
+  BitSink extra_bits;
+  uint8_t* wide;  ///< Values in wide bins, two bytes each; room for `count` and one more.
+  size_t wide_count;
+  uint32_t* listed;  ///< Places of values outside their bin; room for `count`.
+  size_t listed_count;
+};
+
 struct Kernels {
   const char* name;  ///< "scalar", "avx2" or "avx512".
 
@@ -80,6 +96,11 @@ struct Kernels {
   /// limit yields zero bits and moves the position on, so that the caller sees it.
   void (*bins8)(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* floor_bits,
                 BitCursor* extra_bits, uint8_t* out);
+  /// The inverse: `count` elements of one row, in 16-bit patterns, of which the first has the place
+  /// `place` in its chunk. Candidates are the multiples of 2^shift. Elements outside their bin are
+  /// listed and coded as index 0.
+  void (*put_bins8)(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift,
+                    uint32_t place, const BinTable8* table, BinSinks* sinks);
   /// The index in the bin only: out[i] = index; 0 for wide bins.
   void (*bins16)(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
                  BitCursor* extra_bits, uint8_t* out);

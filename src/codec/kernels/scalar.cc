@@ -52,6 +52,14 @@ uint64_t ReadBits(BitCursor* cursor, unsigned count) {
   return value;
 }
 
+void PutBits(BitSink* sink, uint64_t value, unsigned count) {
+  uint8_t* at = sink->bytes + (sink->position >> 3);
+  const unsigned used = sink->position & 7;
+  const uint64_t word = (*at & ((1u << used) - 1)) | value << used;
+  std::memcpy(at, &word, sizeof(word));
+  sink->position += count;
+}
+
 // The index that a truncated binary code of floor bits, and perhaps an extra bit, stands for.
 uint32_t ReadIndex(unsigned width, uint32_t threshold, BitCursor* floor_bits,
                    BitCursor* extra_bits) {
@@ -135,6 +143,36 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* fl
   }
 }
 
+void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
+              const BinTable8* table, BinSinks* sinks) {
+  for (size_t i = 0; i < count; ++i) {
+    uint16_t value;
+    std::memcpy(&value, values + 2 * i, sizeof(value));
+    const unsigned sign = q[i] >> 7;
+    const unsigned bin = (sign ? 256u - q[i] : q[i]) & 0x7f;
+    if (table->first[bin] == kWideBin) {
+      std::memcpy(sinks->wide + 2 * sinks->wide_count++, &value, sizeof(value));
+      continue;
+    }
+    const unsigned width = table->width[bin];
+    const uint32_t threshold = table->threshold[bin];
+    const uint32_t magnitude = value & 0x7fffu;
+    uint32_t index = (magnitude >> shift) - table->first[bin];
+    const bool inside = index < (2u << width) - threshold && value >> 15 == sign &&
+                        (magnitude & ((1u << shift) - 1)) == 0;
+    if (!inside) {
+      sinks->listed[sinks->listed_count++] = place + static_cast<uint32_t>(i);
+      index = 0;
+    }
+    if (index < threshold) {
+      PutBits(&sinks->floor_bits, index, width);
+    } else {
+      PutBits(&sinks->floor_bits, (index + threshold) >> 1, width);
+      PutBits(&sinks->extra_bits, (index + threshold) & 1, 1);
+    }
+  }
+}
+
 void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
             BitCursor* extra_bits, uint8_t* out) {
   for (size_t i = 0; i < count; ++i) {
@@ -171,6 +209,7 @@ const Kernels kScalarKernels = {
     .merge_float16 = scalar::MergeFloat16,
     .merge_float32 = scalar::MergeFloat32,
     .bins8 = scalar::Bins8,
+    .put_bins8 = scalar::PutBins8,
     .bins16 = scalar::Bins16,
     .place_wide16 = scalar::PlaceWide16,
 };

@@ -151,6 +151,42 @@ void CompareBins(unsigned max_width, Kernel scalar, Kernel kernel) {
 
 TEST_P(KernelsTest, Bins8) { CompareBins<BinTable8>(7, scalar_.bins8, kernels_->bins8); }
 
+TEST_P(KernelsTest, PutBins8) {
+  std::mt19937 random(4);
+  for (uint32_t round = 0; round < 60; ++round) {
+    const auto table = RandomTable<BinTable8>(7, round);
+    const size_t count = random() % 400;
+    const unsigned shift = round % 3;
+    const Symbols q = Noise(count, round);
+    Symbols values = Noise(2 * count, round + 1);
+    // Mostly members of their bins.
+    for (size_t i = 0; i < count; ++i) {
+      const unsigned bin = (q[i] & 0x80 ? 256u - q[i] : q[i]) & 0x7f;
+      const unsigned codes = (2u << table.width[bin]) - table.threshold[bin];
+      const unsigned pattern = (table.first[bin] + static_cast<unsigned>(random()) % codes)
+                               << shift;
+      if (random() % 16 == 0 || pattern > 0x7fff) continue;
+      values[2 * i] = static_cast<uint8_t>(pattern);
+      values[2 * i + 1] = static_cast<uint8_t>(pattern >> 8 | (q[i] & 0x80));
+    }
+    struct Output {
+      Symbols floor = Symbols(1000), extra = Symbols(1000), wide = Symbols(1000);
+      std::vector<uint32_t> listed = std::vector<uint32_t>(400);
+      BinSinks sinks{{floor.data(), 0}, {extra.data(), 0}, wide.data(), 0, listed.data(), 0};
+    } a, b;
+    scalar_.put_bins8(q.data(), values.data(), count, shift, 7, &table, &a.sinks);
+    kernels_->put_bins8(q.data(), values.data(), count, shift, 7, &table, &b.sinks);
+    ASSERT_EQ(a.sinks.floor_bits.position, b.sinks.floor_bits.position);
+    ASSERT_EQ(a.sinks.extra_bits.position, b.sinks.extra_bits.position);
+    ASSERT_EQ(a.sinks.wide_count, b.sinks.wide_count);
+    ASSERT_EQ(a.sinks.listed_count, b.sinks.listed_count);
+    ASSERT_EQ(a.floor, b.floor);
+    ASSERT_EQ(a.extra, b.extra);
+    ASSERT_EQ(a.wide, b.wide);
+    ASSERT_EQ(a.listed, b.listed);
+  }
+}
+
 TEST_P(KernelsTest, Bins16) { CompareBins<BinTable16>(13, scalar_.bins16, kernels_->bins16); }
 
 TEST_P(KernelsTest, PlaceWide) {

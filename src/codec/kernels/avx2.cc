@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "codec/kernels/internal.h"
+#include "codec/kernels/vector_loops.h"
+
+// Needs AVX2, BMI, BMI2 and POPCNT.
+
+namespace qstore::codec {
+namespace {
+
+constexpr size_t kRun = 32;  // weights a step of the bin kernels takes
+
+__m256i Load(const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); }
+void Store(void* at, __m256i value) { _mm256_storeu_si256(static_cast<__m256i*>(at), value); }
+
+// Bits of `b` where the low nibbles are, of `a` elsewhere.
+__m256i BlendNibbles(__m256i a, __m256i b) {
+  const __m256i low = _mm256_set1_epi8(0x0f);
+  return _mm256_or_si256(_mm256_andnot_si256(low, a), _mm256_and_si256(low, b));
+}
+
+void MergeNibbles(const uint8_t* high, const uint8_t* low, size_t count, uint8_t* out) {
+  size_t done = 0;
+  for (; done + 128 <= count; done += 128) {
+    for (size_t half = 0; half < 64; half += 32) {
+      const __m256i h = Load(high + done / 2 + half);
+      const __m256i l = Load(low + done / 2 + half);
+      Store(out + done + half, BlendNibbles(h, _mm256_srli_epi16(l, 4)));
+      Store(out + done + half + 64, BlendNibbles(_mm256_slli_epi16(h, 4), l));
+    }
+  }
+  scalar::MergeNibbles(high + done / 2, low + done / 2, count - done, out + done);
+}
+
+void SplitNibbles(const uint8_t* in, size_t count, uint8_t* high, uint8_t* low) {
+  size_t done = 0;
+  for (; done + 128 <= count; done += 128) {
+    for (size_t half = 0; half < 64; half += 32) {
+      const __m256i a = Load(in + done + half);
+      const __m256i b = Load(in + done + half + 64);
+      Store(high + done / 2 + half, BlendNibbles(a, _mm256_srli_epi16(b, 4)));
+      Store(low + done / 2 + half, BlendNibbles(_mm256_slli_epi16(a, 4), b));
+    }
+  }
+  scalar::SplitNibbles(in + done, count - done, high + done / 2, low + done / 2);
+}
+
+// Tables of 128 bytes, looked up 16 entries at a time: an index whose high nibble is another gets
+// its top bit set, for which a byte shuffle gives zero.
+template <size_t kTables>
+struct ByteTables {
+  alignas(16) uint8_t bytes[kTables][kBinCount];
+
+  void Look(__m256i index, __m256i* found) const {
+    for (size_t t = 0; t < kTables; ++t) found[t] = _mm256_setzero_si256();
+    for (size_t part = 0; part < kBinCount; part += 16) {
+      const __m256i here = _mm256_xor_si256(index, _mm256_set1_epi8(static_cast<char>(part)));
+      const __m256i select = _mm256_adds_epu8(here, _mm256_set1_epi8(0x70));
+      for (size_t t = 0; t < kTables; ++t) {
+        const __m128i entries = _mm_load_si128(reinterpret_cast<const __m128i*>(&bytes[t][part]));
+        const __m256i hit = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), select);
+        found[t] = _mm256_or_si256(found[t], hit);
+      }
+    }
+  }
+};
+
+__m256i BinIndex(__m256i q) { return _mm256_and_si256(_mm256_abs_epi8(q), _mm256_set1_epi8(0x7f)); }
+
+// All ones in the bytes whose bit is set.
+__m256i ByteMask(uint32_t bits) {
+  const __m256i spread = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2,
+                                          2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+  const __m256i select = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201u));
+  const __m256i copies = _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(bits)), spread);
+  return _mm256_cmpeq_epi8(_mm256_and_si256(copies, select), select);
+}
+
+// The halves of a vector of bytes, each byte of `high` above one of `low`, in the order of
+// elements.
+struct Words {
+  __m256i first;
+  __m256i second;
+};
+Words Interleave(__m256i low, __m256i high) {
+  const __m256i a = _mm256_unpacklo_epi8(low, high);
+  const __m256i b = _mm256_unpackhi_epi8(low, high);
+  return {_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31)};
+}
+
+template <size_t kLanes>
+uint64_t DepositLanes(const uint8_t* bytes, uint64_t at, uint64_t* lanes) {
+  for (size_t i = 0; i < kLanes; ++i) {
+    const uint64_t mask = lanes[i];
+    lanes[i] = _pdep_u64(LoadWord(bytes + (at >> 3)) >> (at & 7), mask);
+    at += static_cast<uint64_t>(_mm_popcnt_u64(mask));
+  }
+  return at;
+}
+
+void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* floor_bits,
+           BitCursor* extra_bits, uint8_t* out) {
+  ByteTables<4> tables;
+  for (size_t k = 0; k < kBinCount; ++k) {
+    tables.bytes[0][k] = static_cast<uint8_t>((1u << table->width[k]) - 1);
+    tables.bytes[1][k] = table->threshold[k];
+    tables.bytes[2][k] = static_cast<uint8_t>(table->first[k]);
+    tables.bytes[3][k] = static_cast<uint8_t>(table->first[k] >> 8);
+  }
+  const __m256i sign = _mm256_set1_epi16(static_cast<short>(0x8000));
+  size_t done = 0;
+  for (; done + kRun <= count; done += kRun) {
+    if (floor_bits->position + 7 * kRun > floor_bits->limit ||
+        extra_bits->position + kRun > extra_bits->limit) {
+      break;
+    }
+    const __m256i value = Load(q + done);
+    __m256i found[4];
+    tables.Look(BinIndex(value), found);
+    alignas(32) uint64_t lanes[4];
+    Store(lanes, found[0]);
+    floor_bits->position = DepositLanes<4>(floor_bits->bytes, floor_bits->position, lanes);
+    const __m256i floor = Load(lanes);
+    const __m256i threshold = found[1];
+    const __m256i has_extra = _mm256_cmpeq_epi8(_mm256_max_epu8(floor, threshold), floor);
+    const auto extra = static_cast<uint32_t>(_mm256_movemask_epi8(has_extra));
+    const uint64_t at = extra_bits->position;
+    const auto bits = static_cast<uint32_t>(
+        _pdep_u64(LoadWord(extra_bits->bytes + (at >> 3)) >> (at & 7), extra));
+    extra_bits->position = at + static_cast<uint64_t>(_mm_popcnt_u64(extra));
+    const __m256i more = _mm256_and_si256(has_extra, _mm256_sub_epi8(floor, threshold));
+    const __m256i index = _mm256_sub_epi8(_mm256_add_epi8(floor, more), ByteMask(bits));
+    const Words first = Interleave(found[2], found[3]);
+    const Words step = Interleave(index, _mm256_setzero_si256());
+    const Words signs = Interleave(_mm256_setzero_si256(), value);
+    const auto finish = [&](__m256i base, __m256i add, __m256i q_word) {
+      const __m256i magnitude = _mm256_andnot_si256(sign, _mm256_add_epi16(base, add));
+      return _mm256_or_si256(magnitude, _mm256_and_si256(sign, q_word));
+    };
+    Store(out + 2 * done, finish(first.first, step.first, signs.first));
+    Store(out + 2 * done + 32, finish(first.second, step.second, signs.second));
+  }
+  scalar::Bins8(q + done, count - done, table, floor_bits, extra_bits, out + 2 * done);
+}
+
+void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
+            BitCursor* extra_bits, uint8_t* out) {
+  ByteTables<4> tables;
+  for (size_t k = 0; k < kBinCount; ++k) {
+    const unsigned mask = (1u << table->width[k]) - 1;
+    tables.bytes[0][k] = static_cast<uint8_t>(mask);
+    tables.bytes[1][k] = static_cast<uint8_t>(mask >> 8);
+    tables.bytes[2][k] = static_cast<uint8_t>(table->threshold[k]);
+    tables.bytes[3][k] = static_cast<uint8_t>(table->threshold[k] >> 8);
+  }
+  size_t done = 0;
+  for (; done + kRun <= count; done += kRun) {
+    if (floor_bits->position + 13 * kRun > floor_bits->limit ||
+        extra_bits->position + kRun > extra_bits->limit) {
+      break;
+    }
+    __m256i found[4];
+    tables.Look(BinIndex(Load(q + done)), found);
+    const Words masks = Interleave(found[0], found[1]);
+    const Words thresholds = Interleave(found[2], found[3]);
+    alignas(32) uint64_t lanes[8];
+    Store(lanes, masks.first);
+    Store(lanes + 4, masks.second);
+    floor_bits->position = DepositLanes<8>(floor_bits->bytes, floor_bits->position, lanes);
+    for (size_t half = 0; half < 2; ++half) {
+      const __m256i floor = Load(lanes + 4 * half);
+      const __m256i threshold = half == 0 ? thresholds.first : thresholds.second;
+      const __m256i has_extra = _mm256_cmpeq_epi16(_mm256_max_epu16(floor, threshold), floor);
+      // Two equal bits for every word: pdep of a bit for each lower one.
+      const auto pairs = static_cast<uint32_t>(_mm256_movemask_epi8(has_extra));
+      const uint32_t extra = pairs & 0x55555555u;
+      const uint64_t at = extra_bits->position;
+      const auto bits = static_cast<uint32_t>(
+          _pdep_u64(LoadWord(extra_bits->bytes + (at >> 3)) >> (at & 7), extra));
+      extra_bits->position = at + static_cast<uint64_t>(_mm_popcnt_u64(extra));
+      const __m256i more = _mm256_and_si256(has_extra, _mm256_sub_epi16(floor, threshold));
+      const __m256i ones = ByteMask(bits | bits << 1);
+      Store(out + 2 * done + 32 * half, _mm256_sub_epi16(_mm256_add_epi16(floor, more), ones));
+    }
+  }
+  scalar::Bins16(q + done, count - done, table, floor_bits, extra_bits, out + 2 * done);
+}
+
+size_t PlaceWide16(uint8_t* out, size_t count, const uint8_t* wide, size_t wide_count,
+                   unsigned shift) {
+  const __m256i magnitude = _mm256_set1_epi16(0x7fff);
+  const __m128i by = _mm_cvtsi32_si128(static_cast<int>(shift));
+  size_t used = 0;
+  size_t done = 0;
+  for (; done + 16 <= count; done += 16) {
+    const __m256i value = Load(out + 2 * done);
+    const __m256i marked = _mm256_cmpeq_epi16(_mm256_and_si256(value, magnitude), magnitude);
+    uint32_t marks = static_cast<uint32_t>(_mm256_movemask_epi8(marked)) & 0x55555555u;
+    if (shift > 0) {
+      const __m256i moved = _mm256_and_si256(_mm256_sll_epi16(value, by), magnitude);
+      Store(out + 2 * done, _mm256_or_si256(moved, _mm256_andnot_si256(magnitude, value)));
+    }
+    for (; marks != 0; marks &= marks - 1, ++used) {
+      if (used == wide_count) return wide_count + 1;
+      std::memcpy(out + 2 * done + __builtin_ctz(marks), wide + 2 * used, 2);
+    }
+  }
+  return used + scalar::PlaceWide16(out + 2 * done, count - done, wide + 2 * used,
+                                    wide_count - used, shift);
+}
+
+}  // namespace
+
+const Kernels kAvx2Kernels = {
+    .name = "avx2",
+    .huffman32 = loops::Huffman32,
+    .unpack = loops::Unpack,
+    .merge_nibbles = MergeNibbles,
+    .split_nibbles = SplitNibbles,
+    .merge_float16 = loops::MergeFloat16,
+    .merge_float32 = loops::MergeFloat32,
+    .bins8 = Bins8,
+    .put_bins8 = scalar::PutBins8,
+    .bins16 = Bins16,
+    .place_wide16 = PlaceWide16,
+};
+
+}  // namespace qstore::codec
