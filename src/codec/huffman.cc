@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 namespace qstore::codec {
@@ -14,57 +15,43 @@ struct Leaf {
   uint8_t symbol;
 };
 
-// Depths of an unrestricted Huffman tree over leaves sorted by rising count: the two-queue method,
-// in place of a heap.
-std::vector<uint8_t> TreeDepths(const std::vector<Leaf>& leaves) {
+// Package-merge (Larmore and Hirschberg 1990): the cheapest lengths of at most kMaxCodeLength over
+// leaves sorted by rising count. Of every level only which items are leaves is kept: the solution
+// takes a prefix of each level's list, and in it the rarest leaves.
+std::vector<uint8_t> LimitedLengths(const std::vector<Leaf>& leaves) {
   const size_t n = leaves.size();
-  std::vector<uint64_t> weight(2 * n - 1);
-  std::vector<size_t> parent(2 * n - 1);
-  for (size_t i = 0; i < n; ++i) weight[i] = leaves[i].count;
-  size_t leaf = 0;
-  size_t inner = n;
-  for (size_t node = n; node < 2 * n - 1; ++node) {
-    uint64_t sum = 0;
-    for (int child = 0; child < 2; ++child) {
-      const bool take_leaf = leaf < n && (inner >= node || weight[leaf] <= weight[inner]);
-      const size_t taken = take_leaf ? leaf++ : inner++;
-      parent[taken] = node;
-      sum += weight[taken];
-    }
-    weight[node] = sum;
-  }
-  std::vector<uint8_t> depth(2 * n - 1, 0);
-  for (size_t node = 2 * n - 2; node-- > 0;) {
-    depth[node] = static_cast<uint8_t>(depth[parent[node]] + 1);
-  }
-  depth.resize(n);
-  return depth;
-}
-
-// Shortens an over-full code (Kraft sum above 1 after clamping) by lengthening the rarest symbols,
-// then gives what is left over to the most frequent ones. Leaves are sorted by rising count.
-void RestoreKraft(std::vector<uint8_t>* depth) {
-  constexpr int64_t kOne = int64_t{1} << kMaxCodeLength;
-  int64_t sum = 0;
-  for (uint8_t d : *depth) sum += kOne >> d;
-  while (sum > kOne) {
-    for (auto& d : *depth) {
-      if (d < kMaxCodeLength) {
-        sum -= (kOne >> d) - (kOne >> (d + 1));
-        ++d;
-        if (sum <= kOne) break;
+  std::vector<uint64_t> items(n);
+  for (size_t i = 0; i < n; ++i) items[i] = leaves[i].count;
+  std::array<std::vector<bool>, kMaxCodeLength> is_leaf;
+  is_leaf[0].assign(n, true);
+  for (unsigned level = 1; level < kMaxCodeLength; ++level) {
+    std::vector<uint64_t> merged;
+    size_t leaf = 0;
+    size_t pair = 0;
+    while (leaf < n || pair + 1 < items.size()) {
+      const bool has_pair = pair + 1 < items.size();
+      const uint64_t package = has_pair ? items[pair] + items[pair + 1] : 0;
+      const bool take_leaf = leaf < n && (!has_pair || leaves[leaf].count <= package);
+      merged.push_back(take_leaf ? leaves[leaf].count : package);
+      is_leaf[level].push_back(take_leaf);
+      if (take_leaf) {
+        ++leaf;
+      } else {
+        pair += 2;
       }
     }
+    items = std::move(merged);
   }
-  while (sum < kOne) {
-    for (size_t i = depth->size(); i-- > 0;) {
-      const int64_t gain = kOne >> (*depth)[i];
-      if (sum + gain <= kOne) {
-        sum += gain;
-        --(*depth)[i];
-      }
-    }
+  std::vector<uint8_t> lengths(n, 0);
+  size_t taken = 2 * n - 2;
+  for (unsigned level = kMaxCodeLength; level-- > 0;) {
+    const auto begin = is_leaf[level].begin();
+    const auto used =
+        static_cast<size_t>(std::count(begin, begin + static_cast<ptrdiff_t>(taken), true));
+    for (size_t i = 0; i < used; ++i) ++lengths[i];
+    taken = 2 * (taken - used);
   }
+  return lengths;
 }
 
 }  // namespace
@@ -77,17 +64,9 @@ CodeLengths MakeCodeLengths(const Histogram& counts) {
   std::sort(leaves.begin(), leaves.end(), [](const Leaf& a, const Leaf& b) {
     return a.count != b.count ? a.count < b.count : a.symbol > b.symbol;
   });
-  std::vector<uint8_t> depth = TreeDepths(leaves);
-  bool clamped = false;
-  for (auto& d : depth) {
-    if (d > kMaxCodeLength) {
-      d = kMaxCodeLength;
-      clamped = true;
-    }
-  }
-  if (clamped) RestoreKraft(&depth);
+  const std::vector<uint8_t> limited = LimitedLengths(leaves);
   CodeLengths lengths{};
-  for (size_t i = 0; i < leaves.size(); ++i) lengths[leaves[i].symbol] = depth[i];
+  for (size_t i = 0; i < leaves.size(); ++i) lengths[leaves[i].symbol] = limited[i];
   return lengths;
 }
 

@@ -11,7 +11,7 @@ namespace qstore::codec {
 // that a decoder indexes its table with the low bits of a window. docs/format-coding.md, "Huffman
 // code".
 
-inline constexpr unsigned kMaxCodeLength = 11;
+inline constexpr unsigned kMaxCodeLength = 12;
 inline constexpr unsigned kDecodeTableSize = 1u << kMaxCodeLength;
 
 using Histogram = std::array<uint32_t, 256>;

@@ -19,13 +19,13 @@ void Store16(uint8_t* at, uint32_t value) {
 
 void Huffman32(const uint16_t* table, const uint8_t* data, size_t size, uint32_t* positions,
                size_t rounds, uint8_t* out) {
-  constexpr uint64_t kMask = (1u << 11) - 1;
+  constexpr uint64_t kMask = (1u << 12) - 1;
   const size_t last = size - kReadSlack;
   for (size_t round = 0; round < rounds; ++round) {
     for (size_t s = 0; s < kHuffmanStreams; ++s) {
       const uint32_t position = positions[s];
       const size_t at = position >> 3;
-      // Four codes of at most 11 bits fit the 57 bits a window holds at any bit offset.
+      // Four codes of at most 12 bits fit the 57 bits a window holds at any bit offset.
       uint64_t window = Load64(data + (at < last ? at : last)) >> (position & 7);
       const uint32_t e0 = table[window & kMask];
       window >>= e0 & 63;

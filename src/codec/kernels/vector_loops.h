@@ -24,7 +24,7 @@ namespace loops {
 
 inline void Huffman32(const uint16_t* table, const uint8_t* data, size_t size, uint32_t* positions,
                       size_t rounds, uint8_t* out) {
-  constexpr uint64_t kMask = (1u << 11) - 1;
+  constexpr uint64_t kMask = (1u << 12) - 1;
   const size_t last = size - kReadSlack;
   for (size_t round = 0; round < rounds; ++round) {
     for (size_t s = 0; s < kHuffmanStreams; ++s) {
