@@ -75,6 +75,7 @@ struct ChunkCoder::Scratch {
   codec::PlaneScratch planes;
   BinsScratch bins;
   codec::Zstd zstd;
+  Bytes candidate;
   Bytes other;
 
   RowRange Range(const ObjectSpec& spec, uint64_t chunk) const {
@@ -151,7 +152,8 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
     alone = !convincing;
   }
   if (alone) {
-    Bytes candidate;
+    Bytes& candidate = scratch_->candidate;
+    candidate.clear();
     const ChunkCodec own = scratch_->EncodeAlone(spec, raw, &candidate);
     // At the fast level bytes stay as they are unless a code gains much: copying beats any decoder.
     const bool keep_raw =

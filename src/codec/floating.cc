@@ -88,25 +88,41 @@ Split ChooseSplit(const Layout& layout, std::span<const std::byte> raw) {
 }
 
 template <class T>
+void SplitPlanes(const Layout& layout, const Split& split, std::span<const std::byte> raw,
+                 uint8_t* symbols, uint8_t* const* rest) {
+  const size_t count = raw.size() / sizeof(T);
+  if constexpr (sizeof(T) == 2) {
+    ActiveKernels().split_float16(reinterpret_cast<const uint8_t*>(raw.data()), count, split.base,
+                                  split.shift, symbols, rest[0]);
+    return;
+  }
+  constexpr T kMagnitude = static_cast<T>(~T{0}) >> 1;
+  const T mask = static_cast<T>((T{1} << split.shift) - 1);
+  for (size_t i = 0; i < count; ++i) {
+    const T value = LoadElement<T>(raw.data(), i);
+    const T magnitude = value & kMagnitude;
+    const auto lead = static_cast<unsigned>(magnitude >> split.shift);
+    const T low = static_cast<T>((magnitude & mask) | (value >> (layout.bits - 1)) << split.shift);
+    symbols[i] = static_cast<uint8_t>(lead > split.base ? lead - split.base : 0);
+    for (size_t p = 0; p + 1 < sizeof(T); ++p) rest[p][i] = static_cast<uint8_t>(low >> (8 * p));
+  }
+}
+
+template <class T>
 void Encode(const Layout& layout, std::span<const std::byte> raw, PlaneScratch* scratch,
             std::vector<std::byte>* out) {
   constexpr T kMagnitude = static_cast<T>(~T{0}) >> 1;
   const size_t count = raw.size() / sizeof(T);
   const Split split = ChooseSplit<T>(layout, raw);
-  const T mask = static_cast<T>((T{1} << split.shift) - 1);
   constexpr size_t kRestPlanes = sizeof(T) - 1;
   uint8_t* symbols = scratch->Get(0, count);
   uint8_t* rest[3] = {scratch->Get(1, count), scratch->Get(2, count), scratch->Get(3, count)};
+  SplitPlanes<T>(layout, split, raw, symbols, rest);
+  // Only a base leaves values below it.
   std::vector<size_t> listed;
-  for (size_t i = 0; i < count; ++i) {
-    const T value = LoadElement<T>(raw.data(), i);
-    const T magnitude = value & kMagnitude;
-    const auto lead = static_cast<unsigned>(magnitude >> split.shift);
-    const T low =
-        static_cast<T>((magnitude & mask) | ((value >> (layout.bits - 1)) << split.shift));
-    symbols[i] = static_cast<uint8_t>(lead > split.base ? lead - split.base : 0);
-    if (lead < split.base) listed.push_back(i);
-    for (size_t p = 0; p < kRestPlanes; ++p) rest[p][i] = static_cast<uint8_t>(low >> (8 * p));
+  for (size_t i = 0; split.base > 0 && i < count; ++i) {
+    const T magnitude = LoadElement<T>(raw.data(), i) & kMagnitude;
+    if (static_cast<unsigned>(magnitude >> split.shift) < split.base) listed.push_back(i);
   }
   ByteWriter writer(out);
   writer.Fixed(static_cast<uint8_t>(split.shift));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <string>
 
 #include "base/disk_ids.h"
@@ -32,10 +33,11 @@ void EncodePacked(std::span<const uint8_t> symbols, unsigned width, std::vector<
     return;
   }
   const size_t begin = out->size();
-  out->resize(begin + symbols.size() * width / 8 + 1 + BitWriter::kSlack);
-  BitWriter bits(reinterpret_cast<uint8_t*>(out->data() + begin));
-  for (uint8_t s : symbols) bits.Put(s, width);
-  out->resize(begin + bits.Finish());
+  const size_t size = (symbols.size() * width + 7) / 8;
+  out->resize(begin + size + kReadSlack);
+  ActiveKernels().pack(symbols.data(), width, symbols.size(),
+                       reinterpret_cast<uint8_t*>(out->data() + begin));
+  out->resize(begin + size);
 }
 
 // Stream s codes the symbols [run * s, run * s + run) of every round of run * streams symbols.
@@ -80,18 +82,27 @@ void EncodeHuffman(std::span<const uint8_t> symbols, const CodeLengths& lengths,
   uint32_t code_and_length[256];
   for (unsigned s = 0; s < 256; ++s) code_and_length[s] = uint32_t{codes[s]} << 8 | lengths[s];
   const size_t streams = StreamCount(symbols.size());
-  std::vector<uint8_t> coded(symbols.size() * kMaxCodeLength / 8 + 2 * streams + BitWriter::kSlack);
-  size_t used = 0;
   ByteWriter writer(out);
   writer.Fixed(static_cast<uint8_t>(PlaneMode::kHuffman));
   writer.Fixed(static_cast<uint8_t>(streams));
   WriteCodeLengths(lengths, &writer);
+  // The streams are written behind the room their sizes may take, then moved up to them.
+  constexpr size_t kMaxVarint = 10;
+  const size_t begin = out->size();
+  const size_t room = streams * kMaxVarint;
+  out->resize(begin + room + symbols.size() * kMaxCodeLength / 8 + 2 * streams + BitWriter::kSlack);
+  auto* coded = reinterpret_cast<uint8_t*>(out->data() + begin + room);
+  size_t used = 0;
+  std::vector<std::byte> sizes;
+  ByteWriter size_writer(&sizes);
   for (size_t s = 0; s < streams; ++s) {
-    const size_t size = EncodeStream(symbols, s, streams, code_and_length, coded.data() + used);
-    writer.Varint(size);
+    const size_t size = EncodeStream(symbols, s, streams, code_and_length, coded + used);
+    size_writer.Varint(size);
     used += size;
   }
-  writer.Bytes(std::as_bytes(std::span(coded.data(), used)));
+  std::copy(sizes.begin(), sizes.end(), out->begin() + static_cast<ptrdiff_t>(begin));
+  std::memmove(out->data() + begin + sizes.size(), coded, used);
+  out->resize(begin + sizes.size() + used);
 }
 
 void EncodeSparse(std::span<const uint8_t> symbols, uint8_t common, size_t exceptions,

@@ -14,6 +14,9 @@ extern const Kernels kAvx512Kernels;
 namespace scalar {
 
 void Unpack(const uint8_t* in, unsigned width, size_t count, uint8_t* out);
+void Pack(const uint8_t* in, unsigned width, size_t count, uint8_t* out);
+void SplitFloat16(const uint8_t* in, size_t count, unsigned base, unsigned shift, uint8_t* symbol,
+                  uint8_t* rest);
 void MergeNibbles(const uint8_t* high, const uint8_t* low, size_t count, uint8_t* out);
 void SplitNibbles(const uint8_t* in, size_t count, uint8_t* high, uint8_t* low);
 void MergeFloat16(const uint8_t* symbol, const uint8_t* rest, size_t count, unsigned base,

@@ -75,6 +75,9 @@ struct Kernels {
   /// read kReadSlack bytes beyond the last symbol.
   void (*unpack)(const uint8_t* in, unsigned width, size_t count, uint8_t* out);
 
+  /// The inverse. Bits above `width` of a symbol are lost; writes up to kReadSlack bytes more.
+  void (*pack)(const uint8_t* in, unsigned width, size_t count, uint8_t* out);
+
   /// Signed bytes from their nibbles, in blocks of 128: high[j] = top nibbles of elements j and
   /// j + 64, low[j] likewise. `count` elements; the last block of m has its halves (m + 1) / 2
   /// apart.
@@ -86,6 +89,9 @@ struct Kernels {
   /// `shift` of rest.
   void (*merge_float16)(const uint8_t* symbol, const uint8_t* rest, size_t count, unsigned base,
                         unsigned shift, uint8_t* out);
+  /// The inverse for symbols that fit: smaller leading parts become symbol 0.
+  void (*split_float16)(const uint8_t* in, size_t count, unsigned base, unsigned shift,
+                        uint8_t* symbol, uint8_t* rest);
   /// 32-bit floats: as merge_float16, with rest = rest0 | rest1 << 8 | rest2 << 16.
   void (*merge_float32)(const uint8_t* symbol, const uint8_t* rest0, const uint8_t* rest1,
                         const uint8_t* rest2, size_t count, unsigned base, unsigned shift,

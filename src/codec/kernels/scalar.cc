@@ -82,6 +82,25 @@ void Unpack(const uint8_t* in, unsigned width, size_t count, uint8_t* out) {
   }
 }
 
+void Pack(const uint8_t* in, unsigned width, size_t count, uint8_t* out) {
+  BitSink sink{out, 0};
+  out[0] = 0;
+  const uint64_t mask = (uint64_t{1} << width) - 1;
+  for (size_t i = 0; i < count; ++i) PutBits(&sink, in[i] & mask, width);
+}
+
+void SplitFloat16(const uint8_t* in, size_t count, unsigned base, unsigned shift, uint8_t* symbol,
+                  uint8_t* rest) {
+  const unsigned mask = (1u << shift) - 1;
+  for (size_t i = 0; i < count; ++i) {
+    uint16_t value;
+    std::memcpy(&value, in + 2 * i, sizeof(value));
+    const unsigned lead = (value & 0x7fffu) >> shift;
+    symbol[i] = static_cast<uint8_t>(lead > base ? lead - base : 0);
+    rest[i] = static_cast<uint8_t>((value & mask) | (value >> 15) << shift);
+  }
+}
+
 void MergeNibbles(const uint8_t* high, const uint8_t* low, size_t count, uint8_t* out) {
   for (size_t begin = 0; begin < count; begin += 128) {
     const size_t n = count - begin < 128 ? count - begin : 128;
@@ -204,9 +223,11 @@ const Kernels kScalarKernels = {
     .name = "scalar",
     .huffman32 = Huffman32,
     .unpack = scalar::Unpack,
+    .pack = scalar::Pack,
     .merge_nibbles = scalar::MergeNibbles,
     .split_nibbles = scalar::SplitNibbles,
     .merge_float16 = scalar::MergeFloat16,
+    .split_float16 = scalar::SplitFloat16,
     .merge_float32 = scalar::MergeFloat32,
     .bins8 = scalar::Bins8,
     .put_bins8 = scalar::PutBins8,

@@ -57,6 +57,30 @@ inline void Unpack(const uint8_t* in, unsigned width, size_t count, uint8_t* out
   scalar::Unpack(in, width, count - done, out + done);
 }
 
+inline void Pack(const uint8_t* in, unsigned width, size_t count, uint8_t* out) {
+  const uint64_t mask = 0x0101010101010101u * ((1u << width) - 1);
+  size_t done = 0;
+  for (; done + 8 <= count; done += 8, out += width) {
+    const uint64_t bits = _pext_u64(LoadWord(in + done), mask);
+    std::memcpy(out, &bits, sizeof(bits));
+  }
+  if (done < count) scalar::Pack(in + done, width, count - done, out);
+}
+
+inline void SplitFloat16(const uint8_t* in, size_t count, unsigned base, unsigned shift,
+                         uint8_t* symbol, uint8_t* rest) {
+  const auto mask = static_cast<uint16_t>((1u << shift) - 1);
+  const auto floor = static_cast<uint16_t>(base);
+  for (size_t i = 0; i < count; ++i) {
+    uint16_t value;
+    std::memcpy(&value, in + 2 * i, sizeof(value));
+    const auto lead = static_cast<uint16_t>((value & 0x7fff) >> shift);
+    const auto above = static_cast<uint16_t>(lead > floor ? lead - floor : 0);
+    symbol[i] = static_cast<uint8_t>(above);
+    rest[i] = static_cast<uint8_t>((value & mask) | static_cast<uint16_t>(value >> 15) << shift);
+  }
+}
+
 inline void MergeFloat16(const uint8_t* symbol, const uint8_t* rest, size_t count, unsigned base,
                          unsigned shift, uint8_t* out) {
   const auto mask = static_cast<uint16_t>((1u << shift) - 1);

@@ -61,6 +61,16 @@ TEST_P(KernelsTest, Unpack) {
       scalar_.unpack(in.data(), width, count, a.data());
       kernels_->unpack(in.data(), width, count, b.data());
       EXPECT_EQ(a, b) << width << " " << count;
+      Symbols packed(in.size()), packed2(in.size());
+      scalar_.pack(a.data(), width, count, packed.data());
+      kernels_->pack(a.data(), width, count, packed2.data());
+      packed.resize((count * width + 7) / 8);
+      packed2.resize(packed.size());
+      EXPECT_EQ(packed, packed2);
+      Symbols again(count);
+      packed.resize(in.size());
+      kernels_->unpack(packed.data(), width, count, again.data());
+      EXPECT_EQ(again, a);
     }
   }
 }
@@ -75,6 +85,14 @@ TEST_P(KernelsTest, MergeFloats) {
       scalar_.merge_float16(s.data(), r0.data(), count, base, shift, a.data());
       kernels_->merge_float16(s.data(), r0.data(), count, base, shift, b.data());
       EXPECT_EQ(a, b);
+    }
+    for (unsigned shift : {4u, 7u}) {
+      const Symbols values = Noise(2 * count, 9);
+      Symbols a(count), b(count), c(count), d(count);
+      scalar_.split_float16(values.data(), count, base, shift, a.data(), b.data());
+      kernels_->split_float16(values.data(), count, base, shift, c.data(), d.data());
+      EXPECT_EQ(a, c);
+      EXPECT_EQ(b, d);
     }
     for (unsigned shift : {20u, 23u}) {
       Symbols a(4 * count), b(4 * count);
