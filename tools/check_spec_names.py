@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that docs/format.md names what the code writes to disk as the code does.
+"""Checks that docs/format*.md name what the code writes to disk as the code does.
 
 Names looked for: the fields of every struct in src/format that can be encoded or decoded, and the
 enumerators, with their values, of src/base/disk_ids.h.
@@ -37,23 +37,23 @@ def enumerators(root):
 
 def offences(root):
     root = Path(root)
-    spec_path = root / "docs/format.md"
-    spec = spec_path.read_text(encoding="utf-8") if spec_path.is_file() else ""
+    pages = sorted((root / "docs").glob("format*.md"))
+    spec = "\n".join(page.read_text(encoding="utf-8") for page in pages)
     for place, field in fields(root):
         if not re.search(rf"\b{field}\b", spec):
-            yield f"{place}.{field} is not in docs/format.md"
+            yield f"{place}.{field} is not in docs/format*.md"
     for place, enumerator, value in enumerators(root):
         rows = [line for line in spec.splitlines() if re.search(rf"\b{enumerator}\b", line)]
         if not rows:
-            yield f"{place}.{enumerator} is not in docs/format.md"
+            yield f"{place}.{enumerator} is not in docs/format*.md"
         elif not any(re.search(rf"\b{value}\b", row) for row in rows):
-            yield f"{place}.{enumerator} = {value}: docs/format.md has the name without the value"
+            yield f"{place}.{enumerator} = {value}: docs/format*.md have the name without the value"
 
 
 def main(argv):
     root = argv[1] if len(argv) > 1 else Path(__file__).resolve().parent.parent
     found = list(offences(root))
-    print("\n".join(found) if found else "spec names: docs/format.md names what the code writes")
+    print("\n".join(found) if found else "spec names: docs/format*.md name what the code writes")
     return 1 if found else 0
 
 

@@ -19,15 +19,16 @@ def offences(root):
         return match.group(1) if match else None
 
     version = find("CMakeLists.txt", r"^project\(qstore VERSION ([0-9.]+)")
+    cmake = find("CMakeLists.txt", r"^cmake_minimum_required\(VERSION ([0-9.]+)\)")
+    consumer = "tests/consumer/CMakeLists.txt"
     places = [
         ("CHANGELOG.md", r"^## ([0-9.]+)", version),
-        ("tests/consumer/CMakeLists.txt", r"find_package\(qstore ([0-9.]+)",
-         version and version.rpartition(".")[0]),
-        ("docs/format.md", r"^Format version: ([0-9]+)$",
-         find("src/base/disk_ids.h", r"kFormatVersion = ([0-9]+);")),
-        ("tests/consumer/CMakeLists.txt", r"^cmake_minimum_required\(VERSION ([0-9.]+)\)",
-         find("CMakeLists.txt", r"^cmake_minimum_required\(VERSION ([0-9.]+)\)")),
-    ]  # fmt: skip
+        (consumer, r"find_package\(qstore ([0-9.]+)", version and version.rpartition(".")[0]),
+        (consumer, r"^cmake_minimum_required\(VERSION ([0-9.]+)\)", cmake),
+    ]
+    on_disk = find("src/base/disk_ids.h", r"kFormatVersion = ([0-9]+);")
+    specs = sorted((root / "docs").glob("format*.md"))
+    places += [(f"docs/{path.name}", r"[Ff]ormat version ([0-9]+)", on_disk) for path in specs]
     for path, pattern, wanted in places:
         if not (root / path).is_file():
             yield f"{path}: not there"
@@ -36,9 +37,8 @@ def offences(root):
 
     presets = json.loads((root / "CMakePresets.json").read_text(encoding="utf-8"))
     least = presets["cmakeMinimumRequired"]
-    minimum = find("CMakeLists.txt", r"^cmake_minimum_required\(VERSION ([0-9.]+)\)")
-    if f"{least['major']}.{least['minor']}" != minimum:
-        yield f"CMakePresets.json: cmakeMinimumRequired is not {minimum}"
+    if f"{least['major']}.{least['minor']}" != cmake:
+        yield f"CMakePresets.json: cmakeMinimumRequired is not {cmake}"
 
 
 def main(argv):

@@ -44,6 +44,8 @@ BAD = [
     ("src/store/x.cc", "#include <boost/any.hpp>", "no system header"),
     ("src/codec/kernels/avx2.cc", "#include <vector>", "in a kernel"),
     ("src/codec/kernels/avx2.cc", '#include "base/hash.h"', "only its own folder"),
+    ("src/codec/kernels/avx2.cc", '#include "qstore/status.h"', "only its own folder"),
+    ("src/codec/kernels/loops.h", '#include "codec/zstd.h"', "only its own folder"),
     ("include/qstore/pack.h", '#include "base/hash.h"', "a public header"),
     ("include/qstore/pack.h", "#include <nlohmann/json.hpp>", "belongs to"),
     ("cli/main.cc", '#include "base/hash.h"', 'cli may include only "qstore/..."'),
