@@ -24,6 +24,9 @@ using Bytes = std::vector<std::byte>;
 constexpr double kSuspiciousListed = 0.02;
 constexpr double kSuspiciousShare = 0.55;
 
+// At the fast level, the share of the raw size that a code for bytes must get below.
+constexpr double kFastWorthwhile = 0.8;
+
 // Bytes from the middle of a chunk on which zstd is tried before it gets the whole.
 constexpr size_t kProbeBytes = 16384;
 
@@ -115,18 +118,19 @@ struct ChunkCoder::Scratch {
     return ChunkCodec::kCastDelta;
   }
 
-  // Replaces *payload by a zstd frame if one is smaller, judged on a sample first.
-  Status TryZstd(std::span<const std::byte> raw, Level level, ChunkCodec* codec, Bytes* payload) {
+  // Replaces *payload by a zstd frame if that is shorter than `limit`, judged on a sample first.
+  Status TryZstd(std::span<const std::byte> raw, Level level, double limit, ChunkCodec* codec,
+                 Bytes* payload) {
     if (raw.size() > 4 * kProbeBytes) {
       other.clear();
       QSTORE_TRY(zstd.Compress(raw.subspan(raw.size() / 2, kProbeBytes), 1, &other));
       const double expected = static_cast<double>(other.size()) * static_cast<double>(raw.size()) /
                               static_cast<double>(kProbeBytes);
-      if (expected > 1.1 * static_cast<double>(payload->size())) return {};
+      if (expected > 1.1 * limit) return {};
     }
     other.clear();
     QSTORE_TRY(zstd.Compress(raw, ZstdLevel(level), &other));
-    if (other.size() < payload->size()) {
+    if (static_cast<double>(other.size()) < limit) {
       std::swap(*payload, other);
       *codec = ChunkCodec::kZstd;
     }
@@ -156,15 +160,20 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
     candidate.clear();
     const ChunkCodec own = scratch_->EncodeAlone(spec, raw, &candidate);
     // At the fast level bytes stay as they are unless a code gains much: copying beats any decoder.
-    const bool keep_raw =
-        level == Level::kFast && IsSignedByte(spec) &&
-        static_cast<double>(candidate.size()) > 0.8 * static_cast<double>(raw.size());
+    const double worthwhile = kFastWorthwhile * static_cast<double>(raw.size());
+    const bool keep_raw = level == Level::kFast && IsSignedByte(spec) &&
+                          static_cast<double>(candidate.size()) > worthwhile;
     if (keep_raw) candidate.assign(raw.begin(), raw.end());
     if (spec.relation == Relation::kNone || candidate.size() < payload->size()) {
       std::swap(*payload, candidate);
       codec = keep_raw ? ChunkCodec::kRaw : own;
     }
-    QSTORE_TRY(scratch_->TryZstd(raw, level, &codec, payload));
+    // zstd decodes more slowly than the codecs for tensors: there it must gain something.
+    const double own_size = static_cast<double>(payload->size());
+    const double limit = keep_raw                     ? worthwhile
+                         : own == ChunkCodec::kPlanes ? own_size
+                                                      : 0.98 * own_size;
+    QSTORE_TRY(scratch_->TryZstd(raw, level, limit, &codec, payload));
   }
   if (payload->size() >= raw.size()) {
     payload->assign(raw.begin(), raw.end());
