@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+
+#include "base/status_macros.h"
 
 namespace qstore::io {
 namespace {
 
 using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
 
 class SaxAdapter final : public nlohmann::json_sax<Json> {
  public:
@@ -57,7 +61,77 @@ class SaxAdapter final : public nlohmann::json_sax<Json> {
   unsigned depth_ = 0;
 };
 
+// Takes any text; what it is kept for is the checks of ParseJson.
+class IgnoringHandler final : public JsonHandler {
+ public:
+  Status OnEvent(const JsonEvent&) override { return {}; }
+};
+
+size_t ReplaceStringsBelow(OrderedJson& node, const std::string& key, std::string_view value) {
+  size_t count = 0;
+  for (auto member = node.begin(); member != node.end(); ++member) {
+    if (node.is_object() && member.key() == key && (member->is_string() || member->is_null())) {
+      *member = value;
+      ++count;
+    } else if (member->is_structured()) {
+      count += ReplaceStringsBelow(*member, key, value);
+    }
+  }
+  return count;
+}
+
 }  // namespace
+
+struct JsonDocument::Tree {
+  OrderedJson root;
+};
+
+JsonDocument::JsonDocument(std::unique_ptr<Tree> tree) : tree_(std::move(tree)) {}
+JsonDocument::JsonDocument(JsonDocument&&) noexcept = default;
+JsonDocument& JsonDocument::operator=(JsonDocument&&) noexcept = default;
+JsonDocument::~JsonDocument() = default;
+
+Result<JsonDocument> JsonDocument::Parse(std::string_view text) {
+  IgnoringHandler ignore;
+  QSTORE_TRY(ParseJson(text, &ignore));
+  auto tree = std::make_unique<Tree>();
+  tree->root = OrderedJson::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!tree->root.is_object()) return Corrupt("not a JSON object");
+  return JsonDocument(std::move(tree));
+}
+
+std::optional<std::string> JsonDocument::GetString(std::string_view key) const {
+  const auto member = tree_->root.find(std::string(key));
+  if (member == tree_->root.end() || !member->is_string()) return std::nullopt;
+  return member->get<std::string>();
+}
+
+void JsonDocument::Set(std::string_view key, std::string_view json) {
+  const std::string name(key);
+  auto value = OrderedJson::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (tree_->root.contains(name)) {
+    tree_->root[name] = std::move(value);
+    return;
+  }
+  std::vector<std::string> names;
+  for (const auto& [existing, ignored] : tree_->root.items()) names.push_back(existing);
+  const bool sorted = std::is_sorted(names.begin(), names.end());
+  OrderedJson root = OrderedJson::object();
+  for (const auto& [existing, kept] : tree_->root.items()) {
+    if (sorted && existing > name && !root.contains(name)) root[name] = value;
+    root[existing] = kept;
+  }
+  if (!root.contains(name)) root[name] = value;
+  tree_->root = std::move(root);
+}
+
+size_t JsonDocument::ReplaceStrings(std::string_view key, std::string_view value) {
+  return ReplaceStringsBelow(tree_->root, std::string(key), value);
+}
+
+std::string JsonDocument::Dump() const {
+  return tree_->root.dump(2, ' ', /*ensure_ascii=*/true) + "\n";
+}
 
 Status ParseJson(std::string_view text, JsonHandler* handler) {
   // The parser would skip a byte order mark and take a zero byte for the end of the text.

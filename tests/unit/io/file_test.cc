@@ -8,10 +8,12 @@
 #include <csignal>
 #include <thread>
 
-#include "unit/io/io_test_util.h"
+#include "unit/test_files.h"
 
 namespace qstore::io {
 namespace {
+
+using namespace testing;
 
 namespace fs = std::filesystem;
 

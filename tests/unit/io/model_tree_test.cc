@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "unit/io/io_test_util.h"
+#include "unit/test_files.h"
 
 namespace qstore::io {
 namespace {
+
+using namespace testing;
 
 namespace fs = std::filesystem;
 

@@ -6,10 +6,12 @@
 #include <random>
 
 #include "base/bytes.h"
-#include "unit/io/io_test_util.h"
+#include "unit/test_files.h"
 
 namespace qstore::io {
 namespace {
+
+using namespace testing;
 
 std::string WithLength(uint64_t length, std::string_view rest) {
   std::string file(8, '\0');

@@ -12,7 +12,7 @@
 
 #include "base/byte_source.h"
 
-namespace qstore::io {
+namespace qstore::testing {
 
 /// A directory that lives as long as the object.
 class TempDir {
@@ -65,4 +65,4 @@ class MemorySource final : public base::ByteSource {
   std::string bytes_;
 };
 
-}  // namespace qstore::io
+}  // namespace qstore::testing

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+#include <cstdio>
+#include <memory>
+
+#include "commands.h"
+#include "qstore/synth.h"
+
+namespace qstore::cli {
+namespace {
+
+struct SynthArguments {
+  std::string directory;
+  std::string shape;
+  SynthOptions options;
+};
+
+// "RxC", both decimal.
+std::string CheckShape(const std::string& text) {
+  uint64_t rows = 0;
+  uint64_t columns = 0;
+  char behind = 0;
+  const int got = std::sscanf(text.c_str(), "%20lux%20lu%c", &rows, &columns, &behind);
+  return got == 2 && rows != 0 && columns != 0 ? "" : "must be ROWSxCOLUMNS, as 4096x4096";
+}
+
+int RunSynth(SynthArguments& arguments) {
+  SynthOptions& options = arguments.options;
+  if (!arguments.shape.empty()) {
+    std::sscanf(arguments.shape.c_str(), "%20lux%20lu", &options.rows, &options.columns);
+  }
+  const auto start = std::chrono::steady_clock::now();
+  const auto report = Synthesize(arguments.directory, options);
+  if (!report.ok()) return Report(report.status());
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  std::printf("%s: %llu tensors, %.1f M weights, %.1f MB in %llu file%s, %.2f s\n",
+              arguments.directory.c_str(), static_cast<unsigned long long>(report->tensors),
+              static_cast<double>(report->weights) / 1e6,
+              static_cast<double>(report->tensor_bytes) / 1e6,
+              static_cast<unsigned long long>(report->shards), report->shards == 1 ? "" : "s",
+              elapsed.count());
+  return kExitDone;
+}
+
+}  // namespace
+
+void AddSynthCommand(CLI::App& app, int* exit_code) {
+  auto arguments = std::make_shared<SynthArguments>();
+  SynthOptions& options = arguments->options;
+  CLI::App* command = app.add_subcommand(
+      "synth", "Write an invented model of a chosen size and shape, the same for the same seed");
+  command->add_option("-o,--output", arguments->directory, "Directory to write")->required();
+  command->add_option("--seed", options.seed, "Seed of all random numbers")->capture_default_str();
+  command->add_option("--dtype", options.dtype, "bf16, fp16 or f32; default bf16")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, DType>{
+              {"bf16", DType::kBF16}, {"fp16", DType::kF16}, {"f32", DType::kF32}},
+          CLI::ignore_case));
+
+  CLI::Option* shape =
+      command->add_option("--shape", arguments->shape, "Matrices of this shape, as 4096x4096")
+          ->check(CLI::Validator(CheckShape, "RxC"))
+          ->group("Matrices");
+  command->add_option("--count", options.count, "How many of them; default 1")
+      ->needs(shape)
+      ->check(CLI::PositiveNumber)
+      ->group("Matrices");
+
+  for (const auto& [name, field, text] :
+       {std::tuple("--layers", &options.layers, "Layers; default 4"),
+        std::tuple("--hidden", &options.hidden, "Hidden size; default by --size"),
+        std::tuple("--intermediate", &options.intermediate, "MLP size; default 8/3 of hidden"),
+        std::tuple("--vocab", &options.vocab, "Rows of the embedding; default 32000")}) {
+    command->add_option(name, *field, text)
+        ->excludes(shape)
+        ->check(CLI::PositiveNumber)
+        ->group("LLaMA layout (without --shape)");
+  }
+  command
+      ->add_option("--size", options.size_bytes,
+                   "About so many bytes of tensors, as 6GB: chooses --count or --layers")
+      ->transform(CLI::AsSizeValue(true));
+
+  command->add_option("--deviation", options.deviation, "Standard deviation of a weight")
+      ->capture_default_str()
+      ->group("Law");
+  command->add_option("--row-spread", options.row_spread, "Of the logarithm of row factors")
+      ->capture_default_str()
+      ->group("Law");
+  command->add_option("--column-spread", options.column_spread, "Of that of column factors")
+      ->capture_default_str()
+      ->group("Law");
+  command
+      ->add_option("--student-t", options.student_t,
+                   "Heavy tails: Student's t with NU >= 2 degrees of freedom in place of normal")
+      ->option_text("NU")
+      ->group("Law");
+  command
+      ->add_option("--outlier-columns", options.outlier_columns,
+                   "Part of the columns (0 to 1) whose weights are 16 times as large")
+      ->option_text("FRACTION")
+      ->group("Law");
+
+  command->add_option("--shard-size", options.shard_bytes, "Largest file, as 5GB")
+      ->transform(CLI::AsSizeValue(true))
+      ->capture_default_str();
+  command->add_option("--threads", options.threads, "Default: one for each processor");
+  command->add_flag("--force", options.overwrite, "Replace files of the same names");
+  command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk");
+  command->callback([arguments, exit_code] { *exit_code = RunSynth(*arguments); });
+}
+
+}  // namespace qstore::cli

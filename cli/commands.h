@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "qstore/status.h"
+
+namespace qstore::cli {
+
+/// Exit codes of every command. Scripts rely on the values.
+inline constexpr int kExitDone = 0;
+inline constexpr int kExitFailed = 1;   ///< The input or the system did not allow it.
+inline constexpr int kExitUsage = 2;    ///< The command line has no meaning.
+inline constexpr int kExitCorrupt = 3;  ///< The data is damaged, or differs from what it should be.
+
+/// Prints the error on standard error, unless `status` is a success, and returns the exit code.
+int Report(const Status& status);
+
+/// Each adds one sub-command. When the user chose it, it has run and set `*exit_code` once
+/// CLI::App::parse returns.
+void AddSynthCommand(CLI::App& app, int* exit_code);
+
+}  // namespace qstore::cli

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <iostream>
+
+#include "commands.h"
+
+namespace qstore::cli {
+
+int Report(const Status& status) {
+  if (status.ok()) return kExitDone;
+  std::cerr << "qstore: " << status.message() << " (" << ErrorCodeName(status.code()) << ")\n";
+  const bool damaged =
+      status.code() == ErrorCode::kCorrupt || status.code() == ErrorCode::kMismatch;
+  return damaged ? kExitCorrupt : kExitFailed;
+}
+
+}  // namespace qstore::cli

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.h"
+
+int main(int argc, char** argv) {
+  using namespace qstore::cli;
+  CLI::App app("One model in several precisions in a single lossless archive.", "qstore");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("qstore ") + QSTORE_VERSION);
+  app.footer("Exit codes: 0 done, 1 failed, 2 usage, 3 corrupt or different.");
+
+  int exit_code = kExitDone;
+  AddSynthCommand(app, &exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitDone : kExitUsage;
+  }
+  return exit_code;
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/output_tree.h"
+
+#include <algorithm>
+#include <system_error>
+
+#include "base/status_macros.h"
+
+namespace qstore::io {
+
+namespace fs = std::filesystem;
+
+Result<OutputTree> OutputTree::Create(const fs::path& directory,
+                                      const OutputFile::Options& options) {
+  std::error_code error;
+  const fs::file_status status = fs::status(directory, error);
+  if (fs::exists(status)) {
+    if (!fs::is_directory(status)) {
+      return InvalidArgument(directory.string() + ": is not a directory");
+    }
+    const bool empty = fs::directory_iterator(directory, error) == fs::directory_iterator();
+    if (error) return IoError(directory.string() + ": cannot list: " + error.message());
+    if (!empty && !options.overwrite) {
+      return AlreadyExists(directory.string() + ": is not empty");
+    }
+  }
+  OutputTree tree;
+  tree.directory_ = directory;
+  tree.options_ = options;
+  return tree;
+}
+
+Result<OutputFile*> OutputTree::Add(const std::string& path) {
+  QSTORE_ASSIGN(auto file, OutputFile::Create(directory_ / path, options_));
+  files_.push_back(std::move(file));
+  return files_.back().get();
+}
+
+Status OutputTree::Commit() {
+  for (const auto& file : files_) QSTORE_TRY(file->Finish());
+  std::vector<fs::path> fresh;
+  for (const auto& file : files_) {
+    std::error_code ignored;
+    const bool replaces = fs::exists(fs::symlink_status(file->path(), ignored));
+    const Status status = file->Commit();
+    if (!status.ok()) {
+      for (const fs::path& path : fresh) fs::remove(path, ignored);
+      return status;
+    }
+    if (!replaces) fresh.push_back(file->path());
+  }
+  files_.clear();
+  return {};
+}
+
+Status AppendCopy(const SourceFile& source, uint64_t begin, uint64_t end, OutputFile* out) {
+  constexpr uint64_t kPiece = uint64_t{4} << 20;
+  std::vector<std::byte> buffer(static_cast<size_t>(std::min(kPiece, end - begin)));
+  while (begin < end) {
+    const auto piece = std::span(buffer).first(static_cast<size_t>(std::min(kPiece, end - begin)));
+    QSTORE_TRY(source.Read(begin, piece));
+    QSTORE_TRY(out->Append(piece));
+    begin += piece.size();
+  }
+  return {};
+}
+
+}  // namespace qstore::io
