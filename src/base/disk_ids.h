@@ -54,6 +54,7 @@ enum class PlaneMode : uint8_t {
   kPacked = 1,    ///< Symbols of a fixed width, bit-packed.
   kHuffman = 2,   ///< Canonical Huffman code, 1 or 32 interleaved bit streams.
   kSparse = 3,    ///< One symbol, with exceptions listed.
+  kRans = 4,      ///< Range asymmetric numeral systems, 32 interleaved states.
 };
 
 }  // namespace qstore

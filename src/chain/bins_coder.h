@@ -26,16 +26,19 @@ struct BinsScratch {
   std::vector<uint8_t> extra_bits;
   std::vector<std::byte> wide;
   std::vector<uint16_t> index;
+  std::vector<uint16_t> codes;
   std::vector<uint8_t> low;
 };
 
 /// Appends floats (`raw`, patterns of `dtype`: BF16, F16 or F32) given their LLM.int8() twin: `q`,
 /// one signed byte an element, and `scales`, the F32 absmax of every row of the tensor. Codes the
-/// index in the bin as a truncated binary code in two bit streams; values outside their bin are
-/// listed. Returns the number of values listed. docs/format-coding.md, "Bins".
-size_t EncodeBins(DType dtype, const RowRange& range, std::span<const std::byte> raw,
-                  std::span<const std::byte> q, std::span<const std::byte> scales,
-                  BinsScratch* scratch, std::vector<std::byte>* out);
+/// index in the bin as a truncated binary code in two bit streams, four to a number with rANS
+/// effort; values outside their bin are listed. Returns the number of values listed.
+/// docs/format-coding.md, "Bins".
+size_t EncodeBins(DType dtype, codec::Effort effort, const RowRange& range,
+                  std::span<const std::byte> raw, std::span<const std::byte> q,
+                  std::span<const std::byte> scales, BinsScratch* scratch,
+                  std::vector<std::byte>* out);
 
 /// The inverse; fills `raw`. kCorrupt when `payload` is no such stream.
 Status DecodeBins(DType dtype, const RowRange& range, base::ByteReader* payload,

@@ -49,7 +49,7 @@ T UnZigZag(T coded) {
 }
 
 template <class T>
-void Encode(DType dtype, DType parent_dtype, std::span<const std::byte> raw,
+void Encode(DType dtype, DType parent_dtype, codec::Effort effort, std::span<const std::byte> raw,
             std::span<const std::byte> parent, codec::PlaneScratch* scratch,
             std::vector<std::byte>* out) {
   const size_t count = raw.size() / sizeof(T);
@@ -62,7 +62,7 @@ void Encode(DType dtype, DType parent_dtype, std::span<const std::byte> raw,
     const T coded = ZigZag(static_cast<T>(Ordinal(value) - Ordinal(cast)));
     for (size_t p = 0; p < sizeof(T); ++p) planes[p][i] = static_cast<uint8_t>(coded >> (8 * p));
   }
-  for (size_t p = 0; p < sizeof(T); ++p) codec::EncodePlane({planes[p], count}, true, out);
+  for (size_t p = 0; p < sizeof(T); ++p) codec::EncodePlane({planes[p], count}, effort, out);
 }
 
 template <class T>
@@ -88,13 +88,13 @@ Status Decode(DType dtype, DType parent_dtype, base::ByteReader* payload,
 
 }  // namespace
 
-void EncodeCastDelta(DType dtype, DType parent_dtype, std::span<const std::byte> raw,
-                     std::span<const std::byte> parent, codec::PlaneScratch* scratch,
-                     std::vector<std::byte>* out) {
+void EncodeCastDelta(DType dtype, DType parent_dtype, codec::Effort effort,
+                     std::span<const std::byte> raw, std::span<const std::byte> parent,
+                     codec::PlaneScratch* scratch, std::vector<std::byte>* out) {
   if (dtype == DType::kF32) {
-    Encode<uint32_t>(dtype, parent_dtype, raw, parent, scratch, out);
+    Encode<uint32_t>(dtype, parent_dtype, effort, raw, parent, scratch, out);
   } else {
-    Encode<uint16_t>(dtype, parent_dtype, raw, parent, scratch, out);
+    Encode<uint16_t>(dtype, parent_dtype, effort, raw, parent, scratch, out);
   }
 }
 

@@ -17,9 +17,9 @@ namespace qstore::chain {
 /// parent's value cast to `dtype` (round to nearest, ties to even): all zeros, and next to no
 /// bytes, where one is the cast of the other. Types: F16, BF16, F32. docs/format-coding.md, "Cast
 /// delta".
-void EncodeCastDelta(DType dtype, DType parent_dtype, std::span<const std::byte> raw,
-                     std::span<const std::byte> parent, codec::PlaneScratch* scratch,
-                     std::vector<std::byte>* out);
+void EncodeCastDelta(DType dtype, DType parent_dtype, codec::Effort effort,
+                     std::span<const std::byte> raw, std::span<const std::byte> parent,
+                     codec::PlaneScratch* scratch, std::vector<std::byte>* out);
 
 /// The inverse; fills `raw`.
 Status DecodeCastDelta(DType dtype, DType parent_dtype, base::ByteReader* payload,

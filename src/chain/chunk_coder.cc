@@ -85,33 +85,35 @@ struct ChunkCoder::Scratch {
     return {spec.first_elem(chunk), spec.row_elems};
   }
 
-  ChunkCodec EncodeAlone(const ObjectSpec& spec, std::span<const std::byte> raw, Bytes* out) {
+  ChunkCodec EncodeAlone(const ObjectSpec& spec, codec::Effort effort,
+                         std::span<const std::byte> raw, Bytes* out) {
     ChunkCodec codec = ChunkCodec::kPlanes;
     if (codec::IsCodedFloat(spec.dtype)) {
-      codec::EncodeFloats(spec.dtype, raw, &planes, out);
+      codec::EncodeFloats(spec.dtype, effort, raw, &planes, out);
       codec = ChunkCodec::kFloat;
     } else if (IsSignedByte(spec)) {
-      codec::EncodeInt8(raw, &planes, out);
+      codec::EncodeInt8(effort, raw, &planes, out);
       codec = ChunkCodec::kInt8;
     } else {
-      codec::EncodeBytePlanes(static_cast<unsigned>(spec.elem_bytes()), raw, &planes, out);
+      codec::EncodeBytePlanes(static_cast<unsigned>(spec.elem_bytes()), effort, raw, &planes, out);
     }
     AppendSlack(out);
     return codec;
   }
 
   // Codes under the relation; says in `*convincing` whether coding alone cannot be better.
-  ChunkCodec EncodeRelated(const ObjectSpec& spec, uint64_t chunk, std::span<const std::byte> raw,
-                           const ParentBytes& parents, bool* convincing, Bytes* out) {
+  ChunkCodec EncodeRelated(const ObjectSpec& spec, codec::Effort effort, uint64_t chunk,
+                           std::span<const std::byte> raw, const ParentBytes& parents,
+                           bool* convincing, Bytes* out) {
     if (spec.relation == Relation::kLlmInt8) {
-      const size_t listed =
-          EncodeBins(spec.dtype, Range(spec, chunk), raw, parents.base, parents.scales, &bins, out);
+      const size_t listed = EncodeBins(spec.dtype, effort, Range(spec, chunk), raw, parents.base,
+                                       parents.scales, &bins, out);
       AppendSlack(out);
       const auto count = static_cast<double>(spec.chunk_elem_count(chunk));
       *convincing = static_cast<double>(listed) < kSuspiciousListed * count;
       return ChunkCodec::kBins;
     }
-    EncodeCastDelta(spec.dtype, spec.parent_dtype, raw, parents.base, &planes, out);
+    EncodeCastDelta(spec.dtype, spec.parent_dtype, effort, raw, parents.base, &planes, out);
     AppendSlack(out);
     *convincing =
         static_cast<double>(out->size()) < kSuspiciousShare * static_cast<double>(raw.size());
@@ -126,7 +128,7 @@ struct ChunkCoder::Scratch {
       QSTORE_TRY(zstd.Compress(raw.subspan(raw.size() / 2, kProbeBytes), 1, &other));
       const double expected = static_cast<double>(other.size()) * static_cast<double>(raw.size()) /
                               static_cast<double>(kProbeBytes);
-      if (expected > 1.1 * limit) return {};
+      if (expected > limit) return {};
     }
     other.clear();
     QSTORE_TRY(zstd.Compress(raw, ZstdLevel(level), &other));
@@ -148,17 +150,19 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
                                       Bytes* payload) {
   QSTORE_TRY(CheckParents(spec, chunk, parents));
   payload->clear();
+  const codec::Effort effort =
+      level == Level::kMax ? codec::Effort::kRans : codec::Effort::kHuffman;
   ChunkCodec codec = ChunkCodec::kRaw;
   bool alone = true;
   if (spec.relation != Relation::kNone) {
     bool convincing = false;
-    codec = scratch_->EncodeRelated(spec, chunk, raw, parents, &convincing, payload);
+    codec = scratch_->EncodeRelated(spec, effort, chunk, raw, parents, &convincing, payload);
     alone = !convincing;
   }
   if (alone) {
     Bytes& candidate = scratch_->candidate;
     candidate.clear();
-    const ChunkCodec own = scratch_->EncodeAlone(spec, raw, &candidate);
+    const ChunkCodec own = scratch_->EncodeAlone(spec, effort, raw, &candidate);
     // At the fast level bytes stay as they are unless a code gains much: copying beats any decoder.
     const double worthwhile = kFastWorthwhile * static_cast<double>(raw.size());
     const bool keep_raw = level == Level::kFast && IsSignedByte(spec) &&

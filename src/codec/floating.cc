@@ -109,8 +109,8 @@ void SplitPlanes(const Layout& layout, const Split& split, std::span<const std::
 }
 
 template <class T>
-void Encode(const Layout& layout, std::span<const std::byte> raw, PlaneScratch* scratch,
-            std::vector<std::byte>* out) {
+void Encode(const Layout& layout, Effort effort, std::span<const std::byte> raw,
+            PlaneScratch* scratch, std::vector<std::byte>* out) {
   constexpr T kMagnitude = static_cast<T>(~T{0}) >> 1;
   const size_t count = raw.size() / sizeof(T);
   const Split split = ChooseSplit<T>(layout, raw);
@@ -127,8 +127,8 @@ void Encode(const Layout& layout, std::span<const std::byte> raw, PlaneScratch* 
   ByteWriter writer(out);
   writer.Fixed(static_cast<uint8_t>(split.shift));
   writer.Varint(split.base);
-  EncodePlane({symbols, count}, true, out);
-  for (size_t p = 0; p < kRestPlanes; ++p) EncodePlane({rest[p], count}, true, out);
+  EncodePlane({symbols, count}, effort, out);
+  for (size_t p = 0; p < kRestPlanes; ++p) EncodePlane({rest[p], count}, effort, out);
   writer.Varint(listed.size());
   size_t next = 0;
   for (size_t i : listed) {
@@ -167,13 +167,13 @@ bool IsCodedFloat(DType dtype) {
   return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32;
 }
 
-void EncodeFloats(DType dtype, std::span<const std::byte> raw, PlaneScratch* scratch,
+void EncodeFloats(DType dtype, Effort effort, std::span<const std::byte> raw, PlaneScratch* scratch,
                   std::vector<std::byte>* out) {
   const Layout layout = LayoutOf(dtype);
   if (layout.bits == 16) {
-    Encode<uint16_t>(layout, raw, scratch, out);
+    Encode<uint16_t>(layout, effort, raw, scratch, out);
   } else {
-    Encode<uint32_t>(layout, raw, scratch, out);
+    Encode<uint32_t>(layout, effort, raw, scratch, out);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "codec/plane.h"
 #include "qstore/dtype.h"
 #include "qstore/status.h"
 
@@ -25,7 +26,7 @@ bool IsCodedFloat(DType dtype);
 /// Appends the values (patterns of `dtype`, little-endian, raw.size() a multiple of the element):
 /// exponent and leading mantissa bits as an entropy-coded plane, sign and the rest as near-raw
 /// planes, rare small values listed. docs/format-coding.md, "Floats".
-void EncodeFloats(DType dtype, std::span<const std::byte> raw, PlaneScratch* scratch,
+void EncodeFloats(DType dtype, Effort effort, std::span<const std::byte> raw, PlaneScratch* scratch,
                   std::vector<std::byte>* out);
 
 /// The inverse; fills `raw`. kCorrupt when `payload` is not such a stream. See DecodePlane on

@@ -10,6 +10,10 @@ namespace {
 
 constexpr size_t kNibbleBlock = 128;
 
+// Low bits kept apart: nibbles in pairs, or a finer split whose symbols stand alone.
+constexpr uint8_t kPairSplit = 4;
+constexpr uint8_t kFineSplit = 3;
+
 // Pairs of nibbles in `count` elements: two elements a pair, the last block rounded up.
 size_t PairCount(size_t count) {
   return count / kNibbleBlock * (kNibbleBlock / 2) + (count % kNibbleBlock + 1) / 2;
@@ -17,37 +21,62 @@ size_t PairCount(size_t count) {
 
 }  // namespace
 
-void EncodeInt8(std::span<const std::byte> raw, PlaneScratch* scratch,
+void EncodeInt8(Effort effort, std::span<const std::byte> raw, PlaneScratch* scratch,
                 std::vector<std::byte>* out) {
+  const auto* in = reinterpret_cast<const uint8_t*>(raw.data());
+  base::ByteWriter writer(out);
+  if (effort == Effort::kRans) {
+    writer.Fixed(kFineSplit);
+    uint8_t* high = scratch->Get(0, raw.size());
+    uint8_t* low = scratch->Get(1, raw.size());
+    for (size_t i = 0; i < raw.size(); ++i) {
+      // Signed order keeps the symbols in use next to one another.
+      high[i] = static_cast<uint8_t>((in[i] ^ 0x80) >> kFineSplit);
+      low[i] = in[i] & ((1u << kFineSplit) - 1);
+    }
+    EncodePlane({high, raw.size()}, effort, out);
+    EncodePlane({low, raw.size()}, effort, out);
+    return;
+  }
+  writer.Fixed(kPairSplit);
   const size_t pairs = PairCount(raw.size());
   uint8_t* high = scratch->Get(0, pairs);
   uint8_t* low = scratch->Get(1, pairs);
-  ActiveKernels().split_nibbles(reinterpret_cast<const uint8_t*>(raw.data()), raw.size(), high,
-                                low);
-  EncodePlane({high, pairs}, true, out);
-  EncodePlane({low, pairs}, true, out);
+  ActiveKernels().split_nibbles(in, raw.size(), high, low);
+  EncodePlane({high, pairs}, effort, out);
+  EncodePlane({low, pairs}, effort, out);
 }
 
 Status DecodeInt8(base::ByteReader* payload, PlaneScratch* scratch, std::span<std::byte> raw) {
-  const size_t pairs = PairCount(raw.size());
-  QSTORE_ASSIGN(const uint8_t* high, DecodePlane(payload, pairs, scratch->Get(0, pairs)));
-  QSTORE_ASSIGN(const uint8_t* low, DecodePlane(payload, pairs, scratch->Get(1, pairs)));
-  ActiveKernels().merge_nibbles(high, low, raw.size(), reinterpret_cast<uint8_t*>(raw.data()));
+  auto* out = reinterpret_cast<uint8_t*>(raw.data());
+  const uint8_t split = payload->Fixed<uint8_t>();
+  if (split != kPairSplit && split != kFineSplit) return Corrupt("int8: low bits are not 3 or 4");
+  const size_t count = split == kPairSplit ? PairCount(raw.size()) : raw.size();
+  QSTORE_ASSIGN(const uint8_t* high, DecodePlane(payload, count, scratch->Get(0, count)));
+  QSTORE_ASSIGN(const uint8_t* low, DecodePlane(payload, count, scratch->Get(1, count)));
+  if (split == kPairSplit) {
+    ActiveKernels().merge_nibbles(high, low, raw.size(), out);
+    return {};
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const unsigned top = static_cast<unsigned>(high[i] << kFineSplit) ^ 0x80;
+    out[i] = static_cast<uint8_t>(top | (low[i] & ((1u << kFineSplit) - 1)));
+  }
   return {};
 }
 
-void EncodeBytePlanes(unsigned elem_bytes, std::span<const std::byte> raw, PlaneScratch* scratch,
-                      std::vector<std::byte>* out) {
+void EncodeBytePlanes(unsigned elem_bytes, Effort effort, std::span<const std::byte> raw,
+                      PlaneScratch* scratch, std::vector<std::byte>* out) {
   const size_t count = raw.size() / elem_bytes;
   const auto* in = reinterpret_cast<const uint8_t*>(raw.data());
   for (unsigned p = 0; p < elem_bytes; ++p) {
     if (elem_bytes == 1) {
-      EncodePlane({in, count}, true, out);
+      EncodePlane({in, count}, effort, out);
       return;
     }
     uint8_t* plane = scratch->Get(0, count);
     for (size_t i = 0; i < count; ++i) plane[i] = in[i * elem_bytes + p];
-    EncodePlane({plane, count}, true, out);
+    EncodePlane({plane, count}, effort, out);
   }
 }
 

@@ -12,6 +12,7 @@
 #include "codec/bits.h"
 #include "codec/huffman.h"
 #include "codec/kernels/kernels.h"
+#include "codec/rans.h"
 
 namespace qstore::codec {
 namespace {
@@ -256,11 +257,16 @@ PlaneCosts CountCosts(const Histogram& counts, size_t n) {
   return costs;
 }
 
-constexpr double kHuffmanHeader = 24;
+constexpr double kHuffmanHeader = 56;
+constexpr double kRansHeader = 4 * kRansStates + 8;
+
+size_t SymbolsUsed(const Histogram& counts) {
+  return counts.size() - static_cast<size_t>(std::count(counts.begin(), counts.end(), 0u));
+}
 
 }  // namespace
 
-void EncodePlane(std::span<const uint8_t> symbols, bool entropy, std::vector<std::byte>* out) {
+void EncodePlane(std::span<const uint8_t> symbols, Effort effort, std::vector<std::byte>* out) {
   Histogram counts{};
   CountBytes(symbols.data(), symbols.size(), &counts);
   const PlaneCosts costs = CountCosts(counts, symbols.size());
@@ -270,30 +276,31 @@ void EncodePlane(std::span<const uint8_t> symbols, bool entropy, std::vector<std
     writer.Fixed(costs.common);
     return;
   }
-  if (entropy) {
-    const CodeLengths lengths = MakeCodeLengths(counts);
-    const double streams = static_cast<double>(StreamCount(symbols.size()));
-    const double header = kHuffmanHeader + streams * 2.5 + 32;
-    const double huffman = static_cast<double>(CodedBits(counts, lengths)) / 8 + header;
-    // Raw bits decode faster: a code must earn its keep.
-    if (huffman < costs.sparse && huffman < costs.packed * 0.995) {
-      EncodeHuffman(symbols, lengths, out);
+  const double limit = std::min(costs.sparse, costs.packed * 0.995);
+  const double streams = static_cast<double>(StreamCount(symbols.size()));
+  const CodeLengths lengths = MakeCodeLengths(counts);
+  const double huffman =
+      static_cast<double>(CodedBits(counts, lengths)) / 8 + kHuffmanHeader + streams * 2.5;
+  if (effort == Effort::kRans) {
+    const Histogram frequencies = NormalizeFrequencies(counts);
+    const double header = kRansHeader + 1.5 * static_cast<double>(SymbolsUsed(counts));
+    const double rans = RansBits(counts, frequencies) / 8 + header;
+    if (rans < limit && rans < huffman) {
+      ByteWriter(out).Fixed(static_cast<uint8_t>(PlaneMode::kRans));
+      EncodeRans(symbols, frequencies, out);
       return;
     }
+  }
+  // Raw bits decode faster: a code must earn its keep.
+  if (huffman < limit) {
+    EncodeHuffman(symbols, lengths, out);
+    return;
   }
   if (costs.sparse < costs.packed) {
     EncodeSparse(symbols, costs.common, symbols.size() - costs.common_count, out);
   } else {
     EncodePacked(symbols, costs.width, out);
   }
-}
-
-double EstimatePlaneBytes(std::span<const uint8_t> symbols) {
-  Histogram counts{};
-  CountBytes(symbols.data(), symbols.size(), &counts);
-  const PlaneCosts costs = CountCosts(counts, symbols.size());
-  const double huffman = EntropyBits(counts) / 8 + kHuffmanHeader;
-  return std::min({costs.packed, costs.sparse, huffman});
 }
 
 Result<const uint8_t*> DecodePlane(ByteReader* payload, size_t count, uint8_t* scratch) {
@@ -312,6 +319,10 @@ Result<const uint8_t*> DecodePlane(ByteReader* payload, size_t count, uint8_t* s
       return DecodeHuffman(payload, count, scratch);
     case PlaneMode::kSparse:
       return DecodeSparse(payload, count, scratch);
+    case PlaneMode::kRans: {
+      QSTORE_TRY(DecodeRans(payload, count, scratch));
+      return scratch;
+    }
   }
   return Corrupt("plane: unknown mode " + std::to_string(mode));
 }

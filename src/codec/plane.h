@@ -11,12 +11,15 @@
 
 namespace qstore::codec {
 
-/// Appends the plane stream of `symbols`: one symbol repeated, packed bits, Huffman or sparse,
-/// whichever is smallest. With `entropy` false, never Huffman.
-void EncodePlane(std::span<const uint8_t> symbols, bool entropy, std::vector<std::byte>* out);
+/// Which codes an encoder may use.
+enum class Effort : uint8_t {
+  kHuffman,  ///< All but rANS, which decodes more slowly.
+  kRans,     ///< All.
+};
 
-/// A lower estimate in bytes of what EncodePlane with entropy would append, from counts alone.
-double EstimatePlaneBytes(std::span<const uint8_t> symbols);
+/// Appends the plane stream of `symbols`: one symbol repeated, packed bits, sparse, or the entropy
+/// code that `effort` allows, whichever is smallest.
+void EncodePlane(std::span<const uint8_t> symbols, Effort effort, std::vector<std::byte>* out);
 
 /// Reads a plane stream of `count` symbols. Returns them: either in `scratch` (which has room for
 /// count + kPlaneSlack bytes) or, when they lie unpacked in the payload, there. `payload` must have

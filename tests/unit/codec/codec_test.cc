@@ -36,10 +36,12 @@ std::span<const uint8_t> AsSymbols(const Bytes& bytes) {
   return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
 }
 
+constexpr Effort kEfforts[] = {Effort::kHuffman, Effort::kRans};
+
 // Codes and decodes a plane; returns its coded size.
-size_t RoundTripPlane(const Bytes& symbols, bool entropy) {
+size_t RoundTripPlane(const Bytes& symbols, Effort effort) {
   Bytes coded;
-  EncodePlane(AsSymbols(symbols), entropy, &coded);
+  EncodePlane(AsSymbols(symbols), effort, &coded);
   const size_t size = coded.size();
   coded.resize(size + kReadSlack);
   base::ByteReader reader(coded);
@@ -55,23 +57,28 @@ size_t RoundTripPlane(const Bytes& symbols, bool entropy) {
 
 TEST(Plane, EveryLengthAroundARoundComesBack) {
   for (size_t count : {1, 2, 3, 127, 128, 129, 2047, 2048, 2049, 2175, 4096, 10001}) {
-    for (double p : {0.9, 0.2, 0.02}) RoundTripPlane(SkewedBytes(count, 7, p), true);
-    RoundTripPlane(RandomBytes(count, 3), true);
-    RoundTripPlane(RandomBytes(count, 4, 5), false);
+    for (Effort effort : kEfforts) {
+      for (double p : {0.9, 0.2, 0.02}) RoundTripPlane(SkewedBytes(count, 7, p), effort);
+      RoundTripPlane(RandomBytes(count, 3), effort);
+      RoundTripPlane(RandomBytes(count, 4, 5), effort);
+    }
   }
 }
 
 TEST(Plane, SizesFollowTheContent) {
-  EXPECT_EQ(RoundTripPlane(Bytes(50000, std::byte{9}), true), 2u);
-  EXPECT_EQ(RoundTripPlane(RandomBytes(50000, 1), true), 50002u);
-  EXPECT_EQ(RoundTripPlane(RandomBytes(50000, 1, 16), false), 25002u);
+  EXPECT_EQ(RoundTripPlane(Bytes(50000, std::byte{9}), Effort::kHuffman), 2u);
+  EXPECT_EQ(RoundTripPlane(RandomBytes(50000, 1), Effort::kHuffman), 50002u);
+  EXPECT_EQ(RoundTripPlane(RandomBytes(50000, 1, 16), Effort::kHuffman), 25002u);
   Bytes sparse(50000);
   sparse[7] = sparse[49999] = std::byte{200};
-  EXPECT_LT(RoundTripPlane(sparse, true), 16u);
+  EXPECT_LT(RoundTripPlane(sparse, Effort::kHuffman), 16u);
   const Bytes skewed = SkewedBytes(1 << 18, 5, 0.2);
   Histogram counts{};
   CountBytes(AsSymbols(skewed).data(), skewed.size(), &counts);
-  EXPECT_LT(static_cast<double>(RoundTripPlane(skewed, true)), EntropyBits(counts) / 8 * 1.015);
+  EXPECT_LT(static_cast<double>(RoundTripPlane(skewed, Effort::kHuffman)),
+            EntropyBits(counts) / 8 * 1.015);
+  EXPECT_LT(static_cast<double>(RoundTripPlane(skewed, Effort::kRans)),
+            EntropyBits(counts) / 8 * 1.005);
 }
 
 TEST(Huffman, LengthsAreCompleteWhateverTheCounts) {
@@ -91,7 +98,7 @@ TEST(Int8, EveryLengthComesBack) {
   for (size_t count = 0; count < 300; ++count) {
     const Bytes raw = RandomBytes(count, static_cast<uint32_t>(count));
     Bytes coded;
-    EncodeInt8(raw, &scratch, &coded);
+    EncodeInt8(count % 2 == 0 ? Effort::kHuffman : Effort::kRans, raw, &scratch, &coded);
     coded.resize(coded.size() + kReadSlack);
     Bytes out(count);
     base::ByteReader reader(coded);
@@ -100,10 +107,10 @@ TEST(Int8, EveryLengthComesBack) {
   }
 }
 
-void RoundTripFloats(DType dtype, const Bytes& raw) {
+void RoundTripFloats(DType dtype, Effort effort, const Bytes& raw) {
   PlaneScratch scratch;
   Bytes coded;
-  EncodeFloats(dtype, raw, &scratch, &coded);
+  EncodeFloats(dtype, effort, raw, &scratch, &coded);
   coded.resize(coded.size() + kReadSlack);
   // One byte off any alignment, as tensors in files are.
   Bytes out(raw.size() + 1);
@@ -119,13 +126,15 @@ TEST(Floats, EveryPatternComesBack) {
     all.push_back(static_cast<std::byte>(p & 255));
     all.push_back(static_cast<std::byte>(p >> 8));
   }
-  RoundTripFloats(DType::kBF16, all);
-  RoundTripFloats(DType::kF16, all);
-  RoundTripFloats(DType::kF32, RandomBytes(40000, 8));
-  for (size_t count = 0; count < 40; ++count) {
-    for (DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
-      RoundTripFloats(dtype, RandomBytes(count * 4, 9));
-      RoundTripFloats(dtype, Bytes(count * 4));
+  for (Effort effort : kEfforts) {
+    RoundTripFloats(DType::kBF16, effort, all);
+    RoundTripFloats(DType::kF16, effort, all);
+    RoundTripFloats(DType::kF32, effort, RandomBytes(40000, 8));
+    for (size_t count = 0; count < 40; ++count) {
+      for (DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
+        RoundTripFloats(dtype, effort, RandomBytes(count * 4, 9));
+        RoundTripFloats(dtype, effort, Bytes(count * 4));
+      }
     }
   }
 }
@@ -135,7 +144,7 @@ TEST(BytePlanes, EveryElementSizeComesBack) {
   for (unsigned elem : {1u, 2u, 4u, 8u}) {
     const Bytes raw = SkewedBytes(elem * 3001, elem, 0.1);
     Bytes coded;
-    EncodeBytePlanes(elem, raw, &scratch, &coded);
+    EncodeBytePlanes(elem, Effort::kHuffman, raw, &scratch, &coded);
     coded.resize(coded.size() + kReadSlack);
     Bytes out(raw.size());
     base::ByteReader reader(coded);

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "base/status_macros.h"
+#include "chain/bins_coder.h"
+#include "chain/row_bins.h"
+#include "codec/plane.h"
+
+namespace qstore::chain {
+namespace {
+
+using namespace bins;
+using base::ByteReader;
+using codec::BitCursor;
+
+// Gives the elements of one row their patterns by the indices in their bins.
+template <class T>
+void AssembleRow(const RowBins& bins, const Header& header, std::span<const std::byte> q,
+                 const uint16_t* index, const uint8_t* low, std::byte* raw) {
+  for (size_t i = 0; i < q.size(); ++i) {
+    const unsigned k = BinOf(q[i]);
+    T value = kMagnitudeMask<T>;
+    if (!bins.is_wide(k)) {
+      uint32_t whole = index[i];
+      if (low != nullptr) whole = whole << header.low_bits | low[i];
+      value = static_cast<T>((bins.first(k) + whole) << header.shift) & kMagnitudeMask<T>;
+    }
+    const auto sign = static_cast<T>(static_cast<unsigned>(q[i]) >> 7);
+    value = static_cast<T>(value | sign << (8 * sizeof(T) - 1));
+    std::memcpy(raw + i * sizeof(T), &value, sizeof(T));
+  }
+}
+
+// Puts the values coded apart in the places that are marked; shifts the magnitudes of the others.
+template <class T>
+Status PlaceWide(std::span<const std::byte> wide, unsigned shift, std::span<std::byte> raw) {
+  const size_t count = raw.size() / sizeof(T);
+  const size_t wide_count = wide.size() / sizeof(T);
+  size_t used = 0;
+  if constexpr (sizeof(T) == 2) {
+    used = codec::ActiveKernels().place_wide16(reinterpret_cast<uint8_t*>(raw.data()), count,
+                                               reinterpret_cast<const uint8_t*>(wide.data()),
+                                               wide_count, shift);
+  } else {
+    for (size_t i = 0; i < count && used <= wide_count; ++i) {
+      if ((LoadElement<T>(raw.data(), i) & kMagnitudeMask<T>) != kMagnitudeMask<T>) continue;
+      if (used < wide_count) std::memcpy(&raw[i * sizeof(T)], &wide[used * sizeof(T)], sizeof(T));
+      ++used;
+    }
+  }
+  return used == wide_count ? Status() : Corrupt("bins: count of values outside bins is wrong");
+}
+
+template <class T>
+Status ReadListed(ByteReader* payload, std::span<std::byte> raw) {
+  const uint64_t count = raw.size() / sizeof(T);
+  const uint64_t listed = payload->Varint();
+  uint64_t next = 0;
+  for (uint64_t i = 0; i < listed; ++i) {
+    const uint64_t skip = payload->Varint();
+    const T value = payload->Fixed<T>();
+    if (!payload->ok() || next >= count || skip >= count - next) {
+      return Corrupt("bins: listed value out of range");
+    }
+    next += skip;
+    std::memcpy(raw.data() + next * sizeof(T), &value, sizeof(T));
+    ++next;
+  }
+  return payload->ok() ? Status() : Corrupt("bins: list of values missing");
+}
+
+Result<BitCursor> ReadBitStream(ByteReader* payload, uint64_t bits) {
+  const auto bytes = payload->Bytes(bits / 8 + (bits % 8 != 0));
+  if (!payload->ok() || payload->remaining() < codec::kReadSlack) {
+    return Corrupt("bins: bit stream missing");
+  }
+  return BitCursor{reinterpret_cast<const uint8_t*>(bytes.data()), 0, bits};
+}
+
+uint64_t ReadBits(BitCursor* cursor, unsigned count) {
+  uint64_t value = 0;
+  if (cursor->position + count <= cursor->limit) {
+    value = base::LoadLe<uint64_t>(cursor->bytes + (cursor->position >> 3));
+    value = (value >> (cursor->position & 7)) & ((uint64_t{1} << count) - 1);
+  }
+  cursor->position += count;
+  return value;
+}
+
+// Reads the numbers of all groups into indices; the inverse of the encoder's PutGroups.
+void ReadGroups(std::span<const uint16_t> codes, unsigned group, BitCursor* floor_bits,
+                BitCursor* extra_bits, uint16_t* index) {
+  for (size_t i = 0; i < codes.size(); i += group) {
+    const size_t end = std::min(codes.size(), i + group);
+    uint64_t product = 1;
+    for (size_t j = i; j < end; ++j) product *= codes[j];
+    const auto width = static_cast<unsigned>(std::bit_width(product)) - 1;
+    const uint64_t threshold = (uint64_t{2} << width) - product;
+    uint64_t number = ReadBits(floor_bits, width);
+    if (number >= threshold) number = 2 * number + ReadBits(extra_bits, 1) - threshold;
+    for (size_t j = end; j-- > i;) {
+      // Most groups fit 32 bits, where division is several times as fast.
+      if (number >> 32 == 0) {
+        const auto small = static_cast<uint32_t>(number);
+        index[j] = static_cast<uint16_t>(small % codes[j]);
+        number = small / codes[j];
+      } else {
+        index[j] = static_cast<uint16_t>(number % codes[j]);
+        number /= codes[j];
+      }
+    }
+  }
+}
+
+struct Streams {
+  Header header;
+  uint64_t wide_count = 0;
+  BitCursor floor_bits;
+  BitCursor extra_bits;
+};
+
+Result<Streams> ReadStreams(DType dtype, ByteReader* payload, size_t count) {
+  Streams s;
+  s.header.shift = payload->Fixed<uint8_t>();
+  s.header.low_bits = payload->Fixed<uint8_t>();
+  const unsigned via_fp16 = payload->Fixed<uint8_t>();
+  s.header.via_fp16 = via_fp16 == 1;
+  s.header.group = payload->Fixed<uint8_t>();
+  const uint64_t floor_count = payload->Varint();
+  const uint64_t extra_count = payload->Varint();
+  s.wide_count = payload->Varint();
+  const unsigned group = GroupSize(UsesByteLanes(dtype, s.header.shift));
+  if (!payload->ok() || s.header.shift > MaxShift(dtype) || via_fp16 > 1 ||
+      s.header.low_bits != LowBits(dtype, s.header.shift) || s.wide_count > count ||
+      (s.header.group != 1 && s.header.group != group)) {
+    return Corrupt("bins: header out of range");
+  }
+  QSTORE_ASSIGN(s.floor_bits, ReadBitStream(payload, floor_count));
+  QSTORE_ASSIGN(s.extra_bits, ReadBitStream(payload, extra_count));
+  return s;
+}
+
+// Fills `raw` but for wide and listed values. Returns by how much magnitudes are still to be
+// shifted.
+template <class T>
+unsigned DecodeRows(DType dtype, const RowRange& range, Streams* s, const uint8_t* low,
+                    std::span<const std::byte> q, std::span<const std::byte> scales,
+                    BinsScratch* scratch, std::span<std::byte> raw) {
+  const size_t count = raw.size() / sizeof(T);
+  RowBins bins(dtype, s->header, scales);
+  const codec::Kernels& kernels = codec::ActiveKernels();
+  const auto* twin = reinterpret_cast<const uint8_t*>(q.data());
+  if (s->header.group == 1 && bins.bytes()) {
+    ForEachRow(range, count, [&](uint64_t row, size_t begin, size_t run) {
+      bins.Select(row);
+      kernels.bins8(twin + begin, run, &bins.table8(), &s->floor_bits, &s->extra_bits,
+                    reinterpret_cast<uint8_t*>(&raw[begin * sizeof(T)]));
+    });
+    return s->header.shift;
+  }
+  scratch->index.resize(count);
+  uint16_t* index = scratch->index.data();
+  if (s->header.group > 1) {
+    scratch->codes.resize(count);
+    ForEachRow(range, count, [&](uint64_t row, size_t begin, size_t run) {
+      bins.Select(row);
+      uint16_t by_bin[codec::kBinCount];
+      for (unsigned k = 0; k < codec::kBinCount; ++k)
+        by_bin[k] = static_cast<uint16_t>(bins.codes(k));
+      for (size_t i = begin; i < begin + run; ++i) scratch->codes[i] = by_bin[BinOf(q[i])];
+    });
+    ReadGroups(scratch->codes, s->header.group, &s->floor_bits, &s->extra_bits, index);
+  }
+  ForEachRow(range, count, [&](uint64_t row, size_t begin, size_t run) {
+    bins.Select(row);
+    if (s->header.group == 1) {
+      kernels.bins16(twin + begin, run, &bins.table16(), &s->floor_bits, &s->extra_bits,
+                     reinterpret_cast<uint8_t*>(index + begin));
+    }
+    AssembleRow<T>(bins, s->header, q.subspan(begin, run), index + begin,
+                   low != nullptr ? low + begin : nullptr, &raw[begin * sizeof(T)]);
+  });
+  return 0;
+}
+
+template <class T>
+Status Decode(DType dtype, const RowRange& range, ByteReader* payload, std::span<const std::byte> q,
+              std::span<const std::byte> scales, BinsScratch* scratch, std::span<std::byte> raw) {
+  const size_t count = raw.size() / sizeof(T);
+  QSTORE_ASSIGN(Streams streams, ReadStreams(dtype, payload, count));
+  const uint8_t* low = nullptr;
+  if (streams.header.low_bits > 0) {
+    scratch->low.resize(count + codec::kPlaneSlack);
+    QSTORE_ASSIGN(low, codec::DecodePlane(payload, count, scratch->low.data()));
+  }
+  scratch->wide.resize(static_cast<size_t>(streams.wide_count) * sizeof(T));
+  QSTORE_TRY(codec::DecodeFloats(dtype, payload, &scratch->planes, scratch->wide));
+  const unsigned shift = DecodeRows<T>(dtype, range, &streams, low, q, scales, scratch, raw);
+  if (streams.floor_bits.position != streams.floor_bits.limit ||
+      streams.extra_bits.position != streams.extra_bits.limit) {
+    return Corrupt("bins: bit streams do not end where their counts say");
+  }
+  QSTORE_TRY(PlaceWide<T>(scratch->wide, shift, raw));
+  return ReadListed<T>(payload, raw);
+}
+
+}  // namespace
+
+Status DecodeBins(DType dtype, const RowRange& range, ByteReader* payload,
+                  std::span<const std::byte> q, std::span<const std::byte> scales,
+                  BinsScratch* scratch, std::span<std::byte> raw) {
+  return dtype == DType::kF32 ? Decode<uint32_t>(dtype, range, payload, q, scales, scratch, raw)
+                              : Decode<uint16_t>(dtype, range, payload, q, scales, scratch, raw);
+}
+
+}  // namespace qstore::chain

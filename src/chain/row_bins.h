@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <type_traits>
+
+#include "base/bytes.h"
+#include "chain/bins_coder.h"
+#include "codec/kernels/kernels.h"
+#include "quant/bins.h"
+
+// What the two directions of the bins coder share. docs/format-coding.md, "Bins".
+
+namespace qstore::chain::bins {
+
+/// Codes a bin may have in lanes of 8 and 16 bits.
+inline constexpr uint32_t kByteLimit = 255;
+inline constexpr uint32_t kWordLimit = (1u << 14) - 1;
+
+/// Elements whose indices share one number below 2^56 at level max.
+inline unsigned GroupSize(bool byte_lanes) { return byte_lanes ? 7 : 4; }
+
+struct Header {
+  unsigned shift = 0;     ///< Candidates are the multiples of 2^shift in the bin.
+  unsigned low_bits = 0;  ///< Low bits of the index that lie in a plane of their own.
+  bool via_fp16 = false;  ///< BinRule::via_fp16.
+  unsigned group = 1;     ///< Elements to a number: 1 or GroupSize.
+};
+
+/// A BF16 bin has at most 203 candidates; an F16 bin eight times as many, unless their low bits are
+// 0.
+inline bool UsesByteLanes(DType dtype, unsigned shift) {
+  return dtype == DType::kBF16 || (dtype == DType::kF16 && shift >= 3);
+}
+
+inline unsigned LowBits(DType dtype, unsigned shift) {
+  return dtype == DType::kF32 && shift < 8 ? 8 - shift : 0;
+}
+
+inline unsigned MaxShift(DType dtype) {
+  switch (dtype) {
+    case DType::kBF16:
+      return 7;
+    case DType::kF16:
+      return 10;
+    default:
+      return 23;
+  }
+}
+
+/// The bins of one row at a time, in the form the kernels want.
+class RowBins {
+ public:
+  RowBins(DType dtype, const Header& header, std::span<const std::byte> scales)
+      : rule_{dtype, header.via_fp16}, header_(header), scales_(scales) {
+    bytes_ = UsesByteLanes(dtype, header.shift);
+  }
+
+  void Select(uint64_t row) {
+    const auto absmax = std::bit_cast<float>(base::LoadLe<uint32_t>(scales_.data() + 4 * row));
+    const auto pattern = std::bit_cast<uint32_t>(absmax);
+    if (selected_ && pattern == pattern_) return;
+    selected_ = true;
+    pattern_ = pattern;
+    uint32_t first[quant::kMaxMagnitude + 2];
+    const bool found = quant::FindBins(rule_, absmax, first);
+    uint32_t low = 0;
+    for (unsigned k = 0; k < codec::kBinCount; ++k) {
+      const uint32_t high = found ? CeilShift(first[k + 1]) : 0;
+      count_[k] = k > 0 && high > low ? high - low : 0;
+      if (bytes_) {
+        Set(k, low, kByteLimit, codec::kWideBin, &table8_);
+      } else {
+        Set(k, low, kWordLimit, codec::kWideBin32, &table16_);
+      }
+      low = high;
+    }
+  }
+
+  bool bytes() const { return bytes_; }
+  const codec::BinTable8& table8() const { return table8_; }
+  const codec::BinTable16& table16() const { return table16_; }
+
+  /// Candidates of the bin; 0 when it is wide.
+  uint32_t count(unsigned k) const { return count_[k]; }
+  bool is_wide(unsigned k) const { return count_[k] == 0; }
+  uint32_t first(unsigned k) const { return bytes_ ? table8_.first[k] : table16_.first[k]; }
+  /// Numbers that the index above its low bits may take: 1 for a wide bin.
+  uint32_t codes(unsigned k) const {
+    return bytes_ ? (2u << table8_.width[k]) - table8_.threshold[k]
+                  : (2u << table16_.width[k]) - table16_.threshold[k];
+  }
+
+ private:
+  uint32_t CeilShift(uint32_t pattern) const {
+    return (pattern + (1u << header_.shift) - 1) >> header_.shift;
+  }
+
+  template <class Table, class First>
+  void Set(unsigned k, uint32_t low, uint32_t limit, First wide, Table* table) {
+    uint32_t codes = count_[k] > 0 ? ((count_[k] - 1) >> header_.low_bits) + 1 : 0;
+    table->first[k] = static_cast<First>(low);
+    if (codes == 0 || codes > limit) {
+      count_[k] = 0;
+      codes = 1;
+      table->first[k] = wide;
+    }
+    using Lane = std::remove_reference_t<decltype(table->width[0])>;
+    const auto width = static_cast<unsigned>(std::bit_width(codes)) - 1;
+    table->width[k] = static_cast<Lane>(width);
+    table->threshold[k] = static_cast<Lane>((2u << width) - codes);
+  }
+
+  quant::BinRule rule_;
+  Header header_;
+  std::span<const std::byte> scales_;
+  bool bytes_ = false;
+  bool selected_ = false;
+  uint32_t pattern_ = 0;
+  uint32_t count_[codec::kBinCount] = {};
+  codec::BinTable8 table8_;
+  codec::BinTable16 table16_;
+};
+
+/// Calls body(row, begin, count) for every run of elements of one row; begin counts from the
+/// chunk's first element.
+template <class Body>
+void ForEachRow(const RowRange& range, size_t count, Body body) {
+  size_t done = 0;
+  while (done < count) {
+    const uint64_t elem = range.first_elem + done;
+    const uint64_t row = elem / range.row_elems;
+    const uint64_t left = (row + 1) * range.row_elems - elem;
+    const size_t run = static_cast<size_t>(std::min<uint64_t>(left, count - done));
+    body(row, done, run);
+    done += run;
+  }
+}
+
+template <class T>
+T LoadElement(const std::byte* raw, size_t i) {
+  T value;
+  std::memcpy(&value, raw + i * sizeof(T), sizeof(T));
+  return value;
+}
+
+template <class T>
+inline constexpr T kMagnitudeMask = static_cast<T>(~T{0}) >> 1;
+
+inline unsigned BinOf(std::byte q) {
+  const auto value = static_cast<unsigned>(q);
+  return (value & 0x80 ? 256 - value : value) & 0x7f;
+}
+
+}  // namespace qstore::chain::bins
