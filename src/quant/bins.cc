@@ -114,13 +114,15 @@ bool FindBf16(float scale, float absmax, uint32_t* first) {
   return bad == 0 && first[kMaxMagnitude + 1] <= 0x7f80 && first[1] > 0x80;
 }
 
+// Keeps every number that decides a bin normal: hosts may have subnormals flushed to zero.
+constexpr float kMinAbsmax = 0x1p-100f;
+
 }  // namespace
 
 bool FindBins(const BinRule& rule, float absmax, uint32_t first[kMaxMagnitude + 2]) {
   first[0] = 0;
-  if (!(absmax > 0) || !std::isfinite(absmax)) return false;
+  if (!(absmax >= kMinAbsmax) || !std::isfinite(absmax)) return false;
   const float scale = 127.0f / absmax;
-  if (!std::isfinite(scale)) return false;
   if (rule.target == DType::kBF16 && !rule.via_fp16 && FindBf16(scale, absmax, first)) return true;
   const Predicate reaches{rule, scale};
   const uint32_t infinity = InfinityOf(rule.target);
