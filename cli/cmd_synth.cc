@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <memory>
 
-#include "commands.h"
+#include "cli/commands.h"
 #include "qstore/synth.h"
 
 namespace qstore::cli {

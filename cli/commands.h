@@ -18,6 +18,10 @@ int Report(const Status& status);
 
 /// Each adds one sub-command. When the user chose it, it has run and set `*exit_code` once
 /// CLI::App::parse returns.
+void AddInspectCommand(CLI::App& app, int* exit_code);
+void AddPackCommand(CLI::App& app, int* exit_code);
 void AddSynthCommand(CLI::App& app, int* exit_code);
+void AddUnpackCommand(CLI::App& app, int* exit_code);
+void AddVerifyCommand(CLI::App& app, int* exit_code);
 
 }  // namespace qstore::cli

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <iostream>
 
-#include "commands.h"
+#include "cli/commands.h"
+#include "cli/terminal.h"
 
 namespace qstore::cli {
 
 int Report(const Status& status) {
   if (status.ok()) return kExitDone;
-  std::cerr << "qstore: " << status.message() << " (" << ErrorCodeName(status.code()) << ")\n";
+  std::cerr << "qstore: " << Printable(status.message()) << " (" << ErrorCodeName(status.code())
+            << ")\n";
   const bool damaged =
       status.code() == ErrorCode::kCorrupt || status.code() == ErrorCode::kMismatch;
   return damaged ? kExitCorrupt : kExitFailed;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "commands.h"
+#include "cli/commands.h"
+#include "cli/terminal.h"
 
 int main(int argc, char** argv) {
   using namespace qstore::cli;
@@ -9,7 +10,12 @@ int main(int argc, char** argv) {
   app.footer("Exit codes: 0 done, 1 failed, 2 usage, 3 corrupt or different.");
 
   int exit_code = kExitDone;
+  AddPackCommand(app, &exit_code);
+  AddUnpackCommand(app, &exit_code);
+  AddVerifyCommand(app, &exit_code);
+  AddInspectCommand(app, &exit_code);
   AddSynthCommand(app, &exit_code);
+  HandleSignals();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

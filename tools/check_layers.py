@@ -24,7 +24,7 @@ LEVELS = {
 # Libraries of others, and the only files that may include them (patterns of root-relative paths).
 THIRD_PARTY = {
     r"xxhash\.h": r"src/base/hash\.cc",
-    r"nlohmann/.*": r"src/io/json\.(h|cc)",
+    r"nlohmann/.*": r"(src/io/json|cli/.*)\.(h|cc)",
     r"zstd(_errors)?\.h": r"(src|tests/unit)/(codec|format)/.*",
     r"CLI/.*": r"cli/.*",
     r"(gtest|gmock)/.*": r"tests/.*",
@@ -36,7 +36,8 @@ THIRD_PARTY = {
 SYSTEM = re.compile(
     r"[a-z0-9_]+"
     r"|(sys|linux|asm)/[a-z_]+\.h"
-    r"|(arm_neon|cpuid|dirent|fcntl|immintrin|poll|pthread|sched|signal|stdio|stdlib|unistd)\.h"
+    r"|(arm_neon|cpuid|dirent|fcntl|fnmatch|immintrin|poll|pthread|sched|signal|stdio|stdlib|unistd)"
+    r"\.h"
 )
 # What sources compiled for one instruction set may include: nothing that emits shared code.
 KERNEL_SYSTEM = {"cstddef", "cstdint", "cstring", "immintrin.h", "arm_neon.h"}

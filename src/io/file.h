@@ -50,6 +50,9 @@ class SourceFile final : public base::ByteSource {
 /// Errors: as SourceFile; kLimit when it is longer than `max_bytes`.
 Result<std::string> ReadSmallFile(const std::filesystem::path& path, uint64_t max_bytes);
 
+/// Waits until names made or removed in a directory have reached the disk.
+Status SyncDirectory(const std::filesystem::path& directory);
+
 /// An output file that appears under its name only when complete: written beside it under a
 /// temporary name, synced and renamed by Commit, removed by the destructor otherwise.
 class OutputFile {

@@ -77,16 +77,6 @@ class CreatedDirectories {
   std::map<fs::path, std::weak_ptr<const Holder>> entries_;
 };
 
-Status SyncDirectory(const fs::path& directory) {
-  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return SystemError(directory, "cannot open directory", errno);
-  const int failed = ::fsync(fd) != 0 ? errno : 0;
-  ::close(fd);
-  // Some file systems cannot sync a directory; the rename itself has happened.
-  if (failed != 0 && failed != EINVAL) return SystemError(directory, "cannot sync", failed);
-  return {};
-}
-
 // Renames and fails when `to` exists, in one step where the system can.
 int RenameNoReplace(const fs::path& from, const fs::path& to) {
 #ifdef RENAME_NOREPLACE
@@ -110,6 +100,16 @@ Status CheckTarget(const fs::path& path, bool overwrite) {
 }
 
 }  // namespace
+
+Status SyncDirectory(const fs::path& directory) {
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return SystemError(directory, "cannot open directory", errno);
+  const int failed = ::fsync(fd) != 0 ? errno : 0;
+  ::close(fd);
+  // Some file systems cannot sync a directory; the rename itself has happened.
+  if (failed != 0 && failed != EINVAL) return SystemError(directory, "cannot sync", failed);
+  return {};
+}
 
 Result<std::unique_ptr<OutputFile>> OutputFile::Create(const fs::path& path,
                                                        const Options& options) {

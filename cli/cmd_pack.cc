@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <map>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "qstore/pack.h"
+
+namespace qstore::cli {
+namespace {
+
+struct Arguments {
+  std::string output;
+  std::vector<std::string> variants;
+  PackOptions options;
+  bool json = false;
+};
+
+int Run(const Arguments& arguments) {
+  const auto variants = ParseVariants(arguments.variants);
+  PackOptions options = arguments.options;
+  ProgressLine line("packing");
+  options.progress = line.callback();
+  auto report = Pack(variants, arguments.output, options);
+  if (!report.ok()) return Report(report.status());
+  const double share = report->source_bytes == 0 ? 0
+                                                 : 100 * static_cast<double>(report->stored_bytes) /
+                                                       static_cast<double>(report->source_bytes);
+  if (arguments.json) {
+    PrintJson({{"archive", arguments.output},
+               {"source_bytes", report->source_bytes},
+               {"stored_bytes", report->stored_bytes},
+               {"seconds", line.seconds()}});
+  } else {
+    std::fprintf(stderr, "%s: %s of files in %s (%.1f %%), %.2f s\n", arguments.output.c_str(),
+                 HumanBytes(report->source_bytes).c_str(), HumanBytes(report->stored_bytes).c_str(),
+                 share, line.seconds());
+  }
+  return kExitDone;
+}
+
+}  // namespace
+
+void AddPackCommand(CLI::App& app, int* exit_code) {
+  static const std::map<std::string, Level> kLevels = {
+      {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("pack", "Store variants of a model in one archive");
+  command->add_option("-o,--output", arguments->output, "Archive to write")
+      ->required()
+      ->type_name("OUT.qstore");
+  command->add_option("variants", arguments->variants, "Name and model directory or file of each")
+      ->required()
+      ->type_name("NAME=PATH");
+  command->add_option("--level", arguments->options.level, "fast, balanced (default) or max")
+      ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
+      ->type_name("LEVEL");
+  command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
+      ->type_name("N");
+  command->add_option("--memory", arguments->options.memory_limit, "Aim for memory in use (512MiB)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
+  command->add_flag("--force", arguments->options.overwrite, "Replace an existing archive");
+  command->add_flag("--json", arguments->json, "Print the result as JSON");
+  command->callback([=] { *exit_code = Run(*arguments); });
+}
+
+}  // namespace qstore::cli

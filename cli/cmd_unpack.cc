@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "qstore/unpack.h"
+
+namespace qstore::cli {
+namespace {
+
+struct Arguments {
+  std::string archive;
+  std::string variant;
+  std::string directory;
+  UnpackOptions options;
+  bool json = false;
+};
+
+int Run(const Arguments& arguments) {
+  auto archive = Archive::Open(arguments.archive);
+  if (!archive.ok()) return Report(archive.status());
+  UnpackOptions options = arguments.options;
+  ProgressLine line("unpacking");
+  options.progress = line.callback();
+  auto report = Unpack(*archive, arguments.variant, arguments.directory, options);
+  if (!report.ok()) return Report(report.status());
+  if (arguments.json) {
+    PrintJson({{"directory", arguments.directory},
+               {"files", report->files},
+               {"bytes", report->bytes},
+               {"seconds", line.seconds()}});
+  } else {
+    std::fprintf(stderr, "%s: %llu files, %s, %.2f s\n", arguments.directory.c_str(),
+                 static_cast<unsigned long long>(report->files), HumanBytes(report->bytes).c_str(),
+                 line.seconds());
+  }
+  return kExitDone;
+}
+
+}  // namespace
+
+void AddUnpackCommand(CLI::App& app, int* exit_code) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("unpack", "Restore the files of a variant");
+  command->add_option("archive", arguments->archive, "Archive to read")->required();
+  command->add_option("variant", arguments->variant, "Name of the variant")
+      ->required()
+      ->type_name("NAME");
+  command->add_option("-o,--output", arguments->directory, "Directory to write; new or empty")
+      ->required()
+      ->type_name("DIR");
+  command
+      ->add_option("--tensors", arguments->options.tensors,
+                   "Only tensors of matching names, to a new DIR/model.safetensors")
+      ->type_name("GLOB");
+  command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
+      ->type_name("N");
+  command->add_flag("--force", arguments->options.overwrite,
+                    "Replace files in a directory that is not empty");
+  command->add_flag("--json", arguments->json, "Print the result as JSON");
+  command->callback([=] { *exit_code = Run(*arguments); });
+}
+
+}  // namespace qstore::cli

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "qstore/verify.h"
+
+namespace qstore::cli {
+namespace {
+
+struct Arguments {
+  std::string archive;
+  std::vector<std::string> variants;
+  VerifyOptions options;
+  bool json = false;
+};
+
+int Run(const Arguments& arguments) {
+  const auto originals = ParseVariants(arguments.variants);
+  ProgressLine line("verifying");
+  VerifyOptions options = arguments.options;
+  options.progress = line.callback();
+  auto archive = Archive::Open(arguments.archive);
+  if (!archive.ok()) return Report(archive.status());
+  auto report = Verify(*archive, originals, options);
+  if (!report.ok()) return Report(report.status());
+  if (arguments.json) {
+    PrintJson({{"archive", arguments.archive},
+               {"files", report->files},
+               {"bytes", report->bytes},
+               {"compared_bytes", report->compared_bytes},
+               {"seconds", line.seconds()}});
+  } else {
+    std::fprintf(stderr, "%s: intact, %llu files, %s, %s of them compared, %.2f s\n",
+                 arguments.archive.c_str(), static_cast<unsigned long long>(report->files),
+                 HumanBytes(report->bytes).c_str(), HumanBytes(report->compared_bytes).c_str(),
+                 line.seconds());
+  }
+  return kExitDone;
+}
+
+}  // namespace
+
+void AddVerifyCommand(CLI::App& app, int* exit_code) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command =
+      app.add_subcommand("verify", "Check an archive, and compare variants with files");
+  command->add_option("archive", arguments->archive, "Archive to read")->required();
+  command->add_option("variants", arguments->variants, "Variants to compare with these files")
+      ->type_name("NAME=PATH");
+  command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
+      ->type_name("N");
+  command->add_flag("--json", arguments->json, "Print the result as JSON");
+  command->callback([=] { *exit_code = Run(*arguments); });
+}
+
+}  // namespace qstore::cli

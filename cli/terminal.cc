@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/terminal.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+#include <utility>
+
+namespace qstore::cli {
+namespace {
+
+std::atomic<bool> stop_requested{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+void OnSignal(int signal) {
+  stop_requested = true;
+  std::signal(signal, SIG_DFL);
+}
+
+}  // namespace
+
+void HandleSignals() {
+  std::signal(SIGINT, OnSignal);
+  std::signal(SIGTERM, OnSignal);
+  std::signal(SIGXFSZ, SIG_IGN);
+}
+
+std::string Printable(std::string_view text) {
+  std::string printable(text);
+  for (char& c : printable) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return printable;
+}
+
+std::string HumanBytes(uint64_t bytes) {
+  constexpr std::array<const char*, 5> kUnits = {"KiB", "MiB", "GiB", "TiB", "PiB"};
+  if (bytes < 1024) return std::to_string(bytes) + " B";
+  double value = static_cast<double>(bytes) / 1024;
+  size_t unit = 0;
+  for (; value >= 1023.95 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f %s", value, kUnits[unit]);
+  return text.data();
+}
+
+void PrintJson(const nlohmann::ordered_json& document) {
+  using Json = nlohmann::ordered_json;
+  std::cout << document.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+}
+
+ProgressLine::ProgressLine(std::string what)
+    : what_(std::move(what)),
+      is_terminal_(::isatty(STDERR_FILENO) == 1),
+      start_(std::chrono::steady_clock::now()),
+      last_(start_) {}
+
+ProgressLine::~ProgressLine() {
+  if (is_shown_) std::cerr << "\r\033[K" << std::flush;
+}
+
+ProgressCallback ProgressLine::callback() {
+  return [this](const Progress& progress) { return Show(progress); };
+}
+
+double ProgressLine::seconds() const {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+}
+
+bool ProgressLine::Show(const Progress& progress) {
+  const auto now = std::chrono::steady_clock::now();
+  if (is_terminal_ && now - last_ > std::chrono::milliseconds(100)) {
+    last_ = now;
+    is_shown_ = true;
+    const uint64_t percent =
+        progress.total_bytes == 0 ? 100 : progress.done_bytes * 100 / progress.total_bytes;
+    std::cerr << "\r\033[K" << what_ << ' ' << percent << " % of "
+              << HumanBytes(progress.total_bytes) << std::flush;
+  }
+  return !stop_requested;
+}
+
+std::vector<VariantSource> ParseVariants(const std::vector<std::string>& arguments) {
+  std::vector<VariantSource> variants;
+  for (const std::string& argument : arguments) {
+    const size_t equals = argument.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == argument.size()) {
+      throw CLI::ValidationError("'" + argument + "' is not of the form NAME=PATH");
+    }
+    variants.push_back({argument.substr(0, equals), argument.substr(equals + 1)});
+  }
+  return variants;
+}
+
+}  // namespace qstore::cli

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "qstore/pack.h"
+#include "qstore/progress.h"
+
+namespace qstore::cli {
+
+/// Lets the first SIGINT or SIGTERM stop long operations in good order, and the second end the
+/// process; lets writes beyond a size limit fail as a full disk does.
+void HandleSignals();
+
+/// `text` with control characters replaced: names in an archive are anybody's.
+std::string Printable(std::string_view text);
+
+/// "12.3 MiB".
+std::string HumanBytes(uint64_t bytes);
+
+/// Prints one JSON document on standard output.
+void PrintJson(const nlohmann::ordered_json& document);
+
+/// A line on standard error that shows how far an operation is, when that is a terminal. The
+/// callback also stops the operation once a signal has come.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string what);
+  ~ProgressLine();
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+  /// For an operation that ends before this object does.
+  ProgressCallback callback();
+  double seconds() const;
+
+ private:
+  bool Show(const Progress& progress);
+  std::string what_;
+  bool is_terminal_;
+  bool is_shown_ = false;
+  std::chrono::steady_clock::time_point start_;
+  std::chrono::steady_clock::time_point last_;
+};
+
+/// Splits NAME=PATH arguments. Throws CLI::ValidationError.
+std::vector<VariantSource> ParseVariants(const std::vector<std::string>& arguments);
+
+}  // namespace qstore::cli

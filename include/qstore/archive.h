@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "qstore/dtype.h"
+#include "qstore/export.h"
+#include "qstore/status.h"
+
+namespace qstore {
+
+namespace store {
+class ArchiveFile;
+}
+
+/// A precision of the model. Names and paths here and below live as long as the Archive.
+struct VariantInfo {
+  std::string_view name;
+  uint64_t source_bytes = 0;  ///< Of its files.
+  size_t first_file = 0;      ///< Its files are [first_file, first_file + file_count).
+  size_t file_count = 0;
+  size_t first_tensor = 0;  ///< Its tensors are [first_tensor, first_tensor + tensor_count).
+  size_t tensor_count = 0;
+};
+
+struct FileInfo {
+  std::string_view path;  ///< Relative, '/'-separated.
+  uint64_t size = 0;
+  std::array<uint8_t, 16> digest{};  ///< XXH3-128, the bytes that `xxhsum -H2` prints.
+  bool is_safetensors = false;
+};
+
+struct TensorInfo {
+  std::string_view name;
+  DType dtype = DType::kU8;
+  std::span<const uint64_t> shape;
+  uint64_t byte_size = 0;
+  size_t file = 0;
+};
+
+/// What a variant takes.
+struct VariantSizes {
+  /// Payloads stored for it that no earlier variant uses. With those of all variants, the index and
+  /// header and footer they make up the archive.
+  uint64_t own_bytes = 0;
+  /// Bytes read from the archive by Open and by reading all its tensors at once: header, footer,
+  /// index, the payloads of its tensors and those of the parents needed.
+  uint64_t load_bytes = 0;
+  uint64_t tensor_bytes = 0;   ///< Content of its tensors.
+  uint64_t tensor_stored = 0;  ///< Payloads of its tensors, shared ones included, parents' not.
+};
+
+/// How a tensor is stored.
+struct TensorCoding {
+  std::string_view relation;             ///< "none", "llm-int8" or "cast".
+  std::vector<std::string_view> codecs;  ///< Of its chunks, each once: "raw", "bins", …
+  std::optional<size_t> parent;          ///< A tensor with the content that explains this one.
+  std::optional<size_t> scales;          ///< Likewise for its scales.
+  std::optional<size_t> same_as;         ///< An earlier tensor of equal content, stored once.
+  uint64_t stored_bytes = 0;             ///< Of its payloads, parents' not included.
+};
+
+inline constexpr uint64_t kAllRows = UINT64_MAX;
+
+/// A tensor, or rows of it, and where its bytes go.
+struct ReadRequest {
+  size_t tensor = 0;
+  /// The size of the content exactly, see Archive::RowsByteSize.
+  std::span<std::byte> out;
+  uint64_t row_begin = 0;  ///< In the leading dimension.
+  uint64_t row_end = kAllRows;
+};
+
+/// An open archive. Everything in it has been checked when Open returns but the payloads of chunks,
+/// which are checked whenever they are read.
+/// Thread-safety: all member functions may be called from many threads at once.
+class QSTORE_EXPORT Archive {
+ public:
+  /// Reads header, footer and index.
+  /// Errors, naming the path and the rule: kNotFound, kIo, kCorrupt, kUnsupportedVersion,
+  /// kUnsupportedFeature, kLimit, kInvalidArgument (a directory).
+  static Result<Archive> Open(const std::filesystem::path& path);
+  ~Archive();
+  Archive(Archive&&) noexcept;
+  Archive& operator=(Archive&&) noexcept;
+
+  const std::filesystem::path& path() const;
+  uint16_t format_version() const;
+  uint64_t stored_bytes() const;
+  /// Bytes read from the file since Open began.
+  uint64_t bytes_read() const;
+
+  /// In the order they are stored: parents come before their children.
+  size_t variant_count() const;
+  VariantInfo variant(size_t index) const;
+  Result<size_t> FindVariant(std::string_view name) const;
+  VariantSizes SizesOf(size_t variant) const;
+
+  FileInfo file(size_t index) const;
+
+  /// The tensors of a file are ordered by name.
+  TensorInfo tensor(size_t index) const;
+  /// Of several tensors of one name in a variant, the one in the first file. kNotFound otherwise.
+  Result<size_t> FindTensor(size_t variant, std::string_view name) const;
+  /// By tensor of the variant, in order.
+  std::vector<TensorCoding> CodingsOf(size_t variant) const;
+
+  /// Bytes of rows [row_begin, row_end) of a tensor. Errors: kInvalidArgument (no such rows, a
+  /// scalar with rows, rows that are no whole number of bytes).
+  Result<uint64_t> RowsByteSize(size_t tensor, uint64_t row_begin, uint64_t row_end) const;
+
+  /// Fills all requests at once, reading the archive in its order and decoding on `threads` threads
+  /// (0: all processors) straight into the buffers. Tensors of several variants may be asked for
+  /// together: a parent that is asked for too is decoded once. Reads no chunk that is not needed.
+  /// Memory beside the buffers: a few MiB for each thread, and scales in use.
+  /// On an error the content of the buffers is undefined.
+  /// Errors: kInvalidArgument (sizes, rows), kCorrupt (naming tensor, chunk and offset), kIo.
+  Status Read(std::span<const ReadRequest> requests, unsigned threads = 0) const;
+  Status ReadTensor(size_t tensor, std::span<std::byte> out, unsigned threads = 0) const;
+  Status ReadRows(size_t tensor, uint64_t row_begin, uint64_t row_end, std::span<std::byte> out,
+                  unsigned threads = 0) const;
+
+  /// For the library's own use.
+  const store::ArchiveFile& impl() const { return *impl_; }
+
+ private:
+  explicit Archive(std::unique_ptr<store::ArchiveFile> impl);
+  std::unique_ptr<store::ArchiveFile> impl_;
+};
+
+}  // namespace qstore

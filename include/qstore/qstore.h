@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// All of the library.
+#include "qstore/archive.h"   // IWYU pragma: export
+#include "qstore/dtype.h"     // IWYU pragma: export
+#include "qstore/level.h"     // IWYU pragma: export
+#include "qstore/pack.h"      // IWYU pragma: export
+#include "qstore/progress.h"  // IWYU pragma: export
+#include "qstore/status.h"    // IWYU pragma: export
+#include "qstore/unpack.h"    // IWYU pragma: export
+#include "qstore/verify.h"    // IWYU pragma: export

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "qstore/archive.h"
+#include "qstore/export.h"
+#include "qstore/progress.h"
+#include "qstore/status.h"
+
+namespace qstore {
+
+struct UnpackOptions {
+  unsigned threads = 0;  ///< 0: all processors this process may run on.
+  /// Aim for the memory in use, in bytes; bounds the chunks in flight.
+  uint64_t memory_limit = uint64_t{512} << 20;
+  /// Allow a directory that is not empty: its files of the same names are replaced, others stay.
+  bool overwrite = false;
+  bool sync = true;  ///< Wait until the files have reached the disk.
+  /// When not empty, only the tensors whose names match this pattern (`*`, `?`, `[...]` as in
+  /// fnmatch; `*` matches every character) are written, to one new file model.safetensors.
+  std::string tensors;
+  ProgressCallback progress;
+};
+
+struct UnpackReport {
+  uint64_t files = 0;
+  uint64_t bytes = 0;  ///< Of these files.
+};
+
+/// Writes every file of a variant below `directory`, equal byte for byte to what was packed: the
+/// digest of each is compared before it appears. All is written to a directory beside `directory`
+/// and moved there in the end, so that on an error nothing is left, nor anything replaced.
+/// Errors: kNotFound (variant, no tensor matches), kAlreadyExists (`directory` is not empty),
+/// kInvalidArgument (a file stands where a folder must be, or the other way round; two matching
+/// tensors of one name), kCorrupt, kIo, kCancelled.
+QSTORE_EXPORT Result<UnpackReport> Unpack(const Archive& archive, std::string_view variant,
+                                          const std::filesystem::path& directory,
+                                          const UnpackOptions& options = {});
+
+}  // namespace qstore

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qstore/archive.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/pipeline.h"
+#include "base/status_macros.h"
+#include "store/archive_file.h"
+#include "store/chunk_batch.h"
+#include "store/object_cache.h"
+#include "store/read_plan.h"
+
+namespace qstore {
+namespace {
+
+uint64_t SizeOf(const format::Index& index, const format::TensorEntry& tensor) {
+  return index.objects[index.parts[tensor.part]].byte_size;
+}
+
+}  // namespace
+
+Archive::Archive(std::unique_ptr<store::ArchiveFile> impl) : impl_(std::move(impl)) {}
+Archive::~Archive() = default;
+Archive::Archive(Archive&&) noexcept = default;
+Archive& Archive::operator=(Archive&&) noexcept = default;
+
+Result<Archive> Archive::Open(const std::filesystem::path& path) {
+  QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(path));
+  return Archive(std::move(impl));
+}
+
+const std::filesystem::path& Archive::path() const { return impl_->path(); }
+uint16_t Archive::format_version() const { return impl_->header().format_version; }
+uint64_t Archive::stored_bytes() const { return impl_->footer().file_size; }
+uint64_t Archive::bytes_read() const { return impl_->bytes_read(); }
+size_t Archive::variant_count() const { return impl_->index().variants.size(); }
+
+VariantInfo Archive::variant(size_t index) const {
+  const format::Index& tables = impl_->index();
+  const format::VariantEntry& entry = tables.variants[index];
+  VariantInfo info;
+  info.name = entry.name;
+  info.first_file = entry.files.begin;
+  info.file_count = entry.files.size();
+  for (uint32_t f = entry.files.begin; f < entry.files.end; ++f) {
+    info.source_bytes += tables.files[f].size;
+    if (f == entry.files.begin) info.first_tensor = tables.files[f].tensors.begin;
+    info.tensor_count += tables.files[f].tensors.size();
+  }
+  return info;
+}
+
+Result<size_t> Archive::FindVariant(std::string_view name) const {
+  const auto& variants = impl_->index().variants;
+  for (size_t v = 0; v < variants.size(); ++v) {
+    if (variants[v].name == name) return v;
+  }
+  return NotFound(path().string() + ": no variant is named '" + std::string(name) + "'");
+}
+
+FileInfo Archive::file(size_t index) const {
+  const format::FileEntry& entry = impl_->index().files[index];
+  return {entry.path, entry.size, entry.digest, entry.kind == FileKind::kSafetensors};
+}
+
+TensorInfo Archive::tensor(size_t index) const {
+  const format::Index& tables = impl_->index();
+  const format::TensorEntry& entry = tables.tensors[index];
+  const auto after = std::upper_bound(
+      tables.files.begin(), tables.files.end(), index,
+      [](size_t tensor, const format::FileEntry& file) { return tensor < file.tensors.begin; });
+  // Files without tensors begin where the next one begins: the last of them holds the tensor.
+  return {entry.name, entry.dtype, tables.shape(entry), SizeOf(tables, entry),
+          static_cast<size_t>(after - tables.files.begin()) - 1};
+}
+
+Result<size_t> Archive::FindTensor(size_t variant, std::string_view name) const {
+  const format::Index& tables = impl_->index();
+  const format::VariantEntry& entry = tables.variants[variant];
+  for (uint32_t f = entry.files.begin; f < entry.files.end; ++f) {
+    const auto begin = tables.tensors.begin() + tables.files[f].tensors.begin;
+    const auto end = tables.tensors.begin() + tables.files[f].tensors.end;
+    const auto found = std::lower_bound(
+        begin, end, name, [](const format::TensorEntry& tensor, std::string_view value) {
+          return tensor.name < value;
+        });
+    if (found != end && found->name == name) {
+      return static_cast<size_t>(found - tables.tensors.begin());
+    }
+  }
+  return NotFound(path().string() + ": variant '" + std::string(entry.name) +
+                  "' has no tensor named '" + std::string(name) + "'");
+}
+
+Result<uint64_t> Archive::RowsByteSize(size_t tensor, uint64_t row_begin, uint64_t row_end) const {
+  const TensorInfo info = this->tensor(tensor);
+  if (row_begin == 0 && row_end == kAllRows) return info.byte_size;
+  const auto invalid = [&](const char* rule) {
+    return InvalidArgument("tensor '" + std::string(info.name) + "': " + rule);
+  };
+  if (info.shape.empty()) return invalid("a scalar has no rows");
+  const uint64_t rows = info.shape[0];
+  if (row_end == kAllRows) row_end = rows;
+  if (row_begin > row_end || row_end > rows) return invalid("there are no such rows");
+  if (rows == 0) return uint64_t{0};
+  if (info.byte_size % rows != 0) return invalid("its rows are no whole number of bytes");
+  return info.byte_size / rows * (row_end - row_begin);
+}
+
+Status Archive::Read(std::span<const ReadRequest> requests, unsigned threads) const {
+  const format::Index& tables = impl_->index();
+  std::vector<store::ReadTarget> targets;
+  targets.reserve(requests.size());
+  for (const ReadRequest& request : requests) {
+    QSTORE_ASSIGN(const uint64_t size,
+                  RowsByteSize(request.tensor, request.row_begin, request.row_end));
+    const format::TensorEntry& tensor = tables.tensors[request.tensor];
+    if (request.out.size() != size) {
+      return InvalidArgument("tensor '" + std::string(tensor.name) + "': a buffer of " +
+                             std::to_string(request.out.size()) + " bytes was given for " +
+                             std::to_string(size));
+    }
+    if (size == 0) continue;
+    const uint64_t row_bytes =
+        request.row_begin == 0 ? 0 : SizeOf(tables, tensor) / tables.shape(tensor)[0];
+    targets.push_back({tables.parts[tensor.part], request.row_begin * row_bytes, request.out});
+  }
+  threads = base::ThreadCount(threads);
+  const store::ReadPlan plan(*impl_, std::move(targets), threads);
+  store::ObjectCache scales([this](uint32_t object, std::vector<std::byte>* out) {
+    return store::DecodeWhole(*impl_, object, out);
+  });
+  std::vector<std::unique_ptr<store::ChunkBatch>> batches(threads);
+  const Status status = base::RunPipeline(
+      plan.unit_count(), {threads, size_t{4} * threads},
+      [&](const base::PipelineItem& item) {
+        auto& batch = batches[item.worker];
+        if (batch == nullptr) batch = impl_->TakeBatch();
+        return plan.RunUnit(item.index, &scales, batch.get());
+      },
+      nullptr);
+  for (auto& batch : batches) {
+    if (batch != nullptr) impl_->GiveBack(std::move(batch));
+  }
+  return status;
+}
+
+Status Archive::ReadTensor(size_t tensor, std::span<std::byte> out, unsigned threads) const {
+  const ReadRequest request{tensor, out};
+  return Read({&request, 1}, threads);
+}
+
+Status Archive::ReadRows(size_t tensor, uint64_t row_begin, uint64_t row_end,
+                         std::span<std::byte> out, unsigned threads) const {
+  const ReadRequest request{tensor, out, row_begin, row_end};
+  return Read({&request, 1}, threads);
+}
+
+}  // namespace qstore

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <map>
+#include <unordered_map>
+#include <utility>
+
+#include "base/hash.h"
+#include "base/pipeline.h"
+#include "base/status_macros.h"
+#include "store/pack_plan.h"
+
+namespace qstore::store {
+namespace {
+
+constexpr uint64_t kCompareBytes = uint64_t{1} << 20;
+constexpr uint64_t kSampleBytes = 256;
+constexpr uint64_t kSamples = 4;
+// Parts of equal samples and different content: so many contents are told apart, further parts are
+// stored without a look for their equals.
+constexpr int kRounds = 4;
+
+using Bytes = std::vector<std::byte>;
+/// Positions in the list of places of parts that may be equal, the first in coding order in front.
+using Alike = std::vector<size_t>;
+
+class Equals {
+ public:
+  Equals(PackPlan* plan, const PlanOptions& options) : plan_(*plan), options_(options) {
+    for (uint32_t v = 0; v < plan_.variants.size(); ++v) {
+      for (const uint32_t f : CodingOrder(plan_.variants[v])) {
+        for (uint32_t p = 0; p < plan_.variants[v].files[f].parts.size(); ++p) {
+          places_.push_back({v, f, p});
+        }
+      }
+    }
+    first_.resize(places_.size());
+    for (size_t i = 0; i < places_.size(); ++i) first_[i] = i;
+  }
+
+  Status Find() {
+    QSTORE_ASSIGN(std::vector<Alike> groups, GroupBySamples());
+    for (int round = 0; round < kRounds && !groups.empty(); ++round) {
+      QSTORE_ASSIGN(groups, CompareWithFirst(std::move(groups)));
+    }
+    return {};
+  }
+
+  void Assign() {
+    for (size_t i = 0; i < places_.size(); ++i) {
+      SourcePart& part = plan_.part(places_[i]);
+      if (first_[i] != i) {
+        part.object = plan_.part(places_[first_[i]]).object;
+        continue;
+      }
+      part.object = static_cast<uint32_t>(plan_.objects.size());
+      PlannedObject object;
+      object.place = places_[i];
+      object.spec = Spec(places_[i]);
+      plan_.objects.push_back(object);
+    }
+  }
+
+ private:
+  chain::ObjectSpec Spec(const PartPlace& place) const {
+    const SourceFileEntry& file = plan_.file(place);
+    const uint64_t size = file.parts[place.part].size();
+    if (file.kind == FileKind::kOpaque || place.part == 0) {
+      return chain::SpecFor(DType::kU8, {}, size);
+    }
+    const io::SafetensorsTensor& tensor = file.header.tensors[place.part - 1];
+    return chain::SpecFor(tensor.dtype, tensor.shape, size);
+  }
+
+  Result<uint64_t> SampleHash(const PartPlace& place) const {
+    const SourcePart& part = plan_.part(place);
+    QSTORE_ASSIGN(auto file, plan_.file(place).Open());
+    Bytes samples;
+    const uint64_t size = part.size();
+    if (size <= kSamples * kSampleBytes) {
+      samples.resize(size);
+      QSTORE_TRY(file->Read(part.begin, samples));
+    } else {
+      samples.resize(kSamples * kSampleBytes);
+      for (uint64_t s = 0; s < kSamples; ++s) {
+        const uint64_t at = (size - kSampleBytes) / (2 * kSamples) * (2 * s + 1);
+        QSTORE_TRY(file->Read(part.begin + at,
+                              std::span(samples).subspan(s * kSampleBytes, kSampleBytes)));
+      }
+    }
+    return base::Hash64(samples);
+  }
+
+  Result<std::vector<Alike>> GroupBySamples() const {
+    std::unordered_map<uint64_t, size_t> of_size;
+    for (const PartPlace& place : places_) ++of_size[plan_.part(place).size()];
+    std::map<std::pair<uint64_t, uint64_t>, Alike> groups;
+    for (size_t i = 0; i < places_.size(); ++i) {
+      const uint64_t size = plan_.part(places_[i]).size();
+      if (of_size[size] < 2) continue;
+      QSTORE_ASSIGN(const uint64_t hash, SampleHash(places_[i]));
+      groups[{size, hash}].push_back(i);
+      QSTORE_TRY(options_.poll());
+    }
+    std::vector<Alike> alike;
+    for (auto& [key, group] : groups) {
+      if (group.size() > 1) alike.push_back(std::move(group));
+    }
+    return alike;
+  }
+
+  struct Comparison {
+    size_t group;
+    size_t first;
+    size_t other;
+    uint64_t end_item;  // Items of this comparison and of those before it.
+    std::atomic<bool>* differs;
+  };
+
+  // Compares every part with the first of its group; those that differ form the groups of the next
+  // round.
+  Result<std::vector<Alike>> CompareWithFirst(const std::vector<Alike>& groups) {
+    std::vector<Comparison> comparisons;
+    uint64_t items = 0;
+    for (size_t g = 0; g < groups.size(); ++g) {
+      for (size_t k = 1; k < groups[g].size(); ++k) {
+        const uint64_t size = plan_.part(places_[groups[g][0]]).size();
+        items += std::max<uint64_t>(1, (size + kCompareBytes - 1) / kCompareBytes);
+        comparisons.push_back({g, groups[g][0], groups[g][k], items, nullptr});
+      }
+    }
+    std::vector<std::atomic<bool>> differs(comparisons.size());
+    for (size_t c = 0; c < comparisons.size(); ++c) comparisons[c].differs = &differs[c];
+    QSTORE_TRY(RunComparisons(comparisons, items));
+
+    std::vector<Alike> rest(groups.size());
+    for (const Comparison& comparison : comparisons) {
+      if (*comparison.differs) {
+        rest[comparison.group].push_back(comparison.other);
+      } else {
+        first_[comparison.other] = comparison.first;
+      }
+    }
+    std::erase_if(rest, [](const Alike& group) { return group.size() < 2; });
+    return rest;
+  }
+
+  Status RunComparisons(const std::vector<Comparison>& comparisons, uint64_t items) const {
+    std::vector<std::pair<Bytes, Bytes>> buffers(options_.threads);
+    const auto work = [&](const base::PipelineItem& item) {
+      const auto at =
+          std::upper_bound(comparisons.begin(), comparisons.end(), item.index,
+                           [](uint64_t index, const Comparison& c) { return index < c.end_item; });
+      const uint64_t block = item.index - (at == comparisons.begin() ? 0 : (at - 1)->end_item);
+      return CompareBlock(*at, block * kCompareBytes, &buffers[item.worker]);
+    };
+    const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
+    return base::RunPipeline(items, {options_.threads, size_t{4} * options_.threads}, work, retire);
+  }
+
+  Status CompareBlock(const Comparison& comparison, uint64_t offset,
+                      std::pair<Bytes, Bytes>* buffers) const {
+    if (*comparison.differs) return {};
+    const PartPlace& a = places_[comparison.first];
+    const PartPlace& b = places_[comparison.other];
+    const uint64_t size = std::min(kCompareBytes, plan_.part(a).size() - offset);
+    QSTORE_TRY(ReadBlock(a, offset, size, &buffers->first));
+    QSTORE_TRY(ReadBlock(b, offset, size, &buffers->second));
+    if (std::memcmp(buffers->first.data(), buffers->second.data(), size) != 0) {
+      *comparison.differs = true;
+    }
+    return {};
+  }
+
+  Status ReadBlock(const PartPlace& place, uint64_t offset, uint64_t size, Bytes* out) const {
+    out->resize(size);
+    if (size == 0) return {};
+    QSTORE_ASSIGN(auto file, plan_.file(place).Open());
+    return file->Read(plan_.part(place).begin + offset, *out);
+  }
+
+  PackPlan& plan_;
+  const PlanOptions& options_;
+  std::vector<PartPlace> places_;  // Of all parts, in coding order.
+  std::vector<size_t> first_;      // By place: the first place of equal content.
+};
+
+}  // namespace
+
+Status AssignObjects(PackPlan* plan, const PlanOptions& options) {
+  Equals equals(plan, options);
+  QSTORE_TRY(equals.Find());
+  equals.Assign();
+  return {};
+}
+
+}  // namespace qstore::store

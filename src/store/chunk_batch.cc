@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/chunk_batch.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+
+#include "base/hash.h"
+#include "base/status_macros.h"
+#include "store/archive_file.h"
+
+namespace qstore::store {
+
+void ChunkBatch::Clear() { steps_.clear(); }
+
+size_t ChunkBatch::Add(uint32_t object, uint32_t chunk, size_t parent, unsigned depth,
+                       std::span<std::byte> out) {
+  const bool is_raw = archive_.chunk(object, chunk).codec == ChunkCodec::kRaw;
+  Step step;
+  step.object = object;
+  step.chunk = chunk;
+  step.parent = parent;
+  step.depth = depth;
+  step.out = out;
+  step.is_direct = is_raw && !out.empty();
+  steps_.push_back(step);
+  return steps_.size() - 1;
+}
+
+void ChunkBatch::AddWithAncestors(uint32_t object, uint32_t chunk, std::span<std::byte> out) {
+  size_t parent = kNoStep;
+  unsigned depth = 0;
+  if (archive_.NeedsParents(object, chunk)) {
+    AddWithAncestors(archive_.index().objects[object].base, chunk, {});
+    parent = steps_.size() - 1;
+    depth = steps_[parent].depth + 1;
+  }
+  Add(object, chunk, parent, depth, out);
+}
+
+Status ChunkBatch::Run(ObjectCache* scales, const OnDecoded& on_decoded) {
+  QSTORE_TRY(ReadPayloads());
+  for (size_t s = 0; s < steps_.size(); ++s) {
+    QSTORE_TRY(Decode(&steps_[s], scales));
+    if (on_decoded) on_decoded(s, steps_[s].out);
+  }
+  return {};
+}
+
+// Payloads next to one another in the file, going to places next to one another.
+bool ChunkBatch::Continues(const Step& before, const Step& step) const {
+  const format::ChunkEntry& last = archive_.chunk(before.object, before.chunk);
+  const format::ChunkEntry& next = archive_.chunk(step.object, step.chunk);
+  if (last.offset + last.stored_size != next.offset || before.is_direct != step.is_direct) {
+    return false;
+  }
+  return !step.is_direct || before.out.data() + before.out.size() == step.out.data();
+}
+
+Status ChunkBatch::ReadPayloads() {
+  by_offset_.resize(steps_.size());
+  for (size_t s = 0; s < steps_.size(); ++s) by_offset_[s] = s;
+  std::sort(by_offset_.begin(), by_offset_.end(), [this](size_t a, size_t b) {
+    return archive_.chunk(steps_[a].object, steps_[a].chunk).offset <
+           archive_.chunk(steps_[b].object, steps_[b].chunk).offset;
+  });
+  uint64_t size = 0;
+  for (const size_t s : by_offset_) {
+    if (steps_[s].is_direct) continue;
+    steps_[s].payload_begin = size;
+    size += archive_.chunk(steps_[s].object, steps_[s].chunk).stored_size;
+  }
+  if (buffer_.size() < size) buffer_.resize(size);
+  for (size_t begin = 0; begin < by_offset_.size();) {
+    size_t end = begin + 1;
+    while (end < by_offset_.size() &&
+           Continues(steps_[by_offset_[end - 1]], steps_[by_offset_[end]])) {
+      ++end;
+    }
+    QSTORE_TRY(ReadRun(begin, end));
+    begin = end;
+  }
+  return {};
+}
+
+Status ChunkBatch::ReadRun(size_t begin, size_t end) {
+  const Step& first = steps_[by_offset_[begin]];
+  const Step& last = steps_[by_offset_[end - 1]];
+  const format::ChunkEntry& first_chunk = archive_.chunk(first.object, first.chunk);
+  const format::ChunkEntry& last_chunk = archive_.chunk(last.object, last.chunk);
+  const uint64_t size = last_chunk.offset + last_chunk.stored_size - first_chunk.offset;
+  std::byte* to = first.is_direct ? first.out.data() : buffer_.data() + first.payload_begin;
+  return archive_.Read(first_chunk.offset, {to, static_cast<size_t>(size)});
+}
+
+Status ChunkBatch::Decode(Step* step, ObjectCache* scales) {
+  const format::ObjectEntry& object = archive_.index().objects[step->object];
+  const format::ChunkEntry& chunk = archive_.chunk(step->object, step->chunk);
+  const std::span<const std::byte> payload =
+      step->is_direct ? std::span<const std::byte>(step->out)
+                      : std::span(buffer_).subspan(step->payload_begin, chunk.stored_size);
+  if (base::Hash64(payload) != chunk.checksum) {
+    return Damaged(*step, Corrupt("checksum differs"));
+  }
+  if (step->is_direct) return {};
+  if (step->out.empty()) {
+    if (scratch_.size() <= step->depth) scratch_.resize(step->depth + 1);
+    auto& scratch = scratch_[step->depth];
+    const auto size = static_cast<size_t>(archive_.index().chunk_raw_size(object, step->chunk));
+    if (scratch.size() < size) scratch.resize(size);
+    step->out = std::span(scratch).first(size);
+  }
+  chain::ParentBytes parents;
+  std::shared_ptr<const std::vector<std::byte>> whole;
+  if (step->parent != kNoStep) {
+    parents.base = steps_[step->parent].out;
+    if (object.has_scales()) {
+      QSTORE_ASSIGN(whole, scales->Get(object.scales));
+      parents.scales = *whole;
+    }
+  }
+  return Damaged(*step, coder_.Decode(archive_.spec(step->object), step->chunk, chunk.codec,
+                                      payload, parents, step->out));
+}
+
+Status ChunkBatch::Damaged(const Step& step, const Status& status) const {
+  if (status.ok()) return status;
+  const format::ChunkEntry& chunk = archive_.chunk(step.object, step.chunk);
+  return status.WithContext(archive_.path().string() + ": " + archive_.Describe(step.object) +
+                            ", chunk " + std::to_string(step.chunk) + " at offset " +
+                            std::to_string(chunk.offset));
+}
+
+Status DecodeWhole(const ArchiveFile& archive, uint32_t object, std::vector<std::byte>* out) {
+  const format::ObjectEntry& entry = archive.index().objects[object];
+  out->resize(static_cast<size_t>(entry.byte_size));
+  auto batch = archive.TakeBatch();
+  batch->Clear();
+  for (uint32_t chunk = 0; chunk < entry.chunk_count; ++chunk) {
+    const uint64_t size = archive.index().chunk_raw_size(entry, chunk);
+    batch->Add(object, chunk, ChunkBatch::kNoStep, 0,
+               std::span(*out).subspan(chunk * entry.chunk_bytes(), size));
+  }
+  // Scales have no parents.
+  const Status status = batch->Run(nullptr, nullptr);
+  archive.GiveBack(std::move(batch));
+  return status;
+}
+
+}  // namespace qstore::store

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "chain/chunk_coder.h"
+#include "qstore/status.h"
+#include "store/object_cache.h"
+
+namespace qstore::store {
+
+class ArchiveFile;
+
+/// Chunks that are read together and decoded one after the other, each perhaps from the one before.
+/// Holds the scratch memory of one thread. Not thread-safe.
+class ChunkBatch {
+ public:
+  static constexpr size_t kNoStep = SIZE_MAX;
+
+  explicit ChunkBatch(const ArchiveFile* archive) : archive_(*archive) {}
+
+  void Clear();
+  /// Adds a chunk. `parent` is the step with the base parent's content, kNoStep when the chunk
+  /// needs none. `out` is where the content goes and has its size, or is empty: then it is held
+  /// until the next such step of the same `depth`. Returns the step's number.
+  size_t Add(uint32_t object, uint32_t chunk, size_t parent, unsigned depth,
+             std::span<std::byte> out);
+  /// Adds a chunk into `out` with what it needs of its ancestors.
+  void AddWithAncestors(uint32_t object, uint32_t chunk, std::span<std::byte> out);
+  size_t step_count() const { return steps_.size(); }
+
+  /// Called after a step with the content.
+  using OnDecoded = std::function<void(size_t step, std::span<const std::byte> content)>;
+
+  /// Reads all payloads, in few large reads in the order of the file, checks and decodes them.
+  /// `on_decoded` may be empty. Errors: kCorrupt naming tensor, chunk and offset; read errors.
+  Status Run(ObjectCache* scales, const OnDecoded& on_decoded);
+
+ private:
+  struct Step {
+    uint32_t object = 0;
+    uint32_t chunk = 0;
+    size_t parent = kNoStep;
+    unsigned depth = 0;
+    std::span<std::byte> out;
+    uint64_t payload_begin = 0;  // In buffer_; for a raw chunk with `out` there is none.
+    bool is_direct = false;      // Read straight into `out`.
+  };
+
+  Status ReadPayloads();
+  Status ReadRun(size_t begin, size_t end);
+  bool Continues(const Step& before, const Step& step) const;
+  Status Decode(Step* step, ObjectCache* scales);
+  Status Damaged(const Step& step, const Status& status) const;
+
+  const ArchiveFile& archive_;
+  chain::ChunkCoder coder_;
+  std::vector<Step> steps_;
+  std::vector<size_t> by_offset_;
+  std::vector<std::byte> buffer_;
+  std::vector<std::vector<std::byte>> scratch_;  // By depth.
+};
+
+/// Decodes a whole object; what an ObjectCache for scales loads.
+Status DecodeWhole(const ArchiveFile& archive, uint32_t object, std::vector<std::byte>* out);
+
+}  // namespace qstore::store

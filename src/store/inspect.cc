@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "qstore/archive.h"
+#include "store/archive_file.h"
+
+namespace qstore {
+namespace store {
+namespace {
+
+std::string_view NameOf(Relation relation) {
+  switch (relation) {
+    case Relation::kNone:
+      return "none";
+    case Relation::kLlmInt8:
+      return "llm-int8";
+    case Relation::kCast:
+      return "cast";
+  }
+  return "unknown";
+}
+
+std::string_view NameOf(ChunkCodec codec) {
+  switch (codec) {
+    case ChunkCodec::kRaw:
+      return "raw";
+    case ChunkCodec::kZstd:
+      return "zstd";
+    case ChunkCodec::kPlanes:
+      return "planes";
+    case ChunkCodec::kInt8:
+      return "int8";
+    case ChunkCodec::kFloat:
+      return "float";
+    case ChunkCodec::kBins:
+      return "bins";
+    case ChunkCodec::kCastDelta:
+      return "cast-delta";
+  }
+  return "unknown";
+}
+
+uint64_t PayloadBytes(const format::Index& index, uint32_t id) {
+  const format::ObjectEntry& object = index.objects[id];
+  uint64_t bytes = 0;
+  for (uint32_t c = 0; c < object.chunk_count; ++c) {
+    bytes += index.chunks[object.first_chunk + c].stored_size;
+  }
+  return bytes;
+}
+
+/// Adds up payloads, each chunk once.
+class LoadCounter {
+ public:
+  explicit LoadCounter(const ArchiveFile& archive)
+      : archive_(archive), counted_(archive.index().chunks.size()) {}
+
+  void AddObject(uint32_t object) {
+    for (uint32_t c = 0; c < archive_.index().objects[object].chunk_count; ++c) {
+      AddChunk(object, c);
+    }
+  }
+  uint64_t bytes() const { return bytes_; }
+
+ private:
+  void AddChunk(uint32_t id, uint32_t chunk) {
+    const format::ObjectEntry& object = archive_.index().objects[id];
+    if (counted_[object.first_chunk + chunk]) return;
+    counted_[object.first_chunk + chunk] = true;
+    bytes_ += archive_.chunk(id, chunk).stored_size;
+    if (!archive_.NeedsParents(id, chunk)) return;
+    AddChunk(object.base, chunk);
+    if (object.has_scales()) AddObject(object.scales);
+  }
+
+  const ArchiveFile& archive_;
+  std::vector<bool> counted_;
+  uint64_t bytes_ = 0;
+};
+
+std::vector<std::string_view> CodecNames(const format::Index& index, uint32_t id) {
+  const format::ObjectEntry& object = index.objects[id];
+  std::vector<std::string_view> names;
+  for (uint32_t c = 0; c < object.chunk_count; ++c) {
+    const std::string_view name = NameOf(index.chunks[object.first_chunk + c].codec);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+}  // namespace
+}  // namespace store
+
+VariantSizes Archive::SizesOf(size_t variant) const {
+  const format::Index& index = impl_->index();
+  const format::Range files = index.variants[variant].files;
+  std::vector<bool> seen(index.objects.size());
+  VariantSizes sizes;
+  for (uint32_t f = 0; f < files.end; ++f) {
+    for (uint32_t p = index.files[f].parts.begin; p < index.files[f].parts.end; ++p) {
+      const uint32_t object = index.parts[p];
+      if (f >= files.begin && !seen[object]) sizes.own_bytes += store::PayloadBytes(index, object);
+      seen[object] = true;
+    }
+  }
+  store::LoadCounter load(*impl_);
+  for (uint32_t f = files.begin; f < files.end; ++f) {
+    for (uint32_t t = index.files[f].tensors.begin; t < index.files[f].tensors.end; ++t) {
+      const uint32_t object = index.parts[index.tensors[t].part];
+      load.AddObject(object);
+      sizes.tensor_bytes += index.objects[object].byte_size;
+      sizes.tensor_stored += store::PayloadBytes(index, object);
+    }
+  }
+  sizes.load_bytes = load.bytes() + format::Header::kEncodedSize +
+                     impl_->footer().index_stored_size + format::Footer::kEncodedSize;
+  return sizes;
+}
+
+std::vector<TensorCoding> Archive::CodingsOf(size_t variant) const {
+  const format::Index& index = impl_->index();
+  std::unordered_map<uint32_t, size_t> first_tensor;  // By object.
+  for (size_t t = 0; t < index.tensors.size(); ++t) {
+    first_tensor.try_emplace(index.parts[index.tensors[t].part], t);
+  }
+  const auto tensor_of = [&](uint32_t object) -> std::optional<size_t> {
+    const auto found = first_tensor.find(object);
+    if (found == first_tensor.end()) return std::nullopt;
+    return found->second;
+  };
+  const VariantInfo info = this->variant(variant);
+  std::vector<TensorCoding> codings;
+  for (size_t t = info.first_tensor; t < info.first_tensor + info.tensor_count; ++t) {
+    const uint32_t id = index.parts[index.tensors[t].part];
+    const format::ObjectEntry& object = index.objects[id];
+    TensorCoding coding;
+    coding.relation = store::NameOf(object.relation);
+    coding.codecs = store::CodecNames(index, id);
+    if (object.has_base()) coding.parent = tensor_of(object.base);
+    if (object.has_scales()) coding.scales = tensor_of(object.scales);
+    if (const auto first = tensor_of(id); first != t) coding.same_as = first;
+    coding.stored_bytes = store::PayloadBytes(index, id);
+    codings.push_back(std::move(coding));
+  }
+  return codings;
+}
+
+}  // namespace qstore

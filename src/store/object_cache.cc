@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/object_cache.h"
+
+#include "base/status_macros.h"
+
+namespace qstore::store {
+
+std::shared_ptr<ObjectCache::Entry> ObjectCache::Find(uint32_t object) {
+  const std::lock_guard lock(mutex_);
+  auto& entry = entries_[object];
+  if (entry == nullptr) entry = std::make_shared<Entry>();
+  return entry;
+}
+
+void ObjectCache::Account(uint32_t object, size_t size) {
+  const std::lock_guard lock(mutex_);
+  loaded_.emplace_back(object, size);
+  held_ += size;
+  while (held_ > kBudget && loaded_.size() > 1) {
+    held_ -= loaded_.front().second;
+    entries_.erase(loaded_.front().first);
+    loaded_.pop_front();
+  }
+}
+
+Result<std::shared_ptr<const ObjectCache::Bytes>> ObjectCache::Get(uint32_t object) {
+  const std::shared_ptr<Entry> entry = Find(object);
+  const std::lock_guard lock(entry->mutex);
+  if (!entry->loaded) {
+    QSTORE_TRY(loader_(object, &entry->bytes));
+    entry->loaded = true;
+    Account(object, entry->bytes.size());
+  }
+  return std::shared_ptr<const Bytes>(entry, &entry->bytes);
+}
+
+}  // namespace qstore::store

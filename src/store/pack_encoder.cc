@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/pack_encoder.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "base/hash.h"
+#include "base/pipeline.h"
+#include "base/status_macros.h"
+#include "chain/chunk_coder.h"
+#include "format/limits.h"
+#include "store/file_items.h"
+#include "store/object_cache.h"
+
+namespace qstore::store {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+// What an item holds at most: content and payload of a chunk more than kItemBytes.
+constexpr uint64_t kTokenBytes = 3 * (kItemBytes + (uint64_t{1} << 20));
+
+// Their checksums alone would exceed what an index may have.
+constexpr uint64_t kMaxChunks = format::kMaxIndexBytes / sizeof(uint64_t);
+
+struct FilePlace {
+  uint32_t variant;
+  uint32_t file;
+};
+
+/// The content hash of a parent's chunk, as a child's thread found it.
+struct ParentSighting {
+  uint32_t object;
+  uint32_t chunk;
+  uint64_t raw_hash;
+};
+
+struct EncodedChunk {
+  uint32_t chunk;  // In the table of all chunks.
+  format::ChunkEntry entry;
+  uint64_t raw_hash;
+};
+
+struct Slot {
+  std::shared_ptr<const io::SourceFile> file;
+  Bytes raw;
+  Bytes payload;
+  std::vector<EncodedChunk> chunks;
+  std::vector<ParentSighting> sightings;
+};
+
+struct Worker {
+  chain::ChunkCoder coder;
+  Bytes payload;
+  Bytes base;
+};
+
+class Encoder {
+ public:
+  Encoder(const PackPlan& plan, const PackOptions& options, unsigned threads,
+          io::OutputFile* output)
+      : plan_(plan),
+        options_(options),
+        output_(*output),
+        scales_([this](uint32_t object, Bytes* out) { return ReadWhole(object, out); }) {
+    const uint64_t affordable = std::max<uint64_t>(1, options.memory_limit / kTokenBytes);
+    pipeline_.tokens = static_cast<size_t>(std::min<uint64_t>(affordable, 3 * uint64_t{threads}));
+    pipeline_.threads = static_cast<unsigned>(std::min<uint64_t>(affordable, threads));
+  }
+
+  Result<EncodedObjects> Run() {
+    QSTORE_TRY(LayOutChunks());
+    LayOutItems();
+    slots_.resize(pipeline_.tokens);
+    workers_.resize(pipeline_.threads);
+    QSTORE_TRY(base::RunPipeline(
+        items_.items().size(), pipeline_,
+        [this](const base::PipelineItem& item) {
+          return Encode(items_.items()[item.index], &workers_[item.worker], &slots_[item.slot]);
+        },
+        [this](const base::PipelineItem& item) {
+          return Retire(items_.items()[item.index], &slots_[item.slot]);
+        }));
+    for (const auto& [file, twin] : twins_) Digest(file) = Digest(twin);
+    return std::move(encoded_);
+  }
+
+ private:
+  Status LayOutChunks() {
+    uint64_t next = 0;
+    for (const PlannedObject& object : plan_.objects) {
+      format::ObjectEntry entry = ToEntry(object);
+      entry.first_chunk = static_cast<uint32_t>(next);
+      entry.chunk_count = static_cast<uint32_t>(object.spec.chunk_count());
+      next += object.spec.chunk_count();
+      encoded_.objects.push_back(entry);
+      if (next > kMaxChunks) return LimitExceeded("the variants have too many chunks");
+    }
+    encoded_.chunks.resize(next);
+    raw_hashes_.resize(next);
+    return {};
+  }
+
+  // A file whose objects are those of an earlier file has its content: it need not be read again.
+  void LayOutItems() {
+    std::map<std::vector<uint32_t>, uint32_t> by_objects;
+    for (uint32_t v = 0; v < plan_.variants.size(); ++v) {
+      const SourceVariant& variant = plan_.variants[v];
+      encoded_.digests.emplace_back(variant.files.size());
+      for (const uint32_t f : CodingOrder(variant)) {
+        std::vector<uint32_t> objects;
+        std::vector<FileItems::Part> parts;
+        for (const SourcePart& part : variant.files[f].parts) {
+          objects.push_back(part.object);
+          const format::ObjectEntry& object = encoded_.objects[part.object];
+          parts.push_back({object.byte_size, object.chunk_bytes()});
+          total_bytes_ += part.size();
+        }
+        const auto id = static_cast<uint32_t>(files_.size());
+        files_.push_back({v, f});
+        const auto [twin, is_new] = by_objects.try_emplace(std::move(objects), id);
+        if (is_new) {
+          items_.Add(id, parts);
+        } else {
+          twins_.emplace_back(id, twin->second);
+          done_bytes_ += variant.files[f].size;
+        }
+      }
+    }
+  }
+
+  const SourceFileEntry& File(uint32_t id) const {
+    return plan_.variants[files_[id].variant].files[files_[id].file];
+  }
+  std::array<uint8_t, 16>& Digest(uint32_t id) {
+    return encoded_.digests[files_[id].variant][files_[id].file];
+  }
+
+  Status Encode(const FileItem& item, Worker* worker, Slot* slot) {
+    const SourceFileEntry& entry = File(item.file);
+    slot->payload.clear();
+    slot->chunks.clear();
+    slot->sightings.clear();
+    QSTORE_ASSIGN(slot->file, entry.Open());
+    slot->raw.resize(item.end - item.begin);
+    QSTORE_TRY(slot->file->Read(item.begin, slot->raw));
+    for (const Piece& piece : items_.pieces(item)) {
+      const uint32_t object = entry.parts[piece.part].object;
+      const PartPlace& place = plan_.objects[object].place;
+      const FilePlace& here = files_[item.file];
+      if (place.variant != here.variant || place.file != here.file || place.part != piece.part) {
+        continue;  // Stored by an earlier part of equal content.
+      }
+      const auto raw = std::span(slot->raw).subspan(piece.begin - item.begin, piece.size);
+      QSTORE_TRY(
+          EncodeChunk(object, piece.chunk, raw, worker, slot).WithContext(entry.source.string()));
+    }
+    return {};
+  }
+
+  Status EncodeChunk(uint32_t id, uint32_t chunk, std::span<const std::byte> raw, Worker* worker,
+                     Slot* slot) {
+    const PlannedObject& object = plan_.objects[id];
+    chain::ParentBytes parents;
+    std::shared_ptr<const Bytes> scales;
+    if (object.base != kNoObject) {
+      QSTORE_TRY(ReadParent(object.base, chunk, &worker->base, slot));
+      parents.base = worker->base;
+    }
+    if (object.scales != kNoObject) {
+      QSTORE_ASSIGN(scales, scales_.Get(object.scales));
+      parents.scales = *scales;
+      if (chunk == 0) SightScales(object.scales, *scales, slot);
+    }
+    QSTORE_ASSIGN(const ChunkCodec codec, worker->coder.Encode(object.spec, options_.level, chunk,
+                                                               raw, parents, &worker->payload));
+    EncodedChunk coded;
+    coded.chunk = encoded_.objects[id].first_chunk + chunk;
+    coded.entry.codec = codec;
+    coded.entry.stored_size = static_cast<uint32_t>(worker->payload.size());
+    coded.entry.checksum = base::Hash64(worker->payload);
+    coded.raw_hash = object.is_parent ? base::Hash64(raw) : 0;
+    slot->chunks.push_back(coded);
+    slot->payload.insert(slot->payload.end(), worker->payload.begin(), worker->payload.end());
+    return {};
+  }
+
+  Status ReadParent(uint32_t id, uint32_t chunk, Bytes* out, Slot* slot) const {
+    const PlannedObject& parent = plan_.objects[id];
+    const uint64_t elem_bytes = parent.spec.elem_bytes();
+    out->resize(parent.spec.chunk_elem_count(chunk) * elem_bytes);
+    const SourcePart& part = plan_.part(parent.place);
+    QSTORE_TRY(plan_.file(parent.place)
+                   .file->Read(part.begin + parent.spec.first_elem(chunk) * elem_bytes, *out));
+    slot->sightings.push_back({id, chunk, base::Hash64(*out)});
+    return {};
+  }
+
+  void SightScales(uint32_t id, std::span<const std::byte> scales, Slot* slot) const {
+    const format::ObjectEntry& object = encoded_.objects[id];
+    for (uint32_t chunk = 0; chunk < object.chunk_count; ++chunk) {
+      const uint64_t begin = chunk * object.chunk_bytes();
+      const uint64_t size = std::min(object.chunk_bytes(), object.byte_size - begin);
+      slot->sightings.push_back({id, chunk, base::Hash64(scales.subspan(begin, size))});
+    }
+  }
+
+  Status ReadWhole(uint32_t id, Bytes* out) const {
+    const PlannedObject& object = plan_.objects[id];
+    out->resize(object.spec.byte_size);
+    return plan_.file(object.place).file->Read(plan_.part(object.place).begin, *out);
+  }
+
+  Status Retire(const FileItem& item, Slot* slot) {
+    for (const ParentSighting& seen : slot->sightings) {
+      const format::ObjectEntry& object = encoded_.objects[seen.object];
+      if (raw_hashes_[object.first_chunk + seen.chunk] != seen.raw_hash) {
+        return SourceChanged(plan_.file(plan_.objects[seen.object].place).source.string() +
+                             ": its content changed while it was read");
+      }
+    }
+    uint64_t offset = output_.size();
+    for (const EncodedChunk& coded : slot->chunks) {
+      format::ChunkEntry& entry = encoded_.chunks[coded.chunk];
+      entry = coded.entry;
+      entry.offset = offset;
+      offset += entry.stored_size;
+      raw_hashes_[coded.chunk] = coded.raw_hash;
+    }
+    if (!slot->payload.empty()) QSTORE_TRY(output_.Append(slot->payload));
+    hasher_.Update(slot->raw);
+    if (item.is_last) {
+      Digest(item.file) = hasher_.Finish();
+      hasher_ = base::Hasher128();
+      QSTORE_TRY(slot->file->CheckUnchanged());
+    }
+    slot->file.reset();
+    done_bytes_ += item.end - item.begin;
+    return Report();
+  }
+
+  Status Report() const {
+    if (options_.progress && !options_.progress({done_bytes_, total_bytes_})) {
+      return {ErrorCode::kCancelled, "stopped on request"};
+    }
+    return {};
+  }
+
+  const PackPlan& plan_;
+  const PackOptions& options_;
+  io::OutputFile& output_;
+  ObjectCache scales_;
+  base::PipelineOptions pipeline_;
+  FileItems items_;
+  std::vector<FilePlace> files_;                      // By the file ids of items_.
+  std::vector<std::pair<uint32_t, uint32_t>> twins_;  // Files, each with the earlier equal one.
+  std::vector<Slot> slots_;
+  std::vector<Worker> workers_;
+  EncodedObjects encoded_;
+  std::vector<uint64_t> raw_hashes_;  // Of the content of parents' chunks, by chunk.
+  base::Hasher128 hasher_;            // Of the file being retired.
+  uint64_t done_bytes_ = 0;
+  uint64_t total_bytes_ = 0;
+};
+
+}  // namespace
+
+Result<EncodedObjects> EncodeObjects(const PackPlan& plan, const PackOptions& options,
+                                     unsigned threads, io::OutputFile* output) {
+  return Encoder(plan, options, threads, output).Run();
+}
+
+}  // namespace qstore::store

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "format/index.h"
+#include "io/file.h"
+#include "qstore/pack.h"
+#include "store/pack_plan.h"
+
+namespace qstore::store {
+
+/// What coding leaves for the index.
+struct EncodedObjects {
+  std::vector<format::ObjectEntry> objects;  ///< With their chunks.
+  std::vector<format::ChunkEntry> chunks;
+  /// By variant and file.
+  std::vector<std::vector<std::array<uint8_t, 16>>> digests;
+};
+
+/// Codes every object of the plan and appends the payloads to `output`, in the order of the plan;
+/// computes the digest of every file. Parents' contents are read again from their files and must be
+/// what was coded.
+/// Errors: read and write errors, kSourceChanged, kCancelled.
+Result<EncodedObjects> EncodeObjects(const PackPlan& plan, const PackOptions& options,
+                                     unsigned threads, io::OutputFile* output);
+
+}  // namespace qstore::store

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "chain/object_spec.h"
+#include "format/index.h"
+#include "qstore/level.h"
+#include "qstore/status.h"
+#include "store/source_model.h"
+
+namespace qstore::store {
+
+/// Where a part is: positions in PackPlan::variants, SourceVariant::files, SourceFileEntry::parts.
+struct PartPlace {
+  uint32_t variant = 0;
+  uint32_t file = 0;
+  uint32_t part = 0;
+};
+
+struct PlannedObject {
+  chain::ObjectSpec spec;
+  PartPlace place;  ///< The first part with this content; its bytes are the ones that are coded.
+  uint32_t base = kNoObject;
+  uint32_t scales = kNoObject;
+  unsigned depth = 0;  ///< Ancestors by way of base parents.
+  bool is_parent = false;
+};
+
+/// Everything decided before the first byte is coded.
+struct PackPlan {
+  std::vector<SourceVariant> variants;  ///< In coding order, each part with its object.
+  std::vector<PlannedObject> objects;   ///< In coding order: by variant, opaque files first.
+
+  const SourceFileEntry& file(const PartPlace& place) const {
+    return variants[place.variant].files[place.file];
+  }
+  SourcePart& part(const PartPlace& place) {
+    return variants[place.variant].files[place.file].parts[place.part];
+  }
+  const SourcePart& part(const PartPlace& place) const { return file(place).parts[place.part]; }
+};
+
+/// Positions of the files of a variant in the order they are coded: opaque ones first, so that the
+/// tensors lie together.
+std::vector<uint32_t> CodingOrder(const SourceVariant& variant);
+
+/// The object as the index holds it, without its chunks.
+format::ObjectEntry ToEntry(const PlannedObject& object);
+
+struct PlanOptions {
+  Level level = Level::kBalanced;
+  unsigned threads = 1;
+  std::function<Status()> poll;  ///< An error stops planning; called from one thread at a time.
+};
+
+/// Orders the variants, finds equal parts and chooses parents.
+/// Errors: read errors naming the file, those of options.poll.
+Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions& options);
+
+/// Gives each part its object, one and the same for parts of equal content. Contents are compared
+/// byte by byte. A step of MakePlan.
+Status AssignObjects(PackPlan* plan, const PlanOptions& options);
+
+/// Gives each tensor of a later variant the parent in earlier ones that saves most, if any does.
+/// A step of MakePlan.
+Status ChooseParents(PackPlan* plan, const PlanOptions& options);
+
+}  // namespace qstore::store

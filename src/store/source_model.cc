@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/source_model.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "format/index.h"
+#include "format/limits.h"
+#include "format/names.h"
+#include "io/model_tree.h"
+
+namespace qstore::store {
+namespace {
+
+bool WithinLimits(const io::SafetensorsHeader& header) {
+  return std::all_of(header.tensors.begin(), header.tensors.end(), [](const auto& tensor) {
+    return tensor.name.size() <= format::kMaxTensorNameBytes &&
+           tensor.shape.size() <= format::kMaxRank &&
+           format::TensorBytes(tensor.dtype, tensor.shape) == tensor.end - tensor.begin;
+  });
+}
+
+// Whatever the reference reader would refuse is kept as bytes without structure.
+Status ReadStructure(SourceFileEntry* entry) {
+  if (!entry->path.ends_with(".safetensors")) return {};
+  auto header = io::ReadSafetensorsHeader(*entry->file);
+  if (!header.ok()) {
+    const ErrorCode code = header.status().code();
+    const bool refused = code == ErrorCode::kCorrupt || code == ErrorCode::kLimit;
+    return refused ? Status() : header.status();
+  }
+  if (!WithinLimits(*header)) return {};
+  entry->kind = FileKind::kSafetensors;
+  entry->header = std::move(*header);
+  return {};
+}
+
+void DivideIntoParts(SourceFileEntry* entry) {
+  if (entry->kind == FileKind::kOpaque) {
+    if (entry->size > 0) entry->parts.push_back({0, entry->size, kNoObject});
+    return;
+  }
+  entry->parts.push_back({0, entry->header.data_begin, kNoObject});
+  for (const io::SafetensorsTensor& tensor : entry->header.tensors) {
+    entry->parts.push_back({tensor.begin, tensor.end, kNoObject});
+  }
+}
+
+Result<SourceFileEntry> Examine(io::ModelFile listed) {
+  SourceFileEntry entry;
+  QSTORE_TRY(format::CheckPath(listed.path).WithContext(listed.source.string()));
+  entry.path = std::move(listed.path);
+  entry.source = std::move(listed.source);
+  QSTORE_ASSIGN(entry.file, io::SourceFile::Open(entry.source));
+  entry.size = entry.file->size();
+  if (entry.size > format::kMaxSize) return LimitExceeded(entry.source.string() + ": too large");
+  QSTORE_TRY(ReadStructure(&entry));
+  DivideIntoParts(&entry);
+  if (entry.kind == FileKind::kOpaque) entry.file.reset();
+  return entry;
+}
+
+Result<SourceVariant> ListVariant(const VariantSource& given) {
+  SourceVariant variant;
+  variant.name = given.name;
+  variant.root = given.path;
+  QSTORE_ASSIGN(auto listed, io::ListModelFiles(given.path));
+  for (io::ModelFile& file : listed) {
+    QSTORE_ASSIGN(SourceFileEntry entry, Examine(std::move(file)));
+    variant.files.push_back(std::move(entry));
+  }
+  std::sort(variant.files.begin(), variant.files.end(),
+            [](const auto& a, const auto& b) { return format::PathLess(a.path, b.path); });
+  return variant;
+}
+
+Status CheckDistinct(std::span<const VariantSource> variants) {
+  if (variants.empty()) return InvalidArgument("no variant given");
+  if (variants.size() > format::kMaxVariants) return LimitExceeded("more than 1024 variants");
+  for (size_t i = 0; i < variants.size(); ++i) {
+    QSTORE_TRY(format::CheckVariantName(variants[i].name));
+    for (size_t j = 0; j < i; ++j) {
+      if (variants[i].name == variants[j].name) {
+        return InvalidArgument("two variants are named '" + variants[i].name + "'");
+      }
+      std::error_code ignored;
+      if (std::filesystem::equivalent(variants[i].path, variants[j].path, ignored)) {
+        return InvalidArgument("variants '" + variants[j].name + "' and '" + variants[i].name +
+                               "' are the same path: " + variants[i].path.string());
+      }
+    }
+  }
+  return {};
+}
+
+std::string_view Folder(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const io::SourceFile>> SourceFileEntry::Open() const {
+  if (file != nullptr) return file;
+  QSTORE_ASSIGN(auto opened, io::SourceFile::Open(source));
+  if (opened->size() != size) return SourceChanged(source.string() + ": its size has changed");
+  return opened;
+}
+
+Result<std::vector<SourceVariant>> ListSources(std::span<const VariantSource> variants) {
+  QSTORE_TRY(CheckDistinct(variants));
+  std::vector<SourceVariant> listed;
+  for (const VariantSource& given : variants) {
+    QSTORE_ASSIGN(SourceVariant variant, ListVariant(given));
+    listed.push_back(std::move(variant));
+  }
+  return listed;
+}
+
+void SourceTable::Add(TensorPlace place) {
+  by_name_.emplace(variant_->files[place.file].header.tensors[place.tensor].name, places_.size());
+  places_.push_back(place);
+}
+
+chain::TensorDesc SourceTable::tensor(size_t index) const {
+  const TensorPlace place = places_[index];
+  const io::SafetensorsTensor& tensor = variant_->files[place.file].header.tensors[place.tensor];
+  return {tensor.name, tensor.dtype, tensor.shape};
+}
+
+std::optional<size_t> SourceTable::Find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  if (found == by_name_.end()) return std::nullopt;
+  return found->second;
+}
+
+SourceTables::SourceTables(const SourceVariant& variant) : all_(&variant) {
+  for (uint32_t f = 0; f < variant.files.size(); ++f) {
+    const SourceFileEntry& file = variant.files[f];
+    if (file.kind != FileKind::kSafetensors) continue;
+    auto& folder = folders_.try_emplace(std::string(Folder(file.path)), &variant).first->second;
+    for (uint32_t t = 0; t < file.header.tensors.size(); ++t) {
+      all_.Add({f, t});
+      folder.Add({f, t});
+    }
+  }
+}
+
+const SourceTable& SourceTables::Near(std::string_view path) const {
+  const auto found = folders_.find(Folder(path));
+  return found == folders_.end() ? all_ : found->second;
+}
+
+}  // namespace qstore::store

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/disk_ids.h"
+#include "chain/planner.h"
+#include "io/file.h"
+#include "io/safetensors.h"
+#include "qstore/pack.h"
+#include "qstore/status.h"
+
+namespace qstore::store {
+
+inline constexpr uint32_t kNoObject = UINT32_MAX;
+
+/// A stretch of an input file that becomes an object: a safetensors header, a tensor, a whole file.
+struct SourcePart {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+  uint32_t object = kNoObject;
+  uint64_t size() const { return end - begin; }
+};
+
+struct SourceFileEntry {
+  std::string path;
+  std::filesystem::path source;
+  uint64_t size = 0;
+  FileKind kind = FileKind::kOpaque;
+  io::SafetensorsHeader header;   ///< For kSafetensors; tensor t is part t + 1.
+  std::vector<SourcePart> parts;  ///< None for an empty file.
+  /// Kept open for kSafetensors only: a model may have more other files than a process may open.
+  std::shared_ptr<const io::SourceFile> file;
+
+  /// The open file. kSourceChanged when its size is no longer that of when it was listed.
+  Result<std::shared_ptr<const io::SourceFile>> Open() const;
+};
+
+struct SourceVariant {
+  std::string name;
+  std::filesystem::path root;
+  std::vector<SourceFileEntry> files;  ///< By format::PathLess.
+};
+
+/// Lists and reads the headers of all variants, in the order given.
+/// Errors: as Pack's for names and inputs.
+Result<std::vector<SourceVariant>> ListSources(std::span<const VariantSource> variants);
+
+/// A tensor's place in a variant.
+struct TensorPlace {
+  uint32_t file = 0;
+  uint32_t tensor = 0;
+};
+
+/// The tensors of the files of a variant, or of those of one folder.
+class SourceTable final : public chain::TensorTable {
+ public:
+  SourceTable() = default;
+  explicit SourceTable(const SourceVariant* variant) : variant_(variant) {}
+  /// Of several tensors of one name the first is found.
+  void Add(TensorPlace place);
+
+  size_t size() const override { return places_.size(); }
+  chain::TensorDesc tensor(size_t index) const override;
+  std::optional<size_t> Find(std::string_view name) const override;
+  TensorPlace place(size_t index) const { return places_[index]; }
+
+ private:
+  const SourceVariant* variant_ = nullptr;
+  std::vector<TensorPlace> places_;
+  std::map<std::string_view, size_t> by_name_;
+};
+
+/// All tensors of a variant, and by folder, since models of several components (each in its folder)
+/// use one name for different tensors.
+class SourceTables {
+ public:
+  explicit SourceTables(const SourceVariant& variant);
+  const SourceTable& all() const { return all_; }
+  /// The tensors of that folder, or all when it has none.
+  const SourceTable& Near(std::string_view path) const;
+
+ private:
+  SourceTable all_;
+  std::map<std::string, SourceTable, std::less<>> folders_;
+};
+
+/// A part of a source file as a source of its own.
+class PartSource final : public base::ByteSource {
+ public:
+  PartSource(const io::SourceFile* file, const SourcePart& part)
+      : file_(file), begin_(part.begin), size_(part.size()) {}
+  uint64_t size() const override { return size_; }
+  Status Read(uint64_t offset, std::span<std::byte> out) const override {
+    return file_->Read(begin_ + offset, out);
+  }
+
+ private:
+  const io::SourceFile* file_;
+  uint64_t begin_;
+  uint64_t size_;
+};
+
+}  // namespace qstore::store

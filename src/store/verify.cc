@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qstore/verify.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/pipeline.h"
+#include "base/status_macros.h"
+#include "format/names.h"
+#include "io/file.h"
+#include "io/model_tree.h"
+#include "store/archive_file.h"
+#include "store/file_stream.h"
+
+namespace qstore {
+namespace store {
+namespace {
+
+/// Compares what is decoded with the files that are there, if any are given.
+class CompareSink final : public FileSink {
+ public:
+  void Expect(uint32_t file, std::filesystem::path source) {
+    originals_[file].source = std::move(source);
+  }
+
+  Status Write(uint32_t file, uint64_t offset, std::span<const std::byte> bytes) override {
+    const auto at = originals_.find(file);
+    if (at == originals_.end()) return {};
+    QSTORE_ASSIGN(const auto original, Open(&at->second));
+    std::vector<std::byte> there(bytes.size());
+    QSTORE_TRY(original->Read(offset, there));
+    if (std::memcmp(there.data(), bytes.data(), bytes.size()) == 0) return {};
+    const auto differs = std::mismatch(there.begin(), there.end(), bytes.begin());
+    const uint64_t first = offset + static_cast<uint64_t>(differs.first - there.begin());
+    return Mismatch(at->second.source.string() + ": differs from the archive at offset " +
+                    std::to_string(first));
+  }
+
+  Status Done(uint32_t file) override {
+    const auto at = originals_.find(file);
+    if (at == originals_.end()) return {};
+    QSTORE_ASSIGN(const auto original, Open(&at->second));
+    QSTORE_TRY(original->CheckUnchanged());
+    const std::lock_guard lock(at->second.mutex);
+    at->second.file.reset();
+    return {};
+  }
+
+ private:
+  struct Original {
+    std::filesystem::path source;
+    std::mutex mutex;
+    std::shared_ptr<const io::SourceFile> file;
+  };
+
+  static Result<std::shared_ptr<const io::SourceFile>> Open(Original* original) {
+    const std::lock_guard lock(original->mutex);
+    if (original->file == nullptr) {
+      QSTORE_ASSIGN(original->file, io::SourceFile::Open(original->source));
+    }
+    return original->file;
+  }
+
+  std::map<uint32_t, Original> originals_;  // Complete before the first Write.
+};
+
+// Names and sizes; what differs inside the files is found when they are decoded.
+Status MatchFiles(const ArchiveFile& archive, const format::VariantEntry& variant,
+                  const VariantSource& given, CompareSink* sink, uint64_t* bytes) {
+  QSTORE_ASSIGN(auto there, io::ListModelFiles(given.path));
+  std::sort(there.begin(), there.end(),
+            [](const auto& a, const auto& b) { return format::PathLess(a.path, b.path); });
+  size_t next = 0;
+  for (uint32_t f = variant.files.begin; f < variant.files.end; ++f, ++next) {
+    const format::FileEntry& file = archive.index().files[f];
+    if (next == there.size() || format::PathLess(file.path, there[next].path)) {
+      return Mismatch((given.path / file.path).string() + ": is in the archive, but not here");
+    }
+    if (there[next].path != file.path) break;
+    QSTORE_ASSIGN(const auto opened, io::SourceFile::Open(there[next].source));
+    if (opened->size() != file.size) {
+      return Mismatch(there[next].source.string() + ": has " + std::to_string(opened->size()) +
+                      " bytes, in the archive " + std::to_string(file.size));
+    }
+    sink->Expect(f, there[next].source);
+    *bytes += file.size;
+  }
+  if (next == there.size()) return {};
+  return Mismatch(there[next].source.string() + ": is here, but not in the archive");
+}
+
+}  // namespace
+}  // namespace store
+
+Result<VerifyReport> Verify(const Archive& archive, std::span<const VariantSource> originals,
+                            const VerifyOptions& options) {
+  const store::ArchiveFile& file = archive.impl();
+  store::CompareSink sink;
+  VerifyReport report;
+  std::set<size_t> compared;
+  for (const VariantSource& given : originals) {
+    QSTORE_ASSIGN(const size_t v, archive.FindVariant(given.name));
+    if (!compared.insert(v).second) {
+      return InvalidArgument("variant '" + given.name + "' is given twice");
+    }
+    QSTORE_TRY(
+        store::MatchFiles(file, file.index().variants[v], given, &sink, &report.compared_bytes));
+  }
+  std::vector<store::StreamFile> files;
+  for (uint32_t f = 0; f < file.index().files.size(); ++f) {
+    files.push_back(store::FileOfIndex(file, f));
+    report.bytes += file.index().files[f].size;
+  }
+  report.files = files.size();
+  store::StreamOptions stream;
+  stream.threads = base::ThreadCount(options.threads);
+  stream.progress = options.progress;
+  stream.total_bytes = report.bytes;
+  QSTORE_TRY(store::StreamFiles(file, files, stream, &sink));
+  return report;
+}
+
+}  // namespace qstore
