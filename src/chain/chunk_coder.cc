@@ -27,6 +27,17 @@ constexpr double kSuspiciousShare = 0.55;
 // At the fast level, the share of the raw size that a code for bytes must get below.
 constexpr double kFastWorthwhile = 0.8;
 
+// Tensors below this size take the finer codes at the balanced level too: tables weigh more in
+// them, and what a model spends on decoding is in its large tensors.
+// F16 has more candidates in a bin, and more to gain.
+uint64_t SmallTensor(DType dtype) { return uint64_t{1} << (dtype == DType::kF16 ? 22 : 20); }
+
+codec::Effort EffortFor(const ObjectSpec& spec, Level level) {
+  const bool fine = level == Level::kMax ||
+                    (level == Level::kBalanced && spec.elem_count() < SmallTensor(spec.dtype));
+  return fine ? codec::Effort::kRans : codec::Effort::kHuffman;
+}
+
 // Bytes from the middle of a chunk on which zstd is tried before it gets the whole.
 constexpr size_t kProbeBytes = 16384;
 
@@ -150,8 +161,7 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
                                       Bytes* payload) {
   QSTORE_TRY(CheckParents(spec, chunk, parents));
   payload->clear();
-  const codec::Effort effort =
-      level == Level::kMax ? codec::Effort::kRans : codec::Effort::kHuffman;
+  const codec::Effort effort = EffortFor(spec, level);
   ChunkCodec codec = ChunkCodec::kRaw;
   bool alone = true;
   if (spec.relation != Relation::kNone) {
