@@ -7,7 +7,7 @@
 // Conversions between F32 and the 16-bit floats, as the hardware does them: to nearest with ties to
 // even, subnormals kept, overflow to infinity, NaN made quiet with its sign and leading payload
 // bits kept. None depends on a flush-to-zero mode that the host program may have set. Loops over
-// them vectorize: every branch is a selection.
+// them vectorize.
 
 namespace qstore::base {
 
@@ -31,10 +31,13 @@ constexpr float Fp16ToFloat(uint16_t bits) {
   constexpr uint32_t kMinNormal = uint32_t{127 - 14} << 23;
   const auto subnormal = std::bit_cast<uint32_t>(std::bit_cast<float>(kMinNormal | shifted) -
                                                  std::bit_cast<float>(kMinNormal));
-  const uint32_t quiet = magnitude > 0x7c00 ? 0x00400000u : 0u;
-  const uint32_t special = shifted | 0x7f800000 | quiet;
-  const uint32_t finite = magnitude < 0x0400 ? subnormal : normal;
-  return std::bit_cast<float>(sign | (magnitude >= 0x7c00 ? special : finite));
+  // Masks, since a condition would keep the subtraction from being done for every lane.
+  const uint32_t is_subnormal = 0u - ((magnitude - 0x0400) >> 31);
+  const uint32_t is_special = 0u - ((0x7bff - magnitude) >> 31);
+  const uint32_t is_nan = 0u - ((0x7c00 - magnitude) >> 31);
+  const uint32_t finite = (subnormal & is_subnormal) | (normal & ~is_subnormal);
+  const uint32_t special = shifted | 0x7f800000 | (is_nan & 0x00400000);
+  return std::bit_cast<float>(sign | (finite & ~is_special) | (special & is_special));
 }
 
 constexpr uint16_t FloatToFp16(float value) {
@@ -44,14 +47,16 @@ constexpr uint16_t FloatToFp16(float value) {
   // The carry of rounding moves into the exponent, up to infinity.
   const uint32_t normal =
       ((magnitude + 0x0fff + ((magnitude >> 13) & 1)) >> 13) - (uint32_t{127 - 15} << 10);
+  const uint32_t is_small = 0u - ((magnitude - (uint32_t{127 - 14} << 23)) >> 31);
   // Between 0.5 and 1 an F32 has the spacing of the subnormals: the addition rounds to it.
-  const bool small = magnitude < (uint32_t{127 - 14} << 23);
-  const float tiny = std::bit_cast<float>(small ? magnitude : 0u);
+  const auto tiny = std::bit_cast<float>(magnitude & is_small);
   const uint32_t subnormal = std::bit_cast<uint32_t>(tiny + 0.5f) - std::bit_cast<uint32_t>(0.5f);
-  const uint32_t quiet = 0x7e00 | ((magnitude >> 13) & 0x01ff);
-  const uint32_t finite = small ? subnormal : normal;
-  const uint32_t bounded = magnitude >= 0x477ff000 ? 0x7c00 : finite;
-  return static_cast<uint16_t>(sign | (magnitude > 0x7f800000 ? quiet : bounded));
+  const uint32_t finite = (subnormal & is_small) | (normal & ~is_small);
+  const uint32_t is_overflow = 0u - ((0x477fefff - magnitude) >> 31);
+  const uint32_t is_nan = 0u - ((0x7f800000 - magnitude) >> 31);
+  const uint32_t quiet = 0x0200 | ((magnitude >> 13) & 0x01ff);
+  const uint32_t special = 0x7c00 | (quiet & is_nan);
+  return static_cast<uint16_t>(sign | (finite & ~is_overflow) | (special & is_overflow));
 }
 
 }  // namespace qstore::base

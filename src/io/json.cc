@@ -100,6 +100,11 @@ Result<JsonDocument> JsonDocument::Parse(std::string_view text) {
   return JsonDocument(std::move(tree));
 }
 
+bool JsonDocument::Has(std::string_view key) const {
+  const auto member = tree_->root.find(std::string(key));
+  return member != tree_->root.end() && !member->is_null();
+}
+
 std::optional<std::string> JsonDocument::GetString(std::string_view key) const {
   const auto member = tree_->root.find(std::string(key));
   if (member == tree_->root.end() || !member->is_string()) return std::nullopt;

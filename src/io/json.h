@@ -56,6 +56,8 @@ class JsonDocument {
   JsonDocument& operator=(JsonDocument&&) noexcept;
   ~JsonDocument();
 
+  /// Whether there is such an outermost member, other than null.
+  bool Has(std::string_view key) const;
   /// The value of an outermost member, when that is a string.
   std::optional<std::string> GetString(std::string_view key) const;
   /// Sets an outermost member to the value that `json` spells; a new one takes its place in the

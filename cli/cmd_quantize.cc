@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <chrono>
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.h"
+#include "qstore/quantize.h"
+
+namespace qstore::cli {
+namespace {
+
+struct QuantizeArguments {
+  std::string source;
+  std::string output;
+  bool list = false;
+  QuantizeOptions options;
+};
+
+void PrintNames(const char* what, const std::vector<std::string>& names) {
+  for (const std::string& name : names) std::printf("%s %s\n", what, name.c_str());
+}
+
+int RunQuantize(QuantizeArguments& arguments) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto report = Quantize(arguments.source, arguments.output, arguments.options);
+  if (!report.ok()) return Report(report.status());
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  if (arguments.list || arguments.options.dry_run) {
+    PrintNames("int8", report->quantized);
+    PrintNames("cast", report->cast);
+    PrintNames("keep", report->kept_matrices);
+  }
+  std::printf("%s: %zu tensors to int8, %zu cast, %llu kept (%zu of them matrices)\n",
+              arguments.options.dry_run ? "dry run" : arguments.output.c_str(),
+              report->quantized.size(), report->cast.size(),
+              static_cast<unsigned long long>(report->kept), report->kept_matrices.size());
+  if (arguments.options.dry_run) return kExitDone;
+  std::printf("%.1f MB to %.1f MB in %.2f s\n", static_cast<double>(report->source_bytes) / 1e6,
+              static_cast<double>(report->output_bytes) / 1e6, elapsed.count());
+  return kExitDone;
+}
+
+}  // namespace
+
+void AddQuantizeCommand(CLI::App& app, int* exit_code) {
+  auto arguments = std::make_shared<QuantizeArguments>();
+  QuantizeOptions& options = arguments->options;
+  CLI::App* command =
+      app.add_subcommand("quantize", "Make another precision of a model: LLM.int8(), BF16 or FP16");
+  command->add_option("source", arguments->source, "Model directory or .safetensors file")
+      ->required();
+  command->add_option("-o,--output", arguments->output, "Directory to write")->required();
+  command->add_option("--to", options.target, "llm-int8, bf16 or fp16")
+      ->required()
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, QuantizeTarget>{{"llm-int8", QuantizeTarget::kLlmInt8},
+                                                {"bf16", QuantizeTarget::kBF16},
+                                                {"fp16", QuantizeTarget::kF16}},
+          CLI::ignore_case));
+  command
+      ->add_option("--rest", options.rest,
+                   "What llm-int8 does with other float tensors: keep (default), bf16 or fp16")
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, QuantizeRest>{{"keep", QuantizeRest::kKeep},
+                                                                      {"bf16", QuantizeRest::kBF16},
+                                                                      {"fp16", QuantizeRest::kF16}},
+                                  CLI::ignore_case));
+  command
+      ->add_option("--include", options.include,
+                   "Also quantize matrices of these names; * and ? stand for any characters")
+      ->option_text("PATTERN");
+  command->add_option("--exclude", options.exclude, "Do not quantize matrices of these names")
+      ->option_text("PATTERN");
+  command->add_flag("--list", arguments->list, "Print what becomes of each tensor");
+  command->add_flag("--dry-run", options.dry_run, "Only print it; write nothing");
+  command->add_option("--threads", options.threads, "Default: one for each processor");
+  command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk");
+  command->add_flag("--force", options.overwrite, "Replace files of the same names");
+  command->footer(
+      "llm-int8 quantizes every two-dimensional P.weight whose module P is, by its name, no\n"
+      "embedding (embed_*, *embedding(s), wte, wpe, shared, ...) and no output head (lm_head,\n"
+      "predictions.decoder, embed_out, output_layer, ...), as bitsandbytes does.");
+  command->callback([arguments, exit_code] { *exit_code = RunQuantize(*arguments); });
+}
+
+}  // namespace qstore::cli

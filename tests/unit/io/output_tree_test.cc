@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/output_tree.h"
+
+#include <gtest/gtest.h>
+
+#include "unit/test_files.h"
+
+namespace qstore::io {
+namespace {
+
+using namespace testing;
+namespace fs = std::filesystem;
+
+TEST(OutputTree, FilesAppearTogether) {
+  TempDir dir;
+  auto tree = OutputTree::Create(dir / "out", {});
+  ASSERT_TRUE(tree.ok());
+  for (const char* name : {"a", "sub/b"}) {
+    auto file = tree->Add(name);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE((*file)->Append(Bytes(name)).ok());
+    ASSERT_TRUE((*file)->Finish().ok());
+  }
+  EXPECT_FALSE(fs::exists(dir / "out/a"));
+  ASSERT_TRUE(tree->Commit().ok());
+  EXPECT_EQ(ReadFile(dir / "out/a"), "a");
+  EXPECT_EQ(ReadFile(dir / "out/sub/b"), "sub/b");
+}
+
+TEST(OutputTree, DroppedItLeavesNothing) {
+  TempDir dir;
+  {
+    auto tree = OutputTree::Create(dir / "out/deep", {});
+    ASSERT_TRUE(tree.ok());
+    ASSERT_TRUE(tree->Add("a").ok());
+    ASSERT_TRUE(tree->Add("sub/b").ok());
+  }
+  EXPECT_FALSE(fs::exists(dir / "out"));
+}
+
+TEST(OutputTree, AFailureHalfwayRemovesWhatAppeared) {
+  TempDir dir;
+  {
+    auto tree = OutputTree::Create(dir / "out", {});
+    ASSERT_TRUE(tree.ok());
+    for (const char* name : {"a", "b", "c"}) ASSERT_TRUE(tree->Add(name).ok());
+    WriteFile(dir / "out/b", "appeared meanwhile");
+    EXPECT_EQ(tree->Commit().code(), ErrorCode::kAlreadyExists);
+  }
+  EXPECT_FALSE(fs::exists(dir / "out/a"));
+  EXPECT_FALSE(fs::exists(dir / "out/c"));
+  EXPECT_EQ(ReadFile(dir / "out/b"), "appeared meanwhile");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir / "out"), fs::directory_iterator()), 1);
+}
+
+TEST(OutputTree, OnlyIntoEmptyDirectoriesUnlessAllowed) {
+  TempDir dir;
+  fs::create_directories(dir / "empty");
+  EXPECT_TRUE(OutputTree::Create(dir / "empty", {}).ok());
+  WriteFile(dir / "full/a", "old");
+  WriteFile(dir / "full/b", "other");
+  EXPECT_EQ(OutputTree::Create(dir / "full", {}).status().code(), ErrorCode::kAlreadyExists);
+  EXPECT_EQ(OutputTree::Create(dir / "full/a", {}).status().code(), ErrorCode::kInvalidArgument);
+  auto tree = OutputTree::Create(dir / "full", {.overwrite = true});
+  ASSERT_TRUE(tree.ok());
+  ASSERT_TRUE(tree->Add("a").ok());
+  ASSERT_TRUE(tree->Commit().ok());
+  EXPECT_EQ(ReadFile(dir / "full/a"), "");
+  EXPECT_EQ(ReadFile(dir / "full/b"), "other");
+}
+
+TEST(AppendCopy, AnyRange) {
+  TempDir dir;
+  WriteFile(dir / "in", "0123456789");
+  auto source = SourceFile::Open(dir / "in");
+  auto out = OutputFile::Create(dir / "out", {});
+  ASSERT_TRUE(source.ok() && out.ok());
+  ASSERT_TRUE(AppendCopy(**source, 2, 5, out->get()).ok());
+  ASSERT_TRUE(AppendCopy(**source, 10, 10, out->get()).ok());
+  EXPECT_FALSE(AppendCopy(**source, 5, 11, out->get()).ok());
+  ASSERT_TRUE((*out)->Commit().ok());
+  EXPECT_EQ(ReadFile(dir / "out"), "234");
+}
+
+}  // namespace
+}  // namespace qstore::io
