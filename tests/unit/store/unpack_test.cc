@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qstore/unpack.h"
+
+#include <gtest/gtest.h>
+
+#include "qstore/verify.h"
+#include "unit/store/model_files.h"
+
+namespace qstore {
+namespace {
+
+using namespace testing;  // NOLINT: the helpers of these tests
+
+class Unpacking : public ::testing::Test {
+ protected:
+  Unpacking() {
+    WritePair(dir_ / "high", dir_ / "low");
+    options_.sync = false;
+  }
+  Archive Open() { return PackAndOpen(Pair(), dir_ / "m.qstore"); }
+  std::vector<VariantSource> Pair() const {
+    return {{"high", dir_ / "high"}, {"low", dir_ / "low"}};
+  }
+  TempDir dir_;
+  UnpackOptions options_;
+};
+
+TEST_F(Unpacking, IntoNewNestedAndEmptyDirectories) {
+  const Archive archive = Open();
+  fs::create_directories(dir_ / "empty");
+  for (const char* out : {"new", "a/b/c", "empty", "slash/"}) {
+    const auto report = Unpack(archive, "high", dir_ / out, options_);
+    ASSERT_TRUE(report.ok()) << report.status().ToString();
+    EXPECT_EQ(report->files, 4u);
+    EXPECT_TRUE(ReadTree(dir_ / out) == ReadTree(dir_ / "high")) << out;
+  }
+}
+
+TEST_F(Unpacking, NothingIsReplacedUnlessForced) {
+  const Archive archive = Open();
+  WriteFile(dir_ / "out/config.json", "mine");
+  WriteFile(dir_ / "out/other", "other");
+  WriteFile(dir_ / "file", "x");
+  EXPECT_EQ(Unpack(archive, "high", dir_ / "out", options_).status().code(),
+            ErrorCode::kAlreadyExists);
+  EXPECT_EQ(Unpack(archive, "high", dir_ / "file", options_).status().code(),
+            ErrorCode::kAlreadyExists);
+  EXPECT_EQ(ReadFile(dir_ / "out/config.json"), "mine");
+  options_.overwrite = true;
+  const auto report = Unpack(archive, "high", dir_ / "out", options_);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  auto expected = ReadTree(dir_ / "high");
+  expected["other"] = "other";
+  EXPECT_TRUE(ReadTree(dir_ / "out") == expected);
+}
+
+TEST_F(Unpacking, FailedForcedUnpackReplacesNothing) {
+  const Archive archive = Open();
+  WriteFile(dir_ / "out/config.json", "mine");
+  // A folder where a file must go.
+  fs::create_directories(dir_ / "out/model.safetensors");
+  options_.overwrite = true;
+  EXPECT_EQ(Unpack(archive, "high", dir_ / "out", options_).status().code(),
+            ErrorCode::kInvalidArgument);
+  EXPECT_EQ(ReadTree(dir_ / "out"), (std::map<std::string, std::string>{{"config.json", "mine"}}));
+  EXPECT_FALSE(fs::exists(dir_ / "out/tokenizer"));
+}
+
+TEST_F(Unpacking, CancelledLeavesNothing) {
+  const Archive archive = Open();
+  for (const int calls : {0, 2}) {
+    int left = calls;
+    options_.progress = [&](const Progress&) { return left-- > 0; };
+    EXPECT_EQ(Unpack(archive, "high", dir_ / "out/deep", options_).status().code(),
+              ErrorCode::kCancelled);
+    EXPECT_FALSE(fs::exists(dir_ / "out"));
+  }
+}
+
+TEST_F(Unpacking, MatchingTensorsGoToAFileOfTheirOwn) {
+  const Archive archive = Open();
+  options_.tensors = "[ab].*";
+  const auto report = Unpack(archive, "low", dir_ / "out", options_);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_EQ(report->files, 1u);
+  const std::string file = ReadFile(dir_ / "out/model.safetensors");
+  EXPECT_EQ(report->bytes, file.size());
+  const auto header = io::ReadSafetensorsHeader(MemorySource(file));
+  ASSERT_TRUE(header.ok()) << header.status().ToString();
+  ASSERT_EQ(header->tensors.size(), 4u);
+  for (const auto& entry : header->tensors) {
+    const size_t tensor = *archive.FindTensor(0, entry.name);
+    std::vector<std::byte> content(archive.tensor(tensor).byte_size);
+    ASSERT_TRUE(archive.ReadTensor(tensor, content).ok());
+    EXPECT_TRUE(std::ranges::equal(
+        content, std::as_bytes(std::span(file)).subspan(entry.begin, entry.end - entry.begin)))
+        << entry.name;
+  }
+  options_.tensors = "nothing*";
+  EXPECT_EQ(Unpack(archive, "low", dir_ / "none", options_).status().code(), ErrorCode::kNotFound);
+  EXPECT_FALSE(fs::exists(dir_ / "none"));
+}
+
+TEST_F(Unpacking, UnknownVariant) {
+  EXPECT_EQ(Unpack(Open(), "none", dir_ / "out", options_).status().code(), ErrorCode::kNotFound);
+  EXPECT_FALSE(fs::exists(dir_ / "out"));
+}
+
+TEST_F(Unpacking, VerifyFindsEveryDifferenceFromDirectories) {
+  const Archive archive = Open();
+  const auto verify = [&] { return Verify(archive, Pair()).status(); };
+  EXPECT_TRUE(verify().ok());
+  const std::string config = ReadFile(dir_ / "low/config.json");
+  WriteFile(dir_ / "low/config.json", config + " ");
+  EXPECT_EQ(verify().code(), ErrorCode::kMismatch);
+  WriteFile(dir_ / "low/config.json", config);
+  WriteFile(dir_ / "low/added", "");
+  EXPECT_EQ(verify().code(), ErrorCode::kMismatch);
+  fs::remove(dir_ / "low/added");
+  fs::remove(dir_ / "low/empty");
+  EXPECT_EQ(verify().code(), ErrorCode::kMismatch);
+  WriteFile(dir_ / "low/empty", "");
+  EXPECT_TRUE(verify().ok());
+  std::string weights = ReadFile(dir_ / "high/model.safetensors");
+  weights[weights.size() - 3] = static_cast<char>(weights[weights.size() - 3] ^ 1);
+  WriteFile(dir_ / "high/model.safetensors", weights);
+  const Status status = verify();
+  EXPECT_EQ(status.code(), ErrorCode::kMismatch);
+  EXPECT_NE(status.message().find(std::to_string(weights.size() - 3)), std::string::npos)
+      << status.message();
+  const std::vector<VariantSource> unknown = {{"none", dir_ / "low"}};
+  EXPECT_EQ(Verify(archive, unknown).status().code(), ErrorCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace qstore
