@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <memory>
 
-#include "cli/commands.h"
-#include "cli/terminal.h"
+#include "commands.h"
 #include "qstore/archive.h"
+#include "terminal.h"
 
 namespace qstore::cli {
 namespace {

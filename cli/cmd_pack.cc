@@ -3,9 +3,9 @@
 #include <map>
 #include <memory>
 
-#include "cli/commands.h"
-#include "cli/terminal.h"
+#include "commands.h"
 #include "qstore/pack.h"
+#include "terminal.h"
 
 namespace qstore::cli {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <memory>
 
-#include "cli/commands.h"
+#include "commands.h"
 #include "qstore/synth.h"
 
 namespace qstore::cli {

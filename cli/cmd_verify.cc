@@ -2,9 +2,9 @@
 #include <cstdio>
 #include <memory>
 
-#include "cli/commands.h"
-#include "cli/terminal.h"
+#include "commands.h"
 #include "qstore/verify.h"
+#include "terminal.h"
 
 namespace qstore::cli {
 namespace {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <iostream>
 
-#include "cli/commands.h"
-#include "cli/terminal.h"
+#include "commands.h"
+#include "terminal.h"
 
 namespace qstore::cli {
 

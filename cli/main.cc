@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/commands.h"
-#include "cli/terminal.h"
+#include "commands.h"
+#include "terminal.h"
 
 int main(int argc, char** argv) {
   using namespace qstore::cli;
