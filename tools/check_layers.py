@@ -72,8 +72,8 @@ def quoted_offence(root, file, name):
     if top == "include":
         return f'"{name}": a public header may include only "qstore/..."'
     if top in ("cli", "python"):
-        own = "/" not in name and ((root / file).parent / name).is_file()
-        return None if own else f'"{name}": {top} may include only "qstore/..." and its own folder'
+        own = name.startswith(top + "/") and (root / name).is_file()
+        return None if own else f'"{name}": {top} may include only "qstore/..." and "{top}/..."'
     if top in ("tests", "benchmarks"):
         places = (root / "src", root / "tests", (root / file).parent)
         known = any((place / name).is_file() for place in places)

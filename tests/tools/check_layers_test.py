@@ -22,7 +22,7 @@ GOOD = {
     "src/chain/planner.h": '#include "codec/zstd.h"\n#include "base/hash.h"\n',
     "src/store/pack.cc": '#include "chain/planner.h"\n#include "io/file.h"\n',
     "cli/args.h": "#include <string>\n",
-    "cli/main.cc": '#include <CLI/CLI.hpp>\n#include "args.h"\n#include "qstore/pack.h"\n',
+    "cli/main.cc": '#include <CLI/CLI.hpp>\n#include "cli/args.h"\n#include "qstore/pack.h"\n',
     "tests/unit/io/file_test.cc": '#include "io/file.h"\n#include <gtest/gtest.h>\n',
 }
 
