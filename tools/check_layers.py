@@ -72,8 +72,9 @@ def quoted_offence(root, file, name):
     if top == "include":
         return f'"{name}": a public header may include only "qstore/..."'
     if top in ("cli", "python"):
-        own = name.startswith(top + "/") and (root / name).is_file()
-        return None if own else f'"{name}": {top} may include only "qstore/..." and "{top}/..."'
+        places = (root / file).parent / name, root / name
+        own = any(p.is_file() and root / top in p.parents and ".." not in p.parts for p in places)
+        return None if own else f'"{name}": {top} may include only "qstore/..." and its own folder'
     if top in ("tests", "benchmarks"):
         places = (root / "src", root / "tests", (root / file).parent)
         known = any((place / name).is_file() for place in places)
