@@ -16,4 +16,4 @@ set_tests_properties(consumer.install PROPERTIES
   FIXTURES_REQUIRED consumer_clean FIXTURES_SETUP consumer_prefix)
 set_tests_properties(consumer.build_and_run PROPERTIES
   FIXTURES_REQUIRED consumer_prefix
-  PASS_REGULAR_EXPRESSION "consumer: linked and ran" FAIL_REGULAR_EXPRESSION "error:")
+  PASS_REGULAR_EXPRESSION "consumer: packed and loaded" FAIL_REGULAR_EXPRESSION "error:")
