@@ -238,8 +238,10 @@ Status ChunkCoder::Decode(const ObjectSpec& spec, uint64_t chunk, ChunkCodec cod
       return Corrupt("unknown chunk codec " + std::to_string(static_cast<unsigned>(codec)));
   }
   QSTORE_TRY(status);
-  if (reader.remaining() != codec::kReadSlack)
-    return Corrupt("chunk: bytes left over behind its content");
+  static_assert(codec::kReadSlack == sizeof(uint64_t));
+  if (reader.remaining() != codec::kReadSlack || reader.Fixed<uint64_t>() != 0) {
+    return Corrupt("chunk: does not end in 8 zero bytes behind its content");
+  }
   return {};
 }
 
