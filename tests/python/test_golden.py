@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Golden archives: what was once written stays readable, and what is damaged stays refused."""
+
+import hashlib
+import sys
+from collections import Counter
+
+import models
+import pytest
+from command import EXIT_CODES, ROOT, contents, ok, ok_json, pack, run, unpack
+
+sys.path.insert(0, str(ROOT / "tests" / "reference"))
+import chunks  # noqa: E402
+import decoder  # noqa: E402
+
+GOLDEN = ROOT / "tests" / "golden"
+VALID = sorted(path.stem for path in (GOLDEN / "valid").glob("*.qstore"))
+INVALID = sorted(path.stem for path in (GOLDEN / "invalid").glob("*.qstore"))
+
+
+def expectations(name):
+    """The archive's digest, and for each variant its files' digests."""
+    lines = (GOLDEN / "valid" / f"{name}.sha256").read_text().splitlines()
+    pairs = [line.split("  ", 1) for line in lines]
+    variants = {}
+    for digest, path in pairs[1:]:
+        variant, file = path.split("/", 1)
+        variants.setdefault(variant, {})[file] = digest
+    assert pairs[0][1] == f"{name}.qstore"
+    return pairs[0][0], variants
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_there_are_golden_archives():
+    assert len(VALID) >= 8
+    assert len(INVALID) >= 25
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_valid_archive_restores(space, name):
+    archive = GOLDEN / "valid" / f"{name}.qstore"
+    digest, variants = expectations(name)
+    assert sha256(archive.read_bytes()) == digest, "a golden archive was changed"
+    ok("verify", archive)
+    assert {v["name"] for v in ok_json("inspect", archive)["variants"]} == set(variants)
+    for variant, files in variants.items():
+        assert contents(unpack(archive, variant, space / variant)) == files
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_reference_decoder_restores_valid_archive(name):
+    archive = decoder.Archive((GOLDEN / "valid" / f"{name}.qstore").read_bytes())
+    _, variants = expectations(name)
+    assert {variant.name for variant in archive.variants} == set(variants)
+    for variant, files in variants.items():
+        restored = archive.variant(variant)
+        assert {path: sha256(content) for path, content in restored.items()} == files
+
+
+def test_valid_archives_use_everything_the_format_has():
+    """Every codec, relation, plane mode and file kind, so that none can change unseen."""
+    seen = Counter()
+    plane = chunks.decode_plane
+
+    def counting(cursor, count):
+        seen[f"plane {cursor.data[cursor.at]}"] += 1
+        return plane(cursor, count)
+
+    chunks.decode_plane = counting
+    try:
+        for name in VALID:
+            archive = decoder.Archive((GOLDEN / "valid" / f"{name}.qstore").read_bytes())
+            for variant in archive.variants:
+                archive.variant(variant.name)
+            for thing in archive.objects:
+                seen.update(chunk.codec for chunk in thing.chunks)
+                seen[thing.relation] += 1
+            seen.update(file.kind for file in archive.files)
+            seen.update(tensor.dtype for file in archive.files for tensor in file.tensors)
+    finally:
+        chunks.decode_plane = plane
+    everything = [*decoder.CODECS, *decoder.RELATIONS, *decoder.FILE_KINDS, *decoder.DTYPES]
+    everything += [f"plane {mode}" for mode in range(5)]
+    assert set(everything) - set(seen) == set()
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_archive_is_refused(space, name):
+    """By verify always; by unpack unless the damage lies in what that variant does not need."""
+    kind = name.split(".", 1)[0]
+    archive = GOLDEN / "invalid" / f"{name}.qstore"
+    done = run("verify", archive)
+    assert done.returncode == EXIT_CODES[kind], done.stderr
+    assert f"({kind})" in done.stderr
+    assert archive.name in done.stderr
+    refusals = 0
+    for variant in ("int8", "bf16", "f32", "one"):
+        done = run("unpack", archive, variant, "-o", space / variant)
+        refusals += done.returncode != 0
+        assert (done.returncode == 0) == (space / variant).exists()
+    assert refusals > 0
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_reference_decoder_refuses_invalid_archive(name):
+    with pytest.raises(chunks.Corrupt):
+        archive = decoder.Archive((GOLDEN / "invalid" / f"{name}.qstore").read_bytes())
+        for variant in archive.variants:
+            archive.variant(variant.name)
+
+
+def small_pair(space, dtype, **shapes):
+    torch_dtype = {"bf16": models.torch.bfloat16, "fp16": models.torch.float16}[dtype]
+    tensors = {
+        f"{name}.weight": models.llm_weights(*shape, seed, torch_dtype)
+        for seed, (name, shape) in enumerate(shapes.items())
+    }
+    return models.save_pair(tensors, space)
+
+
+@pytest.mark.parametrize("level", ("fast", "balanced", "max"))
+@pytest.mark.parametrize("dtype", ("bf16", "fp16"))
+def test_reference_decoder_agrees_on_fresh_archives(space, dtype, level):
+    high, low = small_pair(space, dtype, a=(96, 300), b=(7, 11), c=(40, 700))
+    pack(space / "m.qstore", "--level", level, high=high, low=low)
+    archive = decoder.Archive((space / "m.qstore").read_bytes())
+    for name, folder in {"high": high, "low": low}.items():
+        restored = archive.variant(name)
+        assert {path: sha256(content) for path, content in restored.items()} == contents(folder)
