@@ -23,6 +23,7 @@ int Run(const Arguments& arguments) {
   ProgressLine line("packing");
   options.progress = line.callback();
   auto report = Pack(variants, arguments.output, options);
+  line.Clear();
   if (!report.ok()) return Report(report.status());
   const double share = report->source_bytes == 0 ? 0
                                                  : 100 * static_cast<double>(report->stored_bytes) /

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <chrono>
 #include <cstdio>
 #include <memory>
 
 #include "commands.h"
 #include "qstore/quantize.h"
+#include "terminal.h"
 
 namespace qstore::cli {
 namespace {
@@ -13,30 +13,63 @@ struct QuantizeArguments {
   std::string source;
   std::string output;
   bool list = false;
+  bool json = false;
   QuantizeOptions options;
 };
 
 void PrintNames(const char* what, const std::vector<std::string>& names) {
-  for (const std::string& name : names) std::printf("%s %s\n", what, name.c_str());
+  for (const std::string& name : names) std::printf("%s %s\n", what, Printable(name).c_str());
 }
 
-int RunQuantize(QuantizeArguments& arguments) {
-  const auto start = std::chrono::steady_clock::now();
-  const auto report = Quantize(arguments.source, arguments.output, arguments.options);
-  if (!report.ok()) return Report(report.status());
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  if (arguments.list || arguments.options.dry_run) {
-    PrintNames("int8", report->quantized);
-    PrintNames("cast", report->cast);
-    PrintNames("keep", report->kept_matrices);
+void PrintText(const QuantizeArguments& arguments, const QuantizeReport& report, double seconds) {
+  const bool dry_run = arguments.options.dry_run;
+  if (arguments.list || dry_run) {
+    PrintNames("int8", report.quantized);
+    PrintNames("cast", report.cast);
+    PrintNames("keep", report.kept_matrices);
   }
-  std::printf("%s: %zu tensors to int8, %zu cast, %llu kept (%zu of them matrices)\n",
-              arguments.options.dry_run ? "dry run" : arguments.output.c_str(),
-              report->quantized.size(), report->cast.size(),
-              static_cast<unsigned long long>(report->kept), report->kept_matrices.size());
-  if (arguments.options.dry_run) return kExitDone;
-  std::printf("%.1f MB to %.1f MB in %.2f s\n", static_cast<double>(report->source_bytes) / 1e6,
-              static_cast<double>(report->output_bytes) / 1e6, elapsed.count());
+  std::fprintf(stderr, "%s: %zu tensors to int8, %zu cast, %llu kept (%zu of them matrices)\n",
+               dry_run ? "dry run" : arguments.output.c_str(), report.quantized.size(),
+               report.cast.size(), static_cast<unsigned long long>(report.kept),
+               report.kept_matrices.size());
+  if (dry_run) return;
+  std::fprintf(stderr, "%.1f MB to %.1f MB in %.2f s\n",
+               static_cast<double>(report.source_bytes) / 1e6,
+               static_cast<double>(report.output_bytes) / 1e6, seconds);
+}
+
+void PrintDocument(const QuantizeArguments& arguments, const QuantizeReport& report,
+                   double seconds) {
+  const bool dry_run = arguments.options.dry_run;
+  nlohmann::ordered_json document = {{"directory", arguments.output},
+                                     {"dry_run", dry_run},
+                                     {"quantized", report.quantized.size()},
+                                     {"cast", report.cast.size()},
+                                     {"kept", report.kept},
+                                     {"kept_matrices", report.kept_matrices.size()},
+                                     {"source_bytes", report.source_bytes},
+                                     {"output_bytes", report.output_bytes},
+                                     {"seconds", seconds}};
+  if (arguments.list || dry_run) {
+    document["quantized_list"] = report.quantized;
+    document["cast_list"] = report.cast;
+    document["kept_matrix_list"] = report.kept_matrices;
+  }
+  PrintJson(document);
+}
+
+int RunQuantize(const QuantizeArguments& arguments) {
+  QuantizeOptions options = arguments.options;
+  ProgressLine line("quantizing");
+  options.progress = line.callback();
+  const auto report = Quantize(arguments.source, arguments.output, options);
+  line.Clear();
+  if (!report.ok()) return Report(report.status());
+  if (arguments.json) {
+    PrintDocument(arguments, *report, line.seconds());
+  } else {
+    PrintText(arguments, *report, line.seconds());
+  }
   return kExitDone;
 }
 
@@ -76,6 +109,7 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
   command->add_option("--threads", options.threads, "Default: one for each processor");
   command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk");
   command->add_flag("--force", options.overwrite, "Replace files of the same names");
+  command->add_flag("--json", arguments->json, "Print the result as JSON, with --list its lists");
   command->footer(
       "llm-int8 quantizes every two-dimensional P.weight whose module P is, by its name, no\n"
       "embedding (embed_*, *embedding(s), wte, wpe, shared, ...) and no output head (lm_head,\n"

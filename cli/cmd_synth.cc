@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <chrono>
 #include <cstdio>
 #include <memory>
 
 #include "commands.h"
 #include "qstore/synth.h"
+#include "terminal.h"
 
 namespace qstore::cli {
 namespace {
@@ -13,6 +13,7 @@ struct SynthArguments {
   std::string directory;
   std::string shape;
   SynthOptions options;
+  bool json = false;
 };
 
 // "RxC", both decimal.
@@ -24,21 +25,31 @@ std::string CheckShape(const std::string& text) {
   return got == 2 && rows != 0 && columns != 0 ? "" : "must be ROWSxCOLUMNS, as 4096x4096";
 }
 
-int RunSynth(SynthArguments& arguments) {
-  SynthOptions& options = arguments.options;
+int RunSynth(const SynthArguments& arguments) {
+  SynthOptions options = arguments.options;
   if (!arguments.shape.empty()) {
     std::sscanf(arguments.shape.c_str(), "%20lux%20lu", &options.rows, &options.columns);
   }
-  const auto start = std::chrono::steady_clock::now();
+  ProgressLine line("inventing");
+  options.progress = line.callback();
   const auto report = Synthesize(arguments.directory, options);
+  line.Clear();
   if (!report.ok()) return Report(report.status());
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  std::printf("%s: %llu tensors, %.1f M weights, %.1f MB in %llu file%s, %.2f s\n",
-              arguments.directory.c_str(), static_cast<unsigned long long>(report->tensors),
-              static_cast<double>(report->weights) / 1e6,
-              static_cast<double>(report->tensor_bytes) / 1e6,
-              static_cast<unsigned long long>(report->shards), report->shards == 1 ? "" : "s",
-              elapsed.count());
+  if (arguments.json) {
+    PrintJson({{"directory", arguments.directory},
+               {"tensors", report->tensors},
+               {"weights", report->weights},
+               {"tensor_bytes", report->tensor_bytes},
+               {"shards", report->shards},
+               {"seconds", line.seconds()}});
+  } else {
+    std::fprintf(stderr, "%s: %llu tensors, %.1f M weights, %.1f MB in %llu file%s, %.2f s\n",
+                 arguments.directory.c_str(), static_cast<unsigned long long>(report->tensors),
+                 static_cast<double>(report->weights) / 1e6,
+                 static_cast<double>(report->tensor_bytes) / 1e6,
+                 static_cast<unsigned long long>(report->shards), report->shards == 1 ? "" : "s",
+                 line.seconds());
+  }
   return kExitDone;
 }
 
@@ -107,6 +118,7 @@ void AddSynthCommand(CLI::App& app, int* exit_code) {
   command->add_option("--threads", options.threads, "Default: one for each processor");
   command->add_flag("--force", options.overwrite, "Replace files of the same names");
   command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk");
+  command->add_flag("--json", arguments->json, "Print the result as JSON");
   command->callback([arguments, exit_code] { *exit_code = RunSynth(*arguments); });
 }
 

@@ -24,6 +24,7 @@ int Run(const Arguments& arguments) {
   ProgressLine line("unpacking");
   options.progress = line.callback();
   auto report = Unpack(*archive, arguments.variant, arguments.directory, options);
+  line.Clear();
   if (!report.ok()) return Report(report.status());
   if (arguments.json) {
     PrintJson({{"directory", arguments.directory},

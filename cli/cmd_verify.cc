@@ -24,6 +24,7 @@ int Run(const Arguments& arguments) {
   auto archive = Archive::Open(arguments.archive);
   if (!archive.ok()) return Report(archive.status());
   auto report = Verify(*archive, originals, options);
+  line.Clear();
   if (!report.ok()) return Report(report.status());
   if (arguments.json) {
     PrintJson({{"archive", arguments.archive},

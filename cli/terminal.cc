@@ -62,8 +62,11 @@ ProgressLine::ProgressLine(std::string what)
       start_(std::chrono::steady_clock::now()),
       last_(start_) {}
 
-ProgressLine::~ProgressLine() {
+ProgressLine::~ProgressLine() { Clear(); }
+
+void ProgressLine::Clear() {
   if (is_shown_) std::cerr << "\r\033[K" << std::flush;
+  is_shown_ = false;
 }
 
 ProgressCallback ProgressLine::callback() {

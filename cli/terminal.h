@@ -36,6 +36,8 @@ class ProgressLine {
   ProgressLine& operator=(const ProgressLine&) = delete;
   /// For an operation that ends before this object does.
   ProgressCallback callback();
+  /// Takes the line away, for something else to be printed in its place.
+  void Clear();
   double seconds() const;
 
  private:

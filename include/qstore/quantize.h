@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "qstore/export.h"
+#include "qstore/progress.h"
 #include "qstore/status.h"
 
 namespace qstore {
@@ -32,6 +33,8 @@ struct QuantizeOptions {
   bool overwrite = false;  ///< Replace files of the same names.
   bool sync = true;        ///< Wait until the files are on the disk.
   unsigned threads = 0;    ///< 0: as many as there are processors.
+  /// In bytes of the files read; not called by a dry run.
+  ProgressCallback progress;
 };
 
 /// What was done with the tensors, by name, in the order of files and offsets.
@@ -61,7 +64,7 @@ struct QuantizeReport {
 /// Errors: kInvalidArgument (no such tensor, a model of GPT-2's transposed layers, a model that is
 /// quantized already, NaN, infinity or a value beyond F16 in a layer to be quantized), kCorrupt
 /// (a .safetensors file or config.json that cannot be read), kAlreadyExists, kNotFound, kIo,
-/// kSourceChanged. Nothing is left behind on failure.
+/// kSourceChanged, kCancelled. Nothing is left behind on failure.
 /// Thread-safety: may run several times at once with different outputs.
 QSTORE_EXPORT Result<QuantizeReport> Quantize(const std::filesystem::path& source,
                                               const std::filesystem::path& output,

@@ -6,6 +6,7 @@
 
 #include "qstore/dtype.h"
 #include "qstore/export.h"
+#include "qstore/progress.h"
 #include "qstore/status.h"
 
 namespace qstore {
@@ -48,6 +49,7 @@ struct SynthOptions {
   bool overwrite = false;                ///< Replace files of the same names.
   bool sync = true;                      ///< Wait until the files are on the disk.
   unsigned threads = 0;                  ///< 0: as many as there are processors.
+  ProgressCallback progress;             ///< In bytes of the files written.
 };
 
 /// What Synthesize made.
@@ -62,7 +64,8 @@ struct SynthReport {
 /// model.safetensors or shards with model.safetensors.index.json. The bytes are a function of the
 /// options alone: the same on every machine, by every compiler and with any number of threads.
 /// Never holds more than a few MiB per thread. Errors: kInvalidArgument (options without meaning),
-/// kAlreadyExists (the directory holds something), kIo. Nothing is left behind on failure.
+/// kAlreadyExists (the directory holds something), kIo, kCancelled. Nothing is left behind on
+/// failure.
 /// Thread-safety: may run several times at once on different directories.
 QSTORE_EXPORT Result<SynthReport> Synthesize(const std::filesystem::path& directory,
                                              const SynthOptions& options);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/output_tree.h"
 
-#include <algorithm>
 #include <system_error>
 
 #include "base/status_macros.h"
@@ -50,18 +49,6 @@ Status OutputTree::Commit() {
     if (!replaces) fresh.push_back(file->path());
   }
   files_.clear();
-  return {};
-}
-
-Status AppendCopy(const SourceFile& source, uint64_t begin, uint64_t end, OutputFile* out) {
-  constexpr uint64_t kPiece = uint64_t{4} << 20;
-  std::vector<std::byte> buffer(static_cast<size_t>(std::min(kPiece, end - begin)));
-  while (begin < end) {
-    const auto piece = std::span(buffer).first(static_cast<size_t>(std::min(kPiece, end - begin)));
-    QSTORE_TRY(source.Read(begin, piece));
-    QSTORE_TRY(out->Append(piece));
-    begin += piece.size();
-  }
   return {};
 }
 

@@ -37,7 +37,4 @@ class OutputTree {
   std::vector<std::unique_ptr<OutputFile>> files_;
 };
 
-/// Appends the content of `source` from `begin` to `end`.
-Status AppendCopy(const SourceFile& source, uint64_t begin, uint64_t end, OutputFile* out);
-
 }  // namespace qstore::io

@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "io/output_tree.h"
 #include "make/convert.h"
+#include "make/progress.h"
 #include "make/quantize_plan.h"
 
 namespace qstore {
@@ -27,6 +28,7 @@ struct Task {
   const TensorPlan* tensor;
   uint64_t first;
   uint64_t count;
+  uint64_t source_bytes;
 };
 
 void AddTasks(const TensorPlan& tensor, std::vector<Task>* tasks) {
@@ -37,7 +39,8 @@ void AddTasks(const TensorPlan& tensor, std::vector<Task>* tasks) {
   const uint64_t units = bytes / unit;
   const uint64_t step = std::max<uint64_t>(1, kPieceBytes / unit);
   for (uint64_t first = 0; first < units; first += step) {
-    tasks->push_back({&tensor, first, std::min(step, units - first)});
+    const uint64_t count = std::min(step, units - first);
+    tasks->push_back({&tensor, first, count, count * unit});
   }
 }
 
@@ -135,25 +138,36 @@ class Worker {
   std::vector<float> scb_;
 };
 
-Status WriteTensors(const FilePlan& plan, std::vector<Worker>* workers, io::OutputFile* out) {
-  std::vector<Task> tasks;
-  for (const TensorPlan& tensor : plan.tensors) AddTasks(tensor, &tasks);
-  const auto threads = static_cast<unsigned>(workers->size());
-  const auto work = [&](const base::PipelineItem& item) {
-    return (*workers)[item.worker].Run(tasks[item.index], *plan.source, out);
-  };
-  return base::RunPipeline(tasks.size(), {threads, threads}, work, {})
-      .WithContext(plan.source->path().string());
+// A file that is copied is one run of bytes that are kept.
+TensorPlan WholeFile(const FilePlan& plan) {
+  TensorPlan whole;
+  whole.source.end = plan.source->size();
+  return whole;
 }
 
-Status WriteFile(const FilePlan& plan, std::vector<Worker>* workers, io::OutputTree* tree) {
+Status WriteFile(const FilePlan& plan, std::vector<Worker>* workers, ProgressCounter* progress,
+                 io::OutputTree* tree) {
   QSTORE_ASSIGN(io::OutputFile * out, tree->Add(plan.path));
-  if (plan.kind == FilePlan::Kind::kCopy) {
-    QSTORE_TRY(io::AppendCopy(*plan.source, 0, plan.source->size(), out));
-  } else {
-    QSTORE_TRY(out->Append(std::as_bytes(std::span(plan.text.data(), plan.text.size()))));
-  }
-  if (plan.kind == FilePlan::Kind::kTensors) QSTORE_TRY(WriteTensors(plan, workers, out));
+  QSTORE_TRY(out->Append(std::as_bytes(std::span(plan.text.data(), plan.text.size()))));
+  const TensorPlan whole = WholeFile(plan);
+  std::vector<Task> tasks;
+  if (plan.kind == FilePlan::Kind::kCopy) AddTasks(whole, &tasks);
+  for (const TensorPlan& tensor : plan.tensors) AddTasks(tensor, &tasks);
+  // What no task reads (headers, rewritten texts) was read to make the plan.
+  uint64_t planned = plan.source->size();
+  for (const Task& task : tasks) planned -= task.source_bytes;
+  if (planned != 0) QSTORE_TRY(progress->Add(planned));
+
+  const auto threads = static_cast<unsigned>(workers->size());
+  const auto work = [&](const base::PipelineItem& item) {
+    return (*workers)[item.worker]
+        .Run(tasks[item.index], *plan.source, out)
+        .WithContext(plan.source->path().string());
+  };
+  const auto retire = [&](const base::PipelineItem& item) {
+    return progress->Add(tasks[item.index].source_bytes);
+  };
+  QSTORE_TRY(base::RunPipeline(tasks.size(), {threads, threads}, work, retire));
   QSTORE_TRY(plan.source->CheckUnchanged());
   return out->Finish();
 }
@@ -171,9 +185,10 @@ Result<QuantizeReport> Quantize(const std::filesystem::path& source,
     return InvalidArgument(output.string() + ": is the source itself");
   }
   QSTORE_ASSIGN(auto tree, io::OutputTree::Create(output, {options.overwrite, options.sync}));
+  make::ProgressCounter progress(options.progress, plan.report.source_bytes);
   std::vector<make::Worker> workers(base::ThreadCount(options.threads));
   for (const make::FilePlan& file : plan.files) {
-    QSTORE_TRY(make::WriteFile(file, &workers, &tree));
+    QSTORE_TRY(make::WriteFile(file, &workers, &progress, &tree));
   }
   QSTORE_TRY(tree.Commit());
   return std::move(plan.report);

@@ -10,6 +10,7 @@
 #include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "io/output_tree.h"
+#include "make/progress.h"
 #include "make/random.h"
 #include "make/synth_layout.h"
 
@@ -135,10 +136,18 @@ std::vector<Task> ListTasks(const Shard& shard) {
   return tasks;
 }
 
+Status AppendText(const std::string& text, ProgressCounter* progress, io::OutputFile* out) {
+  QSTORE_TRY(out->Append(std::as_bytes(std::span(text.data(), text.size()))));
+  return progress->Add(text.size());
+}
+
+uint64_t RowBytes(const io::SafetensorsTensor& tensor) {
+  return tensor.shape.back() * (DTypeBits(tensor.dtype) / 8);
+}
+
 Status WriteShard(const Shard& shard, const SynthOptions& options, std::vector<RowMaker>* makers,
-                  io::OutputFile* out) {
-  const std::string& prefix = shard.layout.prefix;
-  QSTORE_TRY(out->Append(std::as_bytes(std::span(prefix.data(), prefix.size()))));
+                  ProgressCounter* progress, io::OutputFile* out) {
+  QSTORE_TRY(AppendText(shard.layout.prefix, progress, out));
   const std::vector<Task> tasks = ListTasks(shard);
   const auto threads = static_cast<unsigned>(makers->size());
   const auto work = [&](const base::PipelineItem& item) {
@@ -146,16 +155,26 @@ Status WriteShard(const Shard& shard, const SynthOptions& options, std::vector<R
     const io::SafetensorsTensor& tensor = shard.layout.header.tensors[task.tensor];
     RowMaker& maker = (*makers)[item.worker];
     maker.Make(shard, task, options);
-    const uint64_t row_bytes = maker.bytes().size() / task.row_count;
-    return out->WriteAt(tensor.begin + task.first_row * row_bytes, maker.bytes());
+    return out->WriteAt(tensor.begin + task.first_row * RowBytes(tensor), maker.bytes());
   };
-  QSTORE_TRY(base::RunPipeline(tasks.size(), {threads, threads}, work, {}));
+  const auto retire = [&](const base::PipelineItem& item) {
+    const Task& task = tasks[item.index];
+    return progress->Add(task.row_count * RowBytes(shard.layout.header.tensors[task.tensor]));
+  };
+  QSTORE_TRY(base::RunPipeline(tasks.size(), {threads, threads}, work, retire));
   return out->Finish();
 }
 
-Status AddText(const std::string& name, const std::string& text, io::OutputTree* tree) {
+Status AddText(const std::string& name, const std::string& text, ProgressCounter* progress,
+               io::OutputTree* tree) {
   QSTORE_ASSIGN(io::OutputFile * file, tree->Add(name));
-  return file->Append(std::as_bytes(std::span(text.data(), text.size())));
+  return AppendText(text, progress, file);
+}
+
+uint64_t FileBytes(const SynthLayout& layout) {
+  uint64_t bytes = layout.config_json.size() + layout.index_json.size();
+  for (const Shard& shard : layout.shards) bytes += shard.layout.file_size;
+  return bytes;
 }
 
 }  // namespace
@@ -169,16 +188,17 @@ Result<SynthReport> Synthesize(const std::filesystem::path& directory,
   report.tensor_bytes = layout.tensor_bytes;
   report.weights = layout.tensor_bytes / (DTypeBits(layout.options.dtype) / 8);
   report.shards = layout.shards.size();
-  QSTORE_TRY(make::AddText("config.json", layout.config_json, &tree));
+  make::ProgressCounter progress(options.progress, make::FileBytes(layout));
+  QSTORE_TRY(make::AddText("config.json", layout.config_json, &progress, &tree));
   if (!layout.index_json.empty()) {
-    QSTORE_TRY(make::AddText("model.safetensors.index.json", layout.index_json, &tree));
+    QSTORE_TRY(make::AddText("model.safetensors.index.json", layout.index_json, &progress, &tree));
   }
   std::vector<make::RowMaker> makers;
   for (const make::Shard& shard : layout.shards) {
     report.tensors += shard.stream.size();
     makers.assign(base::ThreadCount(options.threads), make::RowMaker());
     QSTORE_ASSIGN(io::OutputFile * file, tree.Add(shard.name));
-    QSTORE_TRY(make::WriteShard(shard, layout.options, &makers, file));
+    QSTORE_TRY(make::WriteShard(shard, layout.options, &makers, &progress, file));
   }
   QSTORE_TRY(tree.Commit());
   return report;

@@ -69,18 +69,5 @@ TEST(OutputTree, OnlyIntoEmptyDirectoriesUnlessAllowed) {
   EXPECT_EQ(ReadFile(dir / "full/b"), "other");
 }
 
-TEST(AppendCopy, AnyRange) {
-  TempDir dir;
-  WriteFile(dir / "in", "0123456789");
-  auto source = SourceFile::Open(dir / "in");
-  auto out = OutputFile::Create(dir / "out", {});
-  ASSERT_TRUE(source.ok() && out.ok());
-  ASSERT_TRUE(AppendCopy(**source, 2, 5, out->get()).ok());
-  ASSERT_TRUE(AppendCopy(**source, 10, 10, out->get()).ok());
-  EXPECT_FALSE(AppendCopy(**source, 5, 11, out->get()).ok());
-  ASSERT_TRUE((*out)->Commit().ok());
-  EXPECT_EQ(ReadFile(dir / "out"), "234");
-}
-
 }  // namespace
 }  // namespace qstore::io

@@ -319,6 +319,47 @@ TEST(Quantize, OutputIsNotOverwrittenUnasked) {
   EXPECT_EQ(Quantize(dir / "in", dir / "in", options).status().code(), ErrorCode::kInvalidArgument);
 }
 
+TEST(Quantize, ProgressEndsAtTheTotalAndStopsWhenAsked) {
+  TempDir dir;
+  const std::vector<float> values(3'000'000, 1.0f);
+  WriteModel(dir / "in/m.safetensors",
+             {{"a.weight", F32({3000, 1000}, values)}, {"a.bias", F32({3'000'000}, values)}});
+  WriteFile(dir / "in/config.json", "{}");
+  WriteFile(dir / "in/empty", "");
+  WriteFile(dir / "in/other.bin", std::string(9'000'000, 'x'));
+  QuantizeOptions options = kInt8;
+  options.threads = 3;
+  std::vector<Progress> seen;
+  options.progress = [&](const Progress& progress) {
+    seen.push_back(progress);
+    return true;
+  };
+  auto report = Quantize(dir / "in", dir / "out", options);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_EQ(ReadFile(dir / "out/other.bin"), ReadFile(dir / "in/other.bin"));
+  ASSERT_GT(seen.size(), 8u);
+  uint64_t before = 0;
+  for (const Progress& progress : seen) {
+    EXPECT_EQ(progress.total_bytes, report->source_bytes);
+    EXPECT_GT(progress.done_bytes, before);
+    EXPECT_LE(progress.done_bytes - before, uint64_t{4} << 20);
+    before = progress.done_bytes;
+  }
+  EXPECT_EQ(before, report->source_bytes);
+  fs::create_directories(dir / "empty");
+  for (const size_t last : {size_t{1}, seen.size() / 2, seen.size()}) {
+    size_t calls = 0;
+    options.progress = [&](const Progress&) { return ++calls < last; };
+    for (const char* out : {"stopped/m", "empty"}) {
+      calls = 0;
+      EXPECT_EQ(Quantize(dir / "in", dir / out, options).status().code(), ErrorCode::kCancelled);
+      EXPECT_EQ(calls, last);
+    }
+    EXPECT_FALSE(fs::exists(dir / "stopped")) << last;
+    EXPECT_TRUE(fs::is_empty(dir / "empty")) << last;
+  }
+}
+
 TEST(Quantize, DryRunWritesNothing) {
   TempDir dir;
   WriteModel(dir / "in/m.safetensors", kSmall);

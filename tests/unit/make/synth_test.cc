@@ -231,5 +231,33 @@ TEST(Synth, DoesNotOverwriteUnasked) {
   EXPECT_EQ(ReadFile(dir / "m/other"), "x");
 }
 
+TEST(Synth, ProgressEndsAtTheTotalAndCountsEveryFile) {
+  TempDir dir;
+  SynthOptions options = Small(DType::kBF16);
+  options.rows = 5000;
+  options.shard_bytes = 5'000'000;
+  std::vector<Progress> seen;
+  options.progress = [&](const Progress& progress) {
+    seen.push_back(progress);
+    return true;
+  };
+  ASSERT_TRUE(Synthesize(dir / "m", options).ok());
+  uint64_t bytes = 0;
+  for (const auto& file : std::filesystem::directory_iterator(dir / "m")) bytes += file.file_size();
+  ASSERT_GT(seen.size(), 4u);
+  for (size_t i = 0; i < seen.size(); ++i) {
+    EXPECT_EQ(seen[i].total_bytes, bytes);
+    EXPECT_GT(seen[i].done_bytes, i == 0 ? 0 : seen[i - 1].done_bytes);
+  }
+  EXPECT_EQ(seen.back().done_bytes, bytes);
+  for (const size_t last : {size_t{1}, seen.size() / 2, seen.size()}) {
+    size_t calls = 0;
+    options.progress = [&](const Progress&) { return ++calls < last; };
+    EXPECT_EQ(Synthesize(dir / "stopped/m", options).status().code(), ErrorCode::kCancelled);
+    EXPECT_EQ(calls, last);
+    EXPECT_FALSE(std::filesystem::exists(dir / "stopped")) << last;
+  }
+}
+
 }  // namespace
 }  // namespace qstore
