@@ -32,8 +32,12 @@ struct UnpackReport {
 };
 
 /// Writes every file of a variant below `directory`, equal byte for byte to what was packed: the
-/// digest of each is compared before it appears. All is written to a directory beside `directory`
-/// and moved there in the end, so that on an error nothing is left, nor anything replaced.
+/// digest of each is compared before it appears. A `directory` that does not exist appears complete
+/// in one step; in one that exists, the files get their names once all of them are written and
+/// synced. On an error nothing is left, and what had been replaced is back. What remains in a
+/// directory that existed: a process or machine that ends among the last renames leaves a part of
+/// the files under their names and the others under temporary ones (.qstore-*.tmp), and where the
+/// file system cannot exchange two names an error among them leaves files replaced.
 /// Errors: kNotFound (variant, no tensor matches), kAlreadyExists (`directory` is not empty),
 /// kInvalidArgument (a file stands where a folder must be, or the other way round; two matching
 /// tensors of one name), kCorrupt, kIo, kCancelled.

@@ -53,6 +53,10 @@ Result<std::string> ReadSmallFile(const std::filesystem::path& path, uint64_t ma
 /// Waits until names made or removed in a directory have reached the disk.
 Status SyncDirectory(const std::filesystem::path& directory);
 
+/// A name for something temporary, hidden and different at every call: ".qstore-PID-N.tmp". Of its
+/// own, since a prefix of the final name could exceed the length a name may have.
+std::string TemporaryName();
+
 /// An output file that appears under its name only when complete: written beside it under a
 /// temporary name, synced and renamed by Commit, removed by the destructor otherwise.
 class OutputFile {
@@ -62,10 +66,12 @@ class OutputFile {
     bool sync = true;        ///< fsync the file and its directory.
   };
   /// Creates missing parent directories; those it created are removed again when they are empty
-  /// after the last OutputFile below them is gone.
+  /// after the last OutputFile below them is gone. Errors name the file `shown`, for a path that
+  /// is itself temporary; empty for `path`.
   /// Errors: kAlreadyExists, kInvalidArgument (`path` is a directory), kIo.
   static Result<std::unique_ptr<OutputFile>> Create(const std::filesystem::path& path,
-                                                    const Options& options);
+                                                    const Options& options,
+                                                    const std::filesystem::path& shown = {});
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -82,14 +88,30 @@ class OutputFile {
   /// Finishes when that has not been done, and gives the file its name. Call it last, once.
   Status Commit();
 
+  /// Commit in steps, for files that must appear together: Place finishes the file and gives it its
+  /// name, ChangedDirectories are then to be synced, Keep makes it final. Without Keep the
+  /// destructor takes the name away again, and what had it before has it back; that alone is lost
+  /// when it was replaced on a file system that cannot exchange two names.
+  Status Place();
+  std::vector<std::filesystem::path> ChangedDirectories() const;
+  void Keep();
+
  private:
+  enum class State : uint8_t {
+    kTemporary,  // Under its temporary name.
+    kPlaced,     // Under its final name, which was free.
+    kExchanged,  // The same, and what had that name is under the temporary one.
+    kFinal,
+  };
   OutputFile() = default;
+  std::filesystem::path Target() const { return temporary_.parent_path() / path_.filename(); }
+  Status RenameError(int error) const;
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   Options options_;
   int fd_ = -1;
   uint64_t size_ = 0;
-  bool committed_ = false;
+  State state_ = State::kTemporary;
   std::vector<std::shared_ptr<const void>> directories_;  ///< Created, outermost first.
 };
 

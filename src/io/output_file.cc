@@ -90,16 +90,30 @@ int RenameNoReplace(const fs::path& from, const fs::path& to) {
   return ::rename(from.c_str(), to.c_str());
 }
 
-Status CheckTarget(const fs::path& path, bool overwrite) {
+// False when the system or the file system cannot do that.
+bool Exchange(const fs::path& a, const fs::path& b) {
+#ifdef RENAME_EXCHANGE
+  return ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
+#else
+  return static_cast<void>(a), static_cast<void>(b), false;
+#endif
+}
+
+Status CheckTarget(const fs::path& path, const fs::path& shown, bool overwrite) {
   std::error_code ignored;
   const fs::file_status status = fs::symlink_status(path, ignored);
   if (!fs::exists(status)) return {};
-  if (fs::is_directory(path, ignored)) return InvalidArgument(path.string() + ": is a directory");
-  if (!overwrite) return AlreadyExists(path.string() + ": exists already");
+  if (fs::is_directory(path, ignored)) return InvalidArgument(shown.string() + ": is a directory");
+  if (!overwrite) return AlreadyExists(shown.string() + ": exists already");
   return {};
 }
 
 }  // namespace
+
+std::string TemporaryName() {
+  static std::atomic<uint64_t> counter{0};
+  return ".qstore-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
+}
 
 Status SyncDirectory(const fs::path& directory) {
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -111,32 +125,31 @@ Status SyncDirectory(const fs::path& directory) {
   return {};
 }
 
-Result<std::unique_ptr<OutputFile>> OutputFile::Create(const fs::path& path,
-                                                       const Options& options) {
+Result<std::unique_ptr<OutputFile>> OutputFile::Create(const fs::path& path, const Options& options,
+                                                       const fs::path& shown) {
   if (!path.has_filename()) return InvalidArgument(path.string() + ": names no file");
-  QSTORE_TRY(CheckTarget(path, options.overwrite));
+  QSTORE_TRY(CheckTarget(path, shown.empty() ? path : shown, options.overwrite));
   std::error_code error;
   const fs::path absolute = fs::absolute(path, error).lexically_normal();
   if (error) return SystemError(path, "cannot resolve", error.value());
 
   std::unique_ptr<OutputFile> file(new OutputFile());
-  file->path_ = path;
+  file->path_ = shown.empty() ? path : shown;
   file->options_ = options;
   QSTORE_TRY(CreatedDirectories::Instance().Ensure(absolute.parent_path(), &file->directories_));
-  // Names of its own: a prefix of the final name could exceed the length a name may have.
-  static std::atomic<uint64_t> counter{0};
   do {
-    file->temporary_ = absolute.parent_path() / (".qstore-" + std::to_string(::getpid()) + "-" +
-                                                 std::to_string(counter++) + ".tmp");
+    file->temporary_ = absolute.parent_path() / TemporaryName();
     file->fd_ = ::open(file->temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (file->fd_ < 0 && errno == EEXIST);
-  if (file->fd_ < 0) return SystemError(path, "cannot create", errno);
+  if (file->fd_ < 0) return SystemError(file->path_, "cannot create", errno);
   return file;
 }
 
 OutputFile::~OutputFile() {
   if (fd_ >= 0) ::close(fd_);
-  if (!committed_ && !temporary_.empty()) ::unlink(temporary_.c_str());
+  if (state_ == State::kTemporary) ::unlink(temporary_.c_str());
+  if (state_ == State::kPlaced) ::unlink(Target().c_str());
+  if (state_ == State::kExchanged) ::rename(temporary_.c_str(), Target().c_str());
   while (!directories_.empty()) directories_.pop_back();
 }
 
@@ -169,26 +182,51 @@ Status OutputFile::Finish() {
   return {};
 }
 
+Status OutputFile::RenameError(int error) const {
+  if (error == EEXIST) return AlreadyExists(path_.string() + ": appeared meanwhile");
+  return SystemError(path_, "cannot rename the finished file to this name", error);
+}
+
 Status OutputFile::Commit() {
   QSTORE_TRY(Finish());
-  const fs::path target = temporary_.parent_path() / path_.filename();
-  if (options_.overwrite) {
-    if (::rename(temporary_.c_str(), target.c_str()) != 0) {
-      return SystemError(path_, "cannot rename the finished file to this name", errno);
-    }
-  } else if (RenameNoReplace(temporary_, target) != 0) {
-    if (errno == EEXIST) return AlreadyExists(path_.string() + ": appeared meanwhile");
-    return SystemError(path_, "cannot rename the finished file to this name", errno);
-  }
-  committed_ = true;
+  const fs::path target = Target();
+  const int failed = options_.overwrite ? ::rename(temporary_.c_str(), target.c_str())
+                                        : RenameNoReplace(temporary_, target);
+  if (failed != 0) return RenameError(errno);
+  state_ = State::kFinal;
   if (!options_.sync) return {};
-  QSTORE_TRY(SyncDirectory(target.parent_path()));
-  fs::path created = target.parent_path();
-  for (size_t i = 0; i < directories_.size(); ++i) {
-    created = created.parent_path();
-    QSTORE_TRY(SyncDirectory(created));
-  }
+  for (const fs::path& directory : ChangedDirectories()) QSTORE_TRY(SyncDirectory(directory));
   return {};
+}
+
+Status OutputFile::Place() {
+  QSTORE_TRY(Finish());
+  const fs::path target = Target();
+  if (RenameNoReplace(temporary_, target) == 0) {
+    state_ = State::kPlaced;
+    return {};
+  }
+  if (errno != EEXIST || !options_.overwrite) return RenameError(errno);
+  // An exchange takes the name even from a directory.
+  QSTORE_TRY(CheckTarget(target, path_, true));
+  if (Exchange(temporary_, target)) {
+    state_ = State::kExchanged;
+    return {};
+  }
+  if (::rename(temporary_.c_str(), target.c_str()) != 0) return RenameError(errno);
+  state_ = State::kFinal;
+  return {};
+}
+
+void OutputFile::Keep() {
+  if (state_ == State::kExchanged) ::unlink(temporary_.c_str());
+  state_ = State::kFinal;
+}
+
+std::vector<fs::path> OutputFile::ChangedDirectories() const {
+  std::vector<fs::path> changed = {temporary_.parent_path()};
+  for (size_t i = 0; i < directories_.size(); ++i) changed.push_back(changed.back().parent_path());
+  return changed;
 }
 
 }  // namespace qstore::io

@@ -11,29 +11,36 @@
 
 namespace qstore::io {
 
-/// A directory of output files that appear together: every one stays under its temporary name until
-/// Commit, and an object dropped before leaves nothing behind. Not thread-safe, but the files may
-/// be written by different threads.
+/// A directory of output files that appear together in Commit; an object dropped before leaves
+/// nothing behind. A directory that does not exist yet is written under a temporary name beside its
+/// place and renamed as a whole. In one that exists every file has a temporary name until all are
+/// complete and synced. Not thread-safe, but the files may be written by different threads.
 class OutputTree {
  public:
   /// With `overwrite`, files of the same names are replaced and others are left alone.
-  /// Errors: kAlreadyExists (the directory holds something), kInvalidArgument (no directory).
+  /// Errors: kAlreadyExists (the directory holds something), kInvalidArgument (no directory), kIo.
   static Result<OutputTree> Create(const std::filesystem::path& directory,
                                    const OutputFile::Options& options);
-  OutputTree(OutputTree&&) noexcept = default;
-  OutputTree& operator=(OutputTree&&) noexcept = default;
-  ~OutputTree() = default;
+  OutputTree(OutputTree&&) noexcept;
+  OutputTree& operator=(OutputTree&&) = delete;
+  ~OutputTree();
 
   /// Opens one more file. `path` is relative and '/'-separated. The tree owns the file.
   Result<OutputFile*> Add(const std::string& path);
-  /// Finishes and names all files. When one of them fails, those that had no predecessor under
-  /// their name are removed again.
+  /// Finishes and names all files; call it once. On an error the directory is as it was before:
+  /// files that had appeared are gone, files that had been replaced are back. Two things can leave
+  /// a mixture of old and new in a directory that existed: the end of the process or the machine
+  /// between the first name and the last (what is missing then stands under temporary names), and
+  /// an error on a file system that cannot exchange two names (renameat2).
   Status Commit();
 
  private:
-  OutputTree() = default;
+  class Staging;
+  explicit OutputTree(const OutputFile::Options& options);
+  Status Place();
   std::filesystem::path directory_;
   OutputFile::Options options_;
+  std::unique_ptr<Staging> staging_;  // Null when the directory exists. Outlives the files.
   std::vector<std::unique_ptr<OutputFile>> files_;
 };
 

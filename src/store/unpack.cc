@@ -2,21 +2,16 @@
 #include "qstore/unpack.h"
 
 #include <fnmatch.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <map>
-#include <memory>
 #include <mutex>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "base/pipeline.h"
 #include "base/status_macros.h"
-#include "io/file.h"
-#include "io/posix_error.h"
+#include "io/output_tree.h"
 #include "io/safetensors.h"
 #include "store/archive_file.h"
 #include "store/file_stream.h"
@@ -25,81 +20,16 @@ namespace qstore {
 namespace store {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr char kTensorsFile[] = "model.safetensors";
 
-/// Where files are written before they have their place: a directory that does not exist is made
-/// under another name beside it; into one that exists they go under names of their own.
-class Staging {
- public:
-  static Result<std::unique_ptr<Staging>> Make(const fs::path& directory,
-                                               const UnpackOptions& options) {
-    std::unique_ptr<Staging> staging(new Staging());
-    std::error_code error;
-    const fs::path absolute = fs::absolute(directory, error).lexically_normal();
-    if (error) return io::SystemError(directory, "cannot resolve", error.value());
-    staging->target_ = absolute.has_filename() ? absolute : absolute.parent_path();
-    const fs::file_status status = fs::status(staging->target_, error);
-    if (fs::exists(status)) {
-      if (!fs::is_directory(status)) {
-        return AlreadyExists(directory.string() + ": exists and is no directory");
-      }
-      const bool is_empty = fs::is_empty(staging->target_, error);
-      if (error) return io::SystemError(directory, "cannot list", error.value());
-      if (!is_empty && !options.overwrite) {
-        return AlreadyExists(directory.string() + ": the directory is not empty");
-      }
-      staging->root_ = staging->target_;
-      return staging;
-    }
-    fs::path beside = staging->target_.parent_path();
-    while (beside.has_relative_path() && !fs::exists(beside, error)) beside = beside.parent_path();
-    static std::atomic<uint64_t> counter{0};
-    const std::string number = std::to_string(::getpid()) + "-" + std::to_string(counter++);
-    staging->root_ = beside / (".qstore-" + number + ".unpack");
-    if (!fs::create_directory(staging->root_, error)) {
-      return io::SystemError(directory, "cannot create", error ? error.value() : EEXIST);
-    }
-    return staging;
-  }
-
-  ~Staging() {
-    std::error_code ignored;
-    if (IsApart()) fs::remove_all(root_, ignored);
-  }
-  Staging(const Staging&) = delete;
-  Staging& operator=(const Staging&) = delete;
-
-  const fs::path& root() const { return root_; }
-
-  /// Gives the directory its name.
-  Status Commit(bool sync) {
-    if (!IsApart()) return {};
-    std::error_code error;
-    fs::create_directories(target_.parent_path(), error);
-    if (!error) fs::rename(root_, target_, error);
-    if (error) return io::SystemError(target_, "cannot create", error.value());
-    root_ = target_;
-    return sync ? io::SyncDirectory(target_.parent_path()) : Status();
-  }
-
- private:
-  Staging() = default;
-  bool IsApart() const { return root_ != target_; }
-  fs::path target_;
-  fs::path root_;
-};
-
-/// Writes files below a directory; they get their names all together in the end.
+/// Writes files of a tree. A file is opened by its first write, since there may be more of them
+/// than a process may have open.
 class UnpackSink final : public FileSink {
  public:
-  UnpackSink(fs::path root, const UnpackOptions& options) : root_(std::move(root)) {
-    file_options_ = {options.overwrite, options.sync};
-  }
+  explicit UnpackSink(io::OutputTree* tree) : tree_(*tree) {}
 
   /// Announces a file, before anything is written to it.
-  void Expect(uint32_t id, std::string_view path) { outputs_[id].path = root_ / path; }
+  void Expect(uint32_t id, std::string_view path) { outputs_[id].path = path; }
 
   Status Write(uint32_t file, uint64_t offset, std::span<const std::byte> bytes) override {
     QSTORE_ASSIGN(io::OutputFile * output, Open(file));
@@ -109,30 +39,25 @@ class UnpackSink final : public FileSink {
     QSTORE_ASSIGN(io::OutputFile * output, Open(file));
     return output->Finish();
   }
-  Status Commit() {
-    for (auto& [id, output] : outputs_) QSTORE_TRY(output.file->Commit());
-    return {};
-  }
 
  private:
   struct Output {
-    fs::path path;
-    std::mutex mutex;
-    std::unique_ptr<io::OutputFile> file;
+    std::string path;
+    io::OutputFile* file = nullptr;
   };
 
   Result<io::OutputFile*> Open(uint32_t id) {
+    const std::lock_guard lock(mutex_);
     Output& output = outputs_.at(id);
-    const std::lock_guard lock(output.mutex);
     if (output.file == nullptr) {
-      QSTORE_ASSIGN(output.file, io::OutputFile::Create(output.path, file_options_));
+      QSTORE_ASSIGN(output.file, tree_.Add(output.path));
     }
-    return output.file.get();
+    return output.file;
   }
 
-  fs::path root_;
-  io::OutputFile::Options file_options_;
-  std::map<uint32_t, Output> outputs_;  // Complete before the first Write.
+  std::mutex mutex_;
+  io::OutputTree& tree_;
+  std::map<uint32_t, Output> outputs_;
 };
 
 uint64_t TotalBytes(const ArchiveFile& archive, std::span<const StreamFile> files) {
@@ -211,13 +136,12 @@ Result<UnpackReport> UnpackTensors(const Archive& archive, size_t variant,
 Result<UnpackReport> Unpack(const Archive& archive, std::string_view variant,
                             const std::filesystem::path& directory, const UnpackOptions& options) {
   QSTORE_ASSIGN(const size_t index, archive.FindVariant(variant));
-  QSTORE_ASSIGN(auto staging, store::Staging::Make(directory, options));
-  store::UnpackSink sink(staging->root(), options);
+  QSTORE_ASSIGN(auto tree, io::OutputTree::Create(directory, {options.overwrite, options.sync}));
+  store::UnpackSink sink(&tree);
   QSTORE_ASSIGN(UnpackReport report, options.tensors.empty()
                                          ? store::UnpackFiles(archive.impl(), index, options, &sink)
                                          : store::UnpackTensors(archive, index, options, &sink));
-  QSTORE_TRY(sink.Commit());
-  QSTORE_TRY(staging->Commit(options.sync));
+  QSTORE_TRY(tree.Commit());
   return report;
 }
 

@@ -38,8 +38,66 @@ TEST(OutputTree, DroppedItLeavesNothing) {
   EXPECT_FALSE(fs::exists(dir / "out"));
 }
 
+TEST(OutputTree, ANewDirectoryAppearsAsAWhole) {
+  TempDir dir;
+  {
+    auto tree = OutputTree::Create(dir / "new/out/", {});
+    ASSERT_TRUE(tree.ok());
+    auto file = tree->Add("sub/a");
+    ASSERT_TRUE(file.ok());
+    EXPECT_EQ((*file)->path(), dir / "new/out/sub/a");
+    EXPECT_FALSE(fs::exists(dir / "new"));
+    ASSERT_TRUE(tree->Commit().ok());
+  }
+  EXPECT_EQ(ReadFile(dir / "new/out/sub/a"), "");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()), 1);
+  {
+    auto tree = OutputTree::Create(dir / "other/out", {});
+    ASSERT_TRUE(tree.ok());
+    ASSERT_TRUE(tree->Add("a").ok());
+    WriteFile(dir / "other/out", "a file that appeared meanwhile");
+    EXPECT_EQ(tree->Commit().code(), ErrorCode::kAlreadyExists);
+  }
+  {
+    auto tree = OutputTree::Create(dir / "other/file/out", {});
+    ASSERT_TRUE(tree.ok());
+    ASSERT_TRUE(tree->Add("a").ok());
+    WriteFile(dir / "other/file", "where a directory must be");
+    EXPECT_FALSE(tree->Commit().ok());
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir / "other"), fs::directory_iterator()), 2);
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()), 2);
+}
+
+TEST(OutputTree, AFailureHalfwayPutsBackWhatWasReplaced) {
+  TempDir dir;
+  WriteFile(dir / "out/a", "old a");
+  WriteFile(dir / "out/b", "old b");
+  fs::create_symlink("b", dir / "out/link");
+  for (const bool fails : {true, false}) {
+    auto tree = OutputTree::Create(dir / "out", {.overwrite = true});
+    ASSERT_TRUE(tree.ok());
+    for (const char* name : {"a", "link", "new", "sub/new", "z"}) ASSERT_TRUE(tree->Add(name).ok());
+    if (fails) {
+      fs::create_directories(dir / "out/z");
+      EXPECT_EQ(tree->Commit().code(), ErrorCode::kInvalidArgument);
+      fs::remove(dir / "out/z");
+      EXPECT_EQ(ReadFile(dir / "out/a"), "old a");
+      EXPECT_TRUE(fs::is_symlink(dir / "out/link"));
+      EXPECT_EQ(std::distance(fs::directory_iterator(dir / "out"), fs::directory_iterator()), 3);
+    } else {
+      ASSERT_TRUE(tree->Commit().ok());
+      EXPECT_EQ(ReadFile(dir / "out/a"), "");
+      EXPECT_FALSE(fs::is_symlink(dir / "out/link"));
+      EXPECT_EQ(std::distance(fs::directory_iterator(dir / "out"), fs::directory_iterator()), 6);
+    }
+    EXPECT_EQ(ReadFile(dir / "out/b"), "old b");
+  }
+}
+
 TEST(OutputTree, AFailureHalfwayRemovesWhatAppeared) {
   TempDir dir;
+  fs::create_directories(dir / "out");
   {
     auto tree = OutputTree::Create(dir / "out", {});
     ASSERT_TRUE(tree.ok());

@@ -44,7 +44,7 @@ TEST_F(Unpacking, NothingIsReplacedUnlessForced) {
   EXPECT_EQ(Unpack(archive, "high", dir_ / "out", options_).status().code(),
             ErrorCode::kAlreadyExists);
   EXPECT_EQ(Unpack(archive, "high", dir_ / "file", options_).status().code(),
-            ErrorCode::kAlreadyExists);
+            ErrorCode::kInvalidArgument);
   EXPECT_EQ(ReadFile(dir_ / "out/config.json"), "mine");
   options_.overwrite = true;
   const auto report = Unpack(archive, "high", dir_ / "out", options_);
@@ -64,6 +64,26 @@ TEST_F(Unpacking, FailedForcedUnpackReplacesNothing) {
             ErrorCode::kInvalidArgument);
   EXPECT_EQ(ReadTree(dir_ / "out"), (std::map<std::string, std::string>{{"config.json", "mine"}}));
   EXPECT_FALSE(fs::exists(dir_ / "out/tokenizer"));
+}
+
+// A folder that appears behind the check stands in for any rename that fails.
+TEST_F(Unpacking, ForcedUnpackThatFailsAmongTheRenamesPutsBackWhatItReplaced) {
+  const Archive archive = Open();
+  WriteFile(dir_ / "out/config.json", "mine");
+  WriteFile(dir_ / "out/tokenizer/vocab.txt", "mine too");
+  options_.overwrite = true;
+  options_.progress = [&](const Progress& progress) {
+    if (progress.done_bytes == progress.total_bytes) {
+      fs::create_directories(dir_ / "out/model.safetensors");
+    }
+    return true;
+  };
+  const Status status = Unpack(archive, "high", dir_ / "out", options_).status();
+  EXPECT_EQ(status.code(), ErrorCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("out/model.safetensors"), std::string::npos);
+  EXPECT_EQ(ReadTree(dir_ / "out"),
+            (std::map<std::string, std::string>{{"config.json", "mine"},
+                                                {"tokenizer/vocab.txt", "mine too"}}));
 }
 
 TEST_F(Unpacking, CancelledLeavesNothing) {
