@@ -108,7 +108,9 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
   command->add_flag("--dry-run", options.dry_run, "Only print it; write nothing");
   command->add_option("--threads", options.threads, "Default: one for each processor");
   command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk");
-  command->add_flag("--force", options.overwrite, "Replace files of the same names");
+  command->add_flag(
+      "--force", options.overwrite,
+      "Replace files of the same names; remove other shards and old indexes beside them");
   command->add_flag("--json", arguments->json, "Print the result as JSON, with --list its lists");
   command->footer(
       "llm-int8 quantizes every two-dimensional P.weight whose module P is, by its name, no\n"

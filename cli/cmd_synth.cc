@@ -116,7 +116,9 @@ void AddSynthCommand(CLI::App& app, int* exit_code) {
       ->transform(CLI::AsSizeValue(true))
       ->capture_default_str();
   command->add_option("--threads", options.threads, "Default: one for each processor");
-  command->add_flag("--force", options.overwrite, "Replace files of the same names");
+  command->add_flag(
+      "--force", options.overwrite,
+      "Replace files of the same names; remove other shards and old indexes beside them");
   command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk");
   command->add_flag("--json", arguments->json, "Print the result as JSON");
   command->callback([arguments, exit_code] { *exit_code = RunSynth(*arguments); });

@@ -29,10 +29,13 @@ struct QuantizeOptions {
   /// one, that add matrices to those the rule chooses, or take them away. Exclusion wins.
   std::vector<std::string> include;
   std::vector<std::string> exclude;
-  bool dry_run = false;    ///< Only report; write nothing.
-  bool overwrite = false;  ///< Replace files of the same names.
-  bool sync = true;        ///< Wait until the files are on the disk.
-  unsigned threads = 0;    ///< 0: as many as there are processors.
+  bool dry_run = false;  ///< Only report; write nothing.
+  /// Allow an output that is not empty: files of the same names are replaced. Where
+  /// NAME.safetensors or its shards are written, what is left of another model of that name beside
+  /// them is removed: NAME.safetensors, NAME-*-of-*.safetensors and their index. Others stay.
+  bool overwrite = false;
+  bool sync = true;      ///< Wait until the files are on the disk.
+  unsigned threads = 0;  ///< 0: as many as there are processors.
   /// In bytes of the files read; not called by a dry run.
   ProgressCallback progress;
 };
@@ -62,9 +65,10 @@ struct QuantizeReport {
 /// Casts round to nearest with ties to even, F64 by way of F32 as PyTorch does.
 ///
 /// Errors: kInvalidArgument (no such tensor, a model of GPT-2's transposed layers, a model that is
-/// quantized already, NaN, infinity or a value beyond F16 in a layer to be quantized), kCorrupt
-/// (a .safetensors file or config.json that cannot be read), kAlreadyExists, kNotFound, kIo,
-/// kSourceChanged, kCancelled. Nothing is left behind on failure.
+/// quantized already, the output being the source or its folder, NaN, infinity or a value beyond
+/// F16 in a layer to be quantized), kCorrupt (a .safetensors file or config.json that cannot be
+/// read), kAlreadyExists, kNotFound, kIo, kSourceChanged, kCancelled. Nothing is left behind on
+/// failure.
 /// Thread-safety: may run several times at once with different outputs.
 QSTORE_EXPORT Result<QuantizeReport> Quantize(const std::filesystem::path& source,
                                               const std::filesystem::path& output,

@@ -46,10 +46,12 @@ struct SynthOptions {
   double outlier_columns = 0;
 
   uint64_t shard_bytes = 5'000'000'000;  ///< Largest sum of tensor bytes in one file.
-  bool overwrite = false;                ///< Replace files of the same names.
-  bool sync = true;                      ///< Wait until the files are on the disk.
-  unsigned threads = 0;                  ///< 0: as many as there are processors.
-  ProgressCallback progress;             ///< In bytes of the files written.
+  /// Allow a directory that is not empty: files of the same names are replaced; model.safetensors,
+  /// model-*-of-*.safetensors and their index are removed when the new model has no such file.
+  bool overwrite = false;
+  bool sync = true;           ///< Wait until the files are on the disk.
+  unsigned threads = 0;       ///< 0: as many as there are processors.
+  ProgressCallback progress;  ///< In bytes of the files written.
 };
 
 /// What Synthesize made.

@@ -121,16 +121,34 @@ Status OutputTree::Place() {
     QSTORE_TRY(file->Place());
     for (fs::path& directory : file->ChangedDirectories()) changed.insert(std::move(directory));
   }
+  for (const std::string& path : removed_) {
+    QSTORE_TRY(SetAside(path));
+    changed.insert((directory_ / path).parent_path());
+  }
   if (options_.sync) {
     for (const fs::path& directory : changed) QSTORE_TRY(SyncDirectory(directory));
   }
   return staging_ == nullptr ? Status() : staging_->Place(options_.sync);
 }
 
+Status OutputTree::SetAside(const std::string& path) {
+  fs::path name = directory_ / path;
+  fs::path temporary = name.parent_path() / TemporaryName();
+  if (::rename(name.c_str(), temporary.c_str()) == 0) {
+    aside_.emplace_back(std::move(name), std::move(temporary));
+  } else if (errno != ENOENT) {
+    return SystemError(name, "cannot remove", errno);
+  }
+  return {};
+}
+
 Status OutputTree::Commit() {
   const Status status = Place();
   if (status.ok()) {
     for (const auto& file : files_) file->Keep();
+  }
+  for (const auto& [name, temporary] : aside_) {
+    status.ok() ? ::unlink(temporary.c_str()) : ::rename(temporary.c_str(), name.c_str());
   }
   files_.clear();
   staging_.reset();

@@ -48,11 +48,36 @@ class IndexHandler final : public JsonHandler {
   bool complete_ = false;
 };
 
+// Takes `separator` and decimal digits from the end.
+bool DropNumber(std::string_view separator, std::string_view* name) {
+  const size_t digits = name->find_last_not_of("0123456789") + 1;
+  std::string_view rest = name->substr(0, digits);
+  if (digits == name->size() || !rest.ends_with(separator)) return false;
+  rest.remove_suffix(separator.size());
+  *name = rest;
+  return true;
+}
+
 }  // namespace
 
 bool IsSafetensorsIndexName(std::string_view name) {
   return name.size() > 5 && name.substr(name.size() - 5) == ".json" &&
          name.find(".safetensors.index.") != std::string_view::npos;
+}
+
+std::string WeightSetOf(std::string_view name) {
+  constexpr std::string_view kExtension = ".safetensors";
+  if (IsSafetensorsIndexName(name)) {
+    const size_t at = name.find(".safetensors.index.");
+    const size_t variant = at + kExtension.size() + std::string_view(".index").size();
+    // ".json" or ".fp16.json".
+    return std::string(name.substr(0, at)) +
+           std::string(name.substr(variant, name.size() - 5 - variant));
+  }
+  if (!name.ends_with(kExtension)) return {};
+  name.remove_suffix(kExtension.size());
+  std::string_view set = name;
+  return std::string(DropNumber("-of-", &set) && DropNumber("-", &set) ? set : name);
 }
 
 Result<SafetensorsIndex> ParseSafetensorsIndex(std::string_view text) {

@@ -20,6 +20,12 @@ struct SafetensorsIndex {
 /// "model.safetensors.index.json" and "model.safetensors.index.fp16.json" are.
 bool IsSafetensorsIndexName(std::string_view name);
 
+/// What a model's weights in this file (a name without directories) are called, the same for all
+/// its shards and for their index: "model" of "model.safetensors",
+/// "model-00001-of-00002.safetensors" and "model.safetensors.index.json"; "model.fp16" of
+/// "model.safetensors.index.fp16.json". Empty for other files.
+std::string WeightSetOf(std::string_view name);
+
 /// Reads the weight_map, in the order of the text; everything else in it is ignored.
 /// kCorrupt: not JSON, or no weight_map of strings.
 Result<SafetensorsIndex> ParseSafetensorsIndex(std::string_view text);

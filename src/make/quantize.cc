@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "io/output_tree.h"
 #include "make/convert.h"
+#include "make/old_weights.h"
 #include "make/progress.h"
 #include "make/quantize_plan.h"
 
@@ -172,6 +173,16 @@ Status WriteFile(const FilePlan& plan, std::vector<Worker>* workers, ProgressCou
   return out->Finish();
 }
 
+// Nor the directory of a source that is one file, since that would be replaced.
+Status CheckOutputIsNotSource(const std::filesystem::path& source,
+                              const std::filesystem::path& output) {
+  std::error_code error;
+  auto directory = std::filesystem::absolute(source, error);
+  if (!error && !std::filesystem::is_directory(source, error)) directory = directory.parent_path();
+  if (!std::filesystem::equivalent(directory, output, error)) return {};
+  return InvalidArgument(output.string() + ": holds the source itself");
+}
+
 }  // namespace
 }  // namespace make
 
@@ -180,15 +191,17 @@ Result<QuantizeReport> Quantize(const std::filesystem::path& source,
                                 const QuantizeOptions& options) {
   QSTORE_ASSIGN(make::QuantizePlan plan, make::PlanQuantize(source, options));
   if (options.dry_run) return std::move(plan.report);
-  std::error_code ignored;
-  if (std::filesystem::equivalent(source, output, ignored)) {
-    return InvalidArgument(output.string() + ": is the source itself");
-  }
+  QSTORE_TRY(make::CheckOutputIsNotSource(source, output));
   QSTORE_ASSIGN(auto tree, io::OutputTree::Create(output, {options.overwrite, options.sync}));
   make::ProgressCounter progress(options.progress, plan.report.source_bytes);
   std::vector<make::Worker> workers(base::ThreadCount(options.threads));
   for (const make::FilePlan& file : plan.files) {
     QSTORE_TRY(make::WriteFile(file, &workers, &progress, &tree));
+  }
+  if (options.overwrite) {
+    std::vector<std::string> written;
+    for (const make::FilePlan& file : plan.files) written.push_back(file.path);
+    QSTORE_TRY(make::RemoveOldWeights(output, written, &tree));
   }
   QSTORE_TRY(tree.Commit());
   return std::move(plan.report);

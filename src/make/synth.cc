@@ -4,12 +4,14 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/float_convert.h"
 #include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "io/output_tree.h"
+#include "make/old_weights.h"
 #include "make/progress.h"
 #include "make/random.h"
 #include "make/synth_layout.h"
@@ -19,6 +21,7 @@ namespace make {
 namespace {
 
 constexpr uint64_t kTaskWeights = uint64_t{1} << 20;
+constexpr char kIndexName[] = "model.safetensors.index.json";
 constexpr float kOutlierFactor = 16.0f;
 constexpr float kLargestFp16 = 65504.0f;
 
@@ -177,6 +180,13 @@ uint64_t FileBytes(const SynthLayout& layout) {
   return bytes;
 }
 
+std::vector<std::string> NamesOf(const SynthLayout& layout) {
+  std::vector<std::string> names;
+  for (const Shard& shard : layout.shards) names.push_back(shard.name);
+  if (!layout.index_json.empty()) names.push_back(kIndexName);
+  return names;
+}
+
 }  // namespace
 }  // namespace make
 
@@ -191,7 +201,7 @@ Result<SynthReport> Synthesize(const std::filesystem::path& directory,
   make::ProgressCounter progress(options.progress, make::FileBytes(layout));
   QSTORE_TRY(make::AddText("config.json", layout.config_json, &progress, &tree));
   if (!layout.index_json.empty()) {
-    QSTORE_TRY(make::AddText("model.safetensors.index.json", layout.index_json, &progress, &tree));
+    QSTORE_TRY(make::AddText(make::kIndexName, layout.index_json, &progress, &tree));
   }
   std::vector<make::RowMaker> makers;
   for (const make::Shard& shard : layout.shards) {
@@ -199,6 +209,9 @@ Result<SynthReport> Synthesize(const std::filesystem::path& directory,
     makers.assign(base::ThreadCount(options.threads), make::RowMaker());
     QSTORE_ASSIGN(io::OutputFile * file, tree.Add(shard.name));
     QSTORE_TRY(make::WriteShard(shard, layout.options, &makers, &progress, file));
+  }
+  if (options.overwrite) {
+    QSTORE_TRY(make::RemoveOldWeights(directory, make::NamesOf(layout), &tree));
   }
   QSTORE_TRY(tree.Commit());
   return report;

@@ -95,6 +95,24 @@ TEST(OutputTree, AFailureHalfwayPutsBackWhatWasReplaced) {
   }
 }
 
+TEST(OutputTree, RemovesWithTheCommitOrNotAtAll) {
+  TempDir dir;
+  WriteFile(dir / "out/old", "old");
+  WriteFile(dir / "out/file", "");
+  for (const bool fails : {true, false}) {
+    auto tree = OutputTree::Create(dir / "out", {.overwrite = true});
+    ASSERT_TRUE(tree.ok());
+    ASSERT_TRUE(tree->Add("new").ok());
+    tree->Remove("old");
+    tree->Remove("never was");
+    if (fails) tree->Remove("file/below");  // Cannot be: "file" is no directory.
+    EXPECT_EQ(tree->Commit().ok(), !fails);
+    EXPECT_EQ(fs::exists(dir / "out/old"), fails);
+    EXPECT_EQ(fs::exists(dir / "out/new"), !fails);
+    EXPECT_EQ(std::distance(fs::directory_iterator(dir / "out"), fs::directory_iterator()), 2);
+  }
+}
+
 TEST(OutputTree, AFailureHalfwayRemovesWhatAppeared) {
   TempDir dir;
   fs::create_directories(dir / "out");

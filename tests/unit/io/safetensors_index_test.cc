@@ -43,5 +43,20 @@ TEST(SafetensorsIndex, Names) {
   EXPECT_FALSE(IsSafetensorsIndexName("config.json"));
 }
 
+TEST(SafetensorsIndex, ShardsAndIndexAreOneSet) {
+  EXPECT_EQ(WeightSetOf("model.safetensors"), "model");
+  EXPECT_EQ(WeightSetOf("model-00001-of-00002.safetensors"), "model");
+  EXPECT_EQ(WeightSetOf("model.safetensors.index.json"), "model");
+  EXPECT_EQ(WeightSetOf("model.fp16-00001-of-00002.safetensors"), "model.fp16");
+  EXPECT_EQ(WeightSetOf("model.safetensors.index.fp16.json"), "model.fp16");
+  EXPECT_EQ(WeightSetOf("layer-3.safetensors"), "layer-3");
+  EXPECT_EQ(WeightSetOf("a-of-3.safetensors"), "a-of-3");
+  EXPECT_EQ(WeightSetOf("a-1-of-.safetensors"), "a-1-of-");
+  for (const char* other : {"", ".safetensors", "-1-of-2.safetensors", "config.json", "model.bin",
+                            "pytorch_model.bin.index.json", "model.safetensors.bak"}) {
+    EXPECT_EQ(WeightSetOf(other), "") << other;
+  }
+}
+
 }  // namespace
 }  // namespace qstore::io

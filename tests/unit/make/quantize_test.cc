@@ -316,7 +316,41 @@ TEST(Quantize, OutputIsNotOverwrittenUnasked) {
   options.overwrite = true;
   EXPECT_TRUE(Quantize(dir / "in", dir / "out", options).ok());
   EXPECT_EQ(ReadModel(dir / "out/m.safetensors").size(), 8u);
-  EXPECT_EQ(Quantize(dir / "in", dir / "in", options).status().code(), ErrorCode::kInvalidArgument);
+  for (const char* source : {"in", "in/m.safetensors", "in/../in"}) {
+    EXPECT_EQ(Quantize(dir / source, dir / "in", options).status().code(),
+              ErrorCode::kInvalidArgument);
+  }
+  EXPECT_EQ(ReadModel(dir / "in/m.safetensors"), kSmall);
+}
+
+TEST(Quantize, ForcedItRemovesTheOldWeightsOfTheSameNameAndNothingElse) {
+  TempDir dir;
+  WriteModel(dir / "in/model.safetensors", kSmall);
+  WriteModel(dir / "in/sub/unet-1-of-1.safetensors", kSmall);
+  const auto old = {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+                    "model.safetensors.index.json", "sub/unet.safetensors"};
+  const auto others = {"adapter_model.safetensors",
+                       "model.safetensors.bak",
+                       "model.bin",
+                       "model-draft.safetensors",
+                       "unet.safetensors",
+                       "sub/model.safetensors",
+                       "far/model.safetensors",
+                       "pytorch_model.bin.index.json"};
+  for (const auto& names : {old, others}) {
+    for (const char* name : names) WriteFile(dir / "out" / name, "old");
+  }
+  QuantizeOptions options = kInt8;
+  options.overwrite = true;
+  options.progress = [](const Progress&) { return false; };
+  EXPECT_EQ(Quantize(dir / "in", dir / "out", options).status().code(), ErrorCode::kCancelled);
+  for (const char* name : old) EXPECT_TRUE(fs::exists(dir / "out" / name)) << name;
+  options.progress = nullptr;
+  ASSERT_TRUE(Quantize(dir / "in", dir / "out", options).ok());
+  for (const char* name : old) EXPECT_FALSE(fs::exists(dir / "out" / name)) << name;
+  for (const char* name : others) EXPECT_EQ(ReadFile(dir / "out" / name), "old") << name;
+  EXPECT_TRUE(fs::exists(dir / "out/model.safetensors"));
+  EXPECT_TRUE(fs::exists(dir / "out/sub/unet-1-of-1.safetensors"));
 }
 
 TEST(Quantize, ProgressEndsAtTheTotalAndStopsWhenAsked) {

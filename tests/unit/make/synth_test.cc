@@ -221,6 +221,21 @@ TEST(Synth, OptionsWithoutMeaningAreRefusedAndLeaveNothing) {
   }
 }
 
+TEST(Synth, AnotherNumberOfShardsLeavesOneModel) {
+  TempDir dir;
+  SynthOptions options = Small(DType::kBF16);
+  options.count = 3;
+  options.overwrite = true;
+  for (const uint64_t shard_bytes : {300'000, 700'000, 5'000'000}) {
+    options.shard_bytes = shard_bytes;
+    auto report = Synthesize(dir / "m", options);
+    ASSERT_TRUE(report.ok());
+    auto files = io::ListModelFiles(dir / "m");
+    ASSERT_TRUE(files.ok()) << files.status().ToString();
+    EXPECT_EQ(files->size(), report->shards == 1 ? 2 : report->shards + 2);
+  }
+}
+
 TEST(Synth, DoesNotOverwriteUnasked) {
   TempDir dir;
   WriteFile(dir / "m/other", "x");
