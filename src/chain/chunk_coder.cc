@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "chain/bins_coder.h"
 #include "chain/cast_coder.h"
+#include "chain/repeats.h"
 #include "codec/floating.h"
 #include "codec/general.h"
 #include "codec/integer.h"
@@ -131,10 +132,11 @@ struct ChunkCoder::Scratch {
     return ChunkCodec::kCastDelta;
   }
 
-  // Replaces *payload by a zstd frame if that is shorter than `limit`, judged on a sample first.
-  Status TryZstd(std::span<const std::byte> raw, Level level, double limit, ChunkCodec* codec,
-                 Bytes* payload) {
-    if (raw.size() > 4 * kProbeBytes) {
+  // Replaces *payload by a zstd frame if that is shorter than `limit`, judged on a sample first
+  // unless it is `likely`.
+  Status TryZstd(std::span<const std::byte> raw, Level level, bool likely, double limit,
+                 ChunkCodec* codec, Bytes* payload) {
+    if (!likely && raw.size() > 4 * kProbeBytes) {
       other.clear();
       QSTORE_TRY(zstd.Compress(raw.subspan(raw.size() / 2, kProbeBytes), 1, &other));
       const double expected = static_cast<double>(other.size()) * static_cast<double>(raw.size()) /
@@ -164,10 +166,12 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
   const codec::Effort effort = EffortFor(spec, level);
   ChunkCodec codec = ChunkCodec::kRaw;
   bool alone = true;
+  bool repeats = false;
   if (spec.relation != Relation::kNone) {
     bool convincing = false;
     codec = scratch_->EncodeRelated(spec, effort, chunk, raw, parents, &convincing, payload);
-    alone = !convincing;
+    repeats = MayRepeat(raw);
+    alone = !convincing || repeats;
   }
   if (alone) {
     Bytes& candidate = scratch_->candidate;
@@ -187,7 +191,7 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
     const double limit = keep_raw                     ? worthwhile
                          : own == ChunkCodec::kPlanes ? own_size
                                                       : 0.98 * own_size;
-    QSTORE_TRY(scratch_->TryZstd(raw, level, limit, &codec, payload));
+    QSTORE_TRY(scratch_->TryZstd(raw, level, repeats, limit, &codec, payload));
   }
   if (payload->size() >= raw.size()) {
     payload->assign(raw.begin(), raw.end());
