@@ -167,7 +167,7 @@ class Equals {
     const uint64_t size = std::min(kCompareBytes, plan_.part(a).size() - offset);
     QSTORE_TRY(ReadBlock(a, offset, size, &buffers->first));
     QSTORE_TRY(ReadBlock(b, offset, size, &buffers->second));
-    if (std::memcmp(buffers->first.data(), buffers->second.data(), size) != 0) {
+    if (size != 0 && std::memcmp(buffers->first.data(), buffers->second.data(), size) != 0) {
       *comparison.differs = true;
     }
     return {};

@@ -32,7 +32,7 @@ class CompareSink final : public FileSink {
 
   Status Write(uint32_t file, uint64_t offset, std::span<const std::byte> bytes) override {
     const auto at = originals_.find(file);
-    if (at == originals_.end()) return {};
+    if (at == originals_.end() || bytes.empty()) return {};
     QSTORE_ASSIGN(const auto original, Open(&at->second));
     std::vector<std::byte> there(bytes.size());
     QSTORE_TRY(original->Read(offset, there));
