@@ -15,42 +15,24 @@ using namespace bins;
 using base::ByteReader;
 using codec::BitCursor;
 
-// Gives the elements of one row their patterns by the indices in their bins.
-template <class T>
-void AssembleRow(const RowBins& bins, const Header& header, std::span<const std::byte> q,
-                 const uint16_t* index, const uint8_t* low, std::byte* raw) {
+// Gives the elements of one row of an F32 tensor their patterns by the indices in their bins.
+void AssembleRow32(const RowBins& bins, const Header& header, std::span<const std::byte> q,
+                   const uint16_t* index, const uint8_t* low, codec::WideCursor* wide,
+                   std::byte* raw) {
   for (size_t i = 0; i < q.size(); ++i) {
     const unsigned k = BinOf(q[i]);
-    T value = kMagnitudeMask<T>;
+    uint32_t value = 0;
     if (!bins.is_wide(k)) {
       uint32_t whole = index[i];
       if (low != nullptr) whole = whole << header.low_bits | low[i];
-      value = static_cast<T>((bins.first(k) + whole) << header.shift) & kMagnitudeMask<T>;
+      value = ((bins.first(k) + whole) << header.shift) & kMagnitudeMask<uint32_t>;
+      value |= static_cast<uint32_t>(q[i] >> 7) << 31;
+    } else {
+      if (wide->used < wide->count) std::memcpy(&value, wide->values + 4 * wide->used, 4);
+      ++wide->used;
     }
-    const auto sign = static_cast<T>(static_cast<unsigned>(q[i]) >> 7);
-    value = static_cast<T>(value | sign << (8 * sizeof(T) - 1));
-    std::memcpy(raw + i * sizeof(T), &value, sizeof(T));
+    std::memcpy(raw + 4 * i, &value, 4);
   }
-}
-
-// Puts the values coded apart in the places that are marked; shifts the magnitudes of the others.
-template <class T>
-Status PlaceWide(std::span<const std::byte> wide, unsigned shift, std::span<std::byte> raw) {
-  const size_t count = raw.size() / sizeof(T);
-  const size_t wide_count = wide.size() / sizeof(T);
-  size_t used = 0;
-  if constexpr (sizeof(T) == 2) {
-    used = codec::ActiveKernels().place_wide16(reinterpret_cast<uint8_t*>(raw.data()), count,
-                                               reinterpret_cast<const uint8_t*>(wide.data()),
-                                               wide_count, shift);
-  } else {
-    for (size_t i = 0; i < count && used <= wide_count; ++i) {
-      if ((LoadElement<T>(raw.data(), i) & kMagnitudeMask<T>) != kMagnitudeMask<T>) continue;
-      if (used < wide_count) std::memcpy(&raw[i * sizeof(T)], &wide[used * sizeof(T)], sizeof(T));
-      ++used;
-    }
-  }
-  return used == wide_count ? Status() : Corrupt("bins: count of values outside bins is wrong");
 }
 
 template <class T>
@@ -142,23 +124,23 @@ Result<Streams> ReadStreams(DType dtype, ByteReader* payload, size_t count) {
   return s;
 }
 
-// Fills `raw` but for wide and listed values. Returns by how much magnitudes are still to be
-// shifted.
+// Fills `raw` but for listed values.
 template <class T>
-unsigned DecodeRows(DType dtype, const RowRange& range, Streams* s, const uint8_t* low,
-                    std::span<const std::byte> q, std::span<const std::byte> scales,
-                    BinsScratch* scratch, std::span<std::byte> raw) {
+void DecodeRows(DType dtype, const RowRange& range, Streams* s, const uint8_t* low,
+                std::span<const std::byte> q, std::span<const std::byte> scales,
+                codec::WideCursor* wide, BinsScratch* scratch, std::span<std::byte> raw) {
   const size_t count = raw.size() / sizeof(T);
   RowBins bins(dtype, s->header, scales);
   const codec::Kernels& kernels = codec::ActiveKernels();
   const auto* twin = reinterpret_cast<const uint8_t*>(q.data());
+  auto* out = reinterpret_cast<uint8_t*>(raw.data());
   if (s->header.group == 1 && bins.bytes()) {
     ForEachRow(range, count, [&](uint64_t row, size_t begin, size_t run) {
       bins.Select(row);
-      kernels.bins8(twin + begin, run, &bins.table8(), &s->floor_bits, &s->extra_bits,
-                    reinterpret_cast<uint8_t*>(&raw[begin * sizeof(T)]));
+      kernels.bins8(twin + begin, run, &bins.table8(), s->header.shift, &s->floor_bits,
+                    &s->extra_bits, wide, out + begin * sizeof(T));
     });
-    return s->header.shift;
+    return;
   }
   scratch->index.resize(count);
   uint16_t* index = scratch->index.data();
@@ -175,14 +157,18 @@ unsigned DecodeRows(DType dtype, const RowRange& range, Streams* s, const uint8_
   }
   ForEachRow(range, count, [&](uint64_t row, size_t begin, size_t run) {
     bins.Select(row);
+    auto* places = reinterpret_cast<uint8_t*>(index + begin);
     if (s->header.group == 1) {
-      kernels.bins16(twin + begin, run, &bins.table16(), &s->floor_bits, &s->extra_bits,
-                     reinterpret_cast<uint8_t*>(index + begin));
+      kernels.bins16(twin + begin, run, &bins.table16(), &s->floor_bits, &s->extra_bits, places);
     }
-    AssembleRow<T>(bins, s->header, q.subspan(begin, run), index + begin,
-                   low != nullptr ? low + begin : nullptr, &raw[begin * sizeof(T)]);
+    if constexpr (sizeof(T) == 2) {
+      kernels.finish16(twin + begin, places, run, bins.first16(), s->header.shift, wide,
+                       out + begin * sizeof(T));
+    } else {
+      AssembleRow32(bins, s->header, q.subspan(begin, run), index + begin,
+                    low != nullptr ? low + begin : nullptr, wide, &raw[begin * sizeof(T)]);
+    }
   });
-  return 0;
 }
 
 template <class T>
@@ -195,14 +181,17 @@ Status Decode(DType dtype, const RowRange& range, ByteReader* payload, std::span
     scratch->low.resize(count + codec::kPlaneSlack);
     QSTORE_ASSIGN(low, codec::DecodePlane(payload, count, scratch->low.data()));
   }
-  scratch->wide.resize(static_cast<size_t>(streams.wide_count) * sizeof(T));
-  QSTORE_TRY(codec::DecodeFloats(dtype, payload, &scratch->planes, scratch->wide));
-  const unsigned shift = DecodeRows<T>(dtype, range, &streams, low, q, scales, scratch, raw);
+  const auto wide_count = static_cast<size_t>(streams.wide_count);
+  scratch->wide.assign(wide_count * sizeof(T) + codec::kWideSlack, std::byte{0});
+  QSTORE_TRY(codec::DecodeFloats(dtype, payload, &scratch->planes,
+                                 std::span(scratch->wide).first(wide_count * sizeof(T))));
+  codec::WideCursor wide{reinterpret_cast<const uint8_t*>(scratch->wide.data()), 0, wide_count};
+  DecodeRows<T>(dtype, range, &streams, low, q, scales, &wide, scratch, raw);
   if (streams.floor_bits.position != streams.floor_bits.limit ||
       streams.extra_bits.position != streams.extra_bits.limit) {
     return Corrupt("bins: bit streams do not end where their counts say");
   }
-  QSTORE_TRY(PlaceWide<T>(scratch->wide, shift, raw));
+  if (wide.used != wide.count) return Corrupt("bins: count of values outside bins is wrong");
   return ReadListed<T>(payload, raw);
 }
 

@@ -7,8 +7,8 @@
 namespace qstore::chain {
 
 /// Whether a good part of `raw`, the content of a chunk, may be repetitions of itself at any
-/// distance, which a general codec finds and a parent does not explain. A guess, made on places that
-/// the content itself selects: it costs bytes or time, never data. Deterministic.
+/// distance, which a general codec finds and a parent does not explain. A guess, made on places
+/// that the content itself selects: it costs bytes or time, never data. Deterministic.
 bool MayRepeat(std::span<const std::byte> raw);
 
 }  // namespace qstore::chain

@@ -77,6 +77,7 @@ class RowBins {
         Set(k, low, kByteLimit, codec::kWideBin, &table8_);
       } else {
         Set(k, low, kWordLimit, codec::kWideBin32, &table16_);
+        first16_[k] = is_wide(k) ? codec::kWideBin : static_cast<uint16_t>(table16_.first[k]);
       }
       low = high;
     }
@@ -85,6 +86,9 @@ class RowBins {
   bool bytes() const { return bytes_; }
   const codec::BinTable8& table8() const { return table8_; }
   const codec::BinTable16& table16() const { return table16_; }
+
+  /// For targets of 16 bits: the first pattern of every bin, kWideBin when it is wide.
+  const uint16_t* first16() const { return bytes_ ? table8_.first : first16_; }
 
   /// Candidates of the bin; 0 when it is wide.
   uint32_t count(unsigned k) const { return count_[k]; }
@@ -125,6 +129,7 @@ class RowBins {
   uint32_t count_[codec::kBinCount] = {};
   codec::BinTable8 table8_;
   codec::BinTable16 table16_;
+  uint16_t first16_[codec::kBinCount] = {};
 };
 
 /// Calls body(row, begin, count) for every run of elements of one row; begin counts from the

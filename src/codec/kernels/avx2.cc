@@ -91,18 +91,51 @@ Words Interleave(__m256i low, __m256i high) {
   return {_mm256_permute2x128_si256(a, b, 0x20), _mm256_permute2x128_si256(a, b, 0x31)};
 }
 
+// From registers: a vector load of words just stored would wait for the stores.
+__m256i Join(const uint64_t lanes[4]) {
+  return _mm256_set_epi64x(static_cast<int64_t>(lanes[3]), static_cast<int64_t>(lanes[2]),
+                           static_cast<int64_t>(lanes[1]), static_cast<int64_t>(lanes[0]));
+}
+
 template <size_t kLanes>
-uint64_t DepositLanes(const uint8_t* bytes, uint64_t at, uint64_t* lanes) {
+uint64_t DepositLanes(const uint8_t* bytes, uint64_t at, const uint64_t* masks, uint64_t* lanes) {
   for (size_t i = 0; i < kLanes; ++i) {
-    const uint64_t mask = lanes[i];
+    const uint64_t mask = masks[i];
     lanes[i] = _pdep_u64(LoadWord(bytes + (at >> 3)) >> (at & 7), mask);
     at += static_cast<uint64_t>(_mm_popcnt_u64(mask));
   }
   return at;
 }
 
-void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* floor_bits,
-           BitCursor* extra_bits, uint8_t* out) {
+// Words of `first` and `index` to patterns, see Kernels::bins8. Wide bins have bit patterns
+// kWideBin.
+struct Finisher {
+  __m128i shift;
+  WideCursor* wide;
+
+  void operator()(const Words& first, const Words& index, __m256i q, uint8_t* out) const {
+    const Words signs = Interleave(_mm256_setzero_si256(), q);
+    uint64_t marks = Put(first.first, index.first, signs.first, out);
+    marks |= Put(first.second, index.second, signs.second, out + 32) << 32;
+    for (; marks != 0; marks &= marks - 1) {
+      std::memcpy(out + __builtin_ctzll(marks), wide->values + 2 * wide->used++, 2);
+    }
+  }
+
+ private:
+  // Returns a bit for the first byte of every wide element.
+  uint64_t Put(__m256i first, __m256i index, __m256i q, uint8_t* out) const {
+    const __m256i magnitude = _mm256_set1_epi16(0x7fff);
+    const __m256i moved = _mm256_sll_epi16(_mm256_add_epi16(first, index), shift);
+    Store(out,
+          _mm256_or_si256(_mm256_and_si256(magnitude, moved), _mm256_andnot_si256(magnitude, q)));
+    const __m256i is_wide = _mm256_cmpeq_epi16(first, magnitude);
+    return static_cast<uint32_t>(_mm256_movemask_epi8(is_wide)) & 0x55555555u;
+  }
+};
+
+void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
+           BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out) {
   ByteTables<4> tables;
   for (size_t k = 0; k < kBinCount; ++k) {
     tables.bytes[0][k] = static_cast<uint8_t>((1u << table->width[k]) - 1);
@@ -110,20 +143,21 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* fl
     tables.bytes[2][k] = static_cast<uint8_t>(table->first[k]);
     tables.bytes[3][k] = static_cast<uint8_t>(table->first[k] >> 8);
   }
-  const __m256i sign = _mm256_set1_epi16(static_cast<short>(0x8000));
+  const Finisher finish{_mm_cvtsi32_si128(static_cast<int>(shift)), wide};
   size_t done = 0;
   for (; done + kRun <= count; done += kRun) {
     if (floor_bits->position + 7 * kRun > floor_bits->limit ||
-        extra_bits->position + kRun > extra_bits->limit) {
+        extra_bits->position + kRun > extra_bits->limit || wide->used > wide->count) {
       break;
     }
     const __m256i value = Load(q + done);
     __m256i found[4];
     tables.Look(BinIndex(value), found);
-    alignas(32) uint64_t lanes[4];
-    Store(lanes, found[0]);
-    floor_bits->position = DepositLanes<4>(floor_bits->bytes, floor_bits->position, lanes);
-    const __m256i floor = Load(lanes);
+    uint64_t masks[4];
+    uint64_t lanes[4];
+    Store(masks, found[0]);
+    floor_bits->position = DepositLanes<4>(floor_bits->bytes, floor_bits->position, masks, lanes);
+    const __m256i floor = Join(lanes);
     const __m256i threshold = found[1];
     const __m256i has_extra = _mm256_cmpeq_epi8(_mm256_max_epu8(floor, threshold), floor);
     const auto extra = static_cast<uint32_t>(_mm256_movemask_epi8(has_extra));
@@ -133,17 +167,29 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* fl
     extra_bits->position = at + static_cast<uint64_t>(_mm_popcnt_u64(extra));
     const __m256i more = _mm256_and_si256(has_extra, _mm256_sub_epi8(floor, threshold));
     const __m256i index = _mm256_sub_epi8(_mm256_add_epi8(floor, more), ByteMask(bits));
-    const Words first = Interleave(found[2], found[3]);
-    const Words step = Interleave(index, _mm256_setzero_si256());
-    const Words signs = Interleave(_mm256_setzero_si256(), value);
-    const auto finish = [&](__m256i base, __m256i add, __m256i q_word) {
-      const __m256i magnitude = _mm256_andnot_si256(sign, _mm256_add_epi16(base, add));
-      return _mm256_or_si256(magnitude, _mm256_and_si256(sign, q_word));
-    };
-    Store(out + 2 * done, finish(first.first, step.first, signs.first));
-    Store(out + 2 * done + 32, finish(first.second, step.second, signs.second));
+    finish(Interleave(found[2], found[3]), Interleave(index, _mm256_setzero_si256()), value,
+           out + 2 * done);
   }
-  scalar::Bins8(q + done, count - done, table, floor_bits, extra_bits, out + 2 * done);
+  scalar::Bins8(q + done, count - done, table, shift, floor_bits, extra_bits, wide, out + 2 * done);
+}
+
+void Finish16(const uint8_t* q, const uint8_t* index, size_t count, const uint16_t first[kBinCount],
+              unsigned shift, WideCursor* wide, uint8_t* out) {
+  ByteTables<2> tables;
+  for (size_t k = 0; k < kBinCount; ++k) {
+    tables.bytes[0][k] = static_cast<uint8_t>(first[k]);
+    tables.bytes[1][k] = static_cast<uint8_t>(first[k] >> 8);
+  }
+  const Finisher finish{_mm_cvtsi32_si128(static_cast<int>(shift)), wide};
+  size_t done = 0;
+  for (; done + kRun <= count && wide->used <= wide->count; done += kRun) {
+    const __m256i value = Load(q + done);
+    __m256i found[2];
+    tables.Look(BinIndex(value), found);
+    const Words places = {Load(index + 2 * done), Load(index + 2 * done + 32)};
+    finish(Interleave(found[0], found[1]), places, value, out + 2 * done);
+  }
+  scalar::Finish16(q + done, index + 2 * done, count - done, first, shift, wide, out + 2 * done);
 }
 
 void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
@@ -166,12 +212,14 @@ void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* 
     tables.Look(BinIndex(Load(q + done)), found);
     const Words masks = Interleave(found[0], found[1]);
     const Words thresholds = Interleave(found[2], found[3]);
-    alignas(32) uint64_t lanes[8];
-    Store(lanes, masks.first);
-    Store(lanes + 4, masks.second);
-    floor_bits->position = DepositLanes<8>(floor_bits->bytes, floor_bits->position, lanes);
+    uint64_t lane_masks[8];
+    uint64_t lanes[8];
+    Store(lane_masks, masks.first);
+    Store(lane_masks + 4, masks.second);
+    floor_bits->position =
+        DepositLanes<8>(floor_bits->bytes, floor_bits->position, lane_masks, lanes);
     for (size_t half = 0; half < 2; ++half) {
-      const __m256i floor = Load(lanes + 4 * half);
+      const __m256i floor = Join(lanes + 4 * half);
       const __m256i threshold = half == 0 ? thresholds.first : thresholds.second;
       const __m256i has_extra = _mm256_cmpeq_epi16(_mm256_max_epu16(floor, threshold), floor);
       // Two equal bits for every word: pdep of a bit for each lower one.
@@ -189,29 +237,6 @@ void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* 
   scalar::Bins16(q + done, count - done, table, floor_bits, extra_bits, out + 2 * done);
 }
 
-size_t PlaceWide16(uint8_t* out, size_t count, const uint8_t* wide, size_t wide_count,
-                   unsigned shift) {
-  const __m256i magnitude = _mm256_set1_epi16(0x7fff);
-  const __m128i by = _mm_cvtsi32_si128(static_cast<int>(shift));
-  size_t used = 0;
-  size_t done = 0;
-  for (; done + 16 <= count; done += 16) {
-    const __m256i value = Load(out + 2 * done);
-    const __m256i marked = _mm256_cmpeq_epi16(_mm256_and_si256(value, magnitude), magnitude);
-    uint32_t marks = static_cast<uint32_t>(_mm256_movemask_epi8(marked)) & 0x55555555u;
-    if (shift > 0) {
-      const __m256i moved = _mm256_and_si256(_mm256_sll_epi16(value, by), magnitude);
-      Store(out + 2 * done, _mm256_or_si256(moved, _mm256_andnot_si256(magnitude, value)));
-    }
-    for (; marks != 0; marks &= marks - 1, ++used) {
-      if (used == wide_count) return wide_count + 1;
-      std::memcpy(out + 2 * done + __builtin_ctz(marks), wide + 2 * used, 2);
-    }
-  }
-  return used + scalar::PlaceWide16(out + 2 * done, count - done, wide + 2 * used,
-                                    wide_count - used, shift);
-}
-
 }  // namespace
 
 const Kernels kAvx2Kernels = {
@@ -227,7 +252,7 @@ const Kernels kAvx2Kernels = {
     .bins8 = Bins8,
     .put_bins8 = scalar::PutBins8,
     .bins16 = Bins16,
-    .place_wide16 = PlaceWide16,
+    .finish16 = Finish16,
 };
 
 }  // namespace qstore::codec

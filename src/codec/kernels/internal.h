@@ -23,15 +23,14 @@ void MergeFloat16(const uint8_t* symbol, const uint8_t* rest, size_t count, unsi
                   unsigned shift, uint8_t* out);
 void MergeFloat32(const uint8_t* symbol, const uint8_t* rest0, const uint8_t* rest1,
                   const uint8_t* rest2, size_t count, unsigned base, unsigned shift, uint8_t* out);
-void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* floor_bits,
-           BitCursor* extra_bits, uint8_t* out);
+void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
+           BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out);
 void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
               const BinTable8* table, BinSinks* sinks);
 void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
             BitCursor* extra_bits, uint8_t* out);
-
-size_t PlaceWide16(uint8_t* out, size_t count, const uint8_t* wide, size_t wide_count,
-                   unsigned shift);
+void Finish16(const uint8_t* q, const uint8_t* index, size_t count, const uint16_t first[kBinCount],
+              unsigned shift, WideCursor* wide, uint8_t* out);
 
 }  // namespace scalar
 }  // namespace qstore::codec

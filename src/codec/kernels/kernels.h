@@ -53,6 +53,16 @@ struct BitSink {
   uint64_t position;
 };
 
+/// Values of wide bins, two bytes each, being taken in order. kWideSlack bytes behind the last can
+/// be read and are zero: what is taken beyond `count` is zero, and counted, so that the caller sees
+/// it.
+struct WideCursor {
+  const uint8_t* values;
+  size_t used;
+  size_t count;
+};
+inline constexpr size_t kWideSlack = 64;
+
 /// What the encoder of bins puts out: bits, and the values and places of elements without any.
 struct BinSinks {
   BitSink floor_bits;
@@ -97,11 +107,12 @@ struct Kernels {
                         const uint8_t* rest2, size_t count, unsigned base, unsigned shift,
                         uint8_t* out);
 
-  /// Magnitudes with signs from integers and truncated binary codes: `count` elements of one row.
-  /// Elements of wide bins come out as kWideBin with the sign of q. Reading a stream beyond its
-  /// limit yields zero bits and moves the position on, so that the caller sees it.
-  void (*bins8)(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* floor_bits,
-                BitCursor* extra_bits, uint8_t* out);
+  /// 16-bit patterns from integers and truncated binary codes: `count` elements of one row. The
+  /// magnitude is (first + index) << shift, the sign that of q; elements of wide bins are taken
+  /// from `wide`. Reading a stream beyond its limit yields zero bits and moves the position on, so
+  /// that the caller sees it.
+  void (*bins8)(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
+                BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out);
   /// The inverse: `count` elements of one row, in 16-bit patterns, of which the first has the place
   /// `place` in its chunk. Candidates are the multiples of 2^shift. Elements outside their bin are
   /// listed and coded as index 0.
@@ -111,11 +122,10 @@ struct Kernels {
   void (*bins16)(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
                  BitCursor* extra_bits, uint8_t* out);
 
-  /// Replaces the 16-bit elements whose magnitude is kWideBin, in order, by those of `wide`, and
-  /// shifts the magnitudes of the others left by `shift`. Returns how many it replaced, or
-  /// wide_count + 1 as soon as there are more marks than that.
-  size_t (*place_wide16)(uint8_t* out, size_t count, const uint8_t* wide, size_t wide_count,
-                         unsigned shift);
+  /// The other half of bins8, for indices that are there already: 16 bits each, `first` being
+  /// kWideBin for wide bins.
+  void (*finish16)(const uint8_t* q, const uint8_t* index, size_t count,
+                   const uint16_t first[kBinCount], unsigned shift, WideCursor* wide, uint8_t* out);
 };
 
 /// The table for the best instruction set of this machine, or the one QSTORE_ISA names when the

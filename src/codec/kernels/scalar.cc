@@ -151,14 +151,41 @@ void MergeFloat32(const uint8_t* symbol, const uint8_t* rest0, const uint8_t* re
   }
 }
 
-void Bins8(const uint8_t* q, size_t count, const BinTable8* table, BitCursor* floor_bits,
-           BitCursor* extra_bits, uint8_t* out) {
+namespace {
+
+uint16_t TakeWide(WideCursor* wide) {
+  uint16_t value = 0;
+  if (wide->used < wide->count) std::memcpy(&value, wide->values + 2 * wide->used, sizeof(value));
+  ++wide->used;
+  return value;
+}
+
+uint32_t Pattern(uint32_t first, uint32_t index, unsigned shift, uint32_t sign, WideCursor* wide) {
+  if (first == kWideBin) return TakeWide(wide);
+  return ((first + index) << shift & 0x7fff) | sign << 15;
+}
+
+}  // namespace
+
+void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
+           BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out) {
   for (size_t i = 0; i < count; ++i) {
-    const auto sign = static_cast<uint16_t>(q[i] >> 7);
+    const uint32_t sign = q[i] >> 7;
     const unsigned bin = (sign ? 256u - q[i] : q[i]) & 0x7f;
     const uint32_t index =
         ReadIndex(table->width[bin], table->threshold[bin], floor_bits, extra_bits);
-    Store16(out + 2 * i, ((table->first[bin] + index) & 0x7fff) | uint32_t{sign} << 15);
+    Store16(out + 2 * i, Pattern(table->first[bin], index, shift, sign, wide));
+  }
+}
+
+void Finish16(const uint8_t* q, const uint8_t* index, size_t count, const uint16_t first[kBinCount],
+              unsigned shift, WideCursor* wide, uint8_t* out) {
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t sign = q[i] >> 7;
+    const unsigned bin = (sign ? 256u - q[i] : q[i]) & 0x7f;
+    uint16_t place;
+    std::memcpy(&place, index + 2 * i, sizeof(place));
+    Store16(out + 2 * i, Pattern(first[bin], place, shift, sign, wide));
   }
 }
 
@@ -201,22 +228,6 @@ void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* 
   }
 }
 
-size_t PlaceWide16(uint8_t* out, size_t count, const uint8_t* wide, size_t wide_count,
-                   unsigned shift) {
-  size_t used = 0;
-  for (size_t i = 0; i < count; ++i) {
-    uint16_t value;
-    std::memcpy(&value, out + 2 * i, sizeof(value));
-    if ((value & 0x7fff) == kWideBin) {
-      if (used == wide_count) return wide_count + 1;
-      std::memcpy(out + 2 * i, wide + 2 * used++, sizeof(value));
-    } else if (shift > 0) {
-      Store16(out + 2 * i, (value & 0x8000u) | ((uint32_t{value} << shift) & 0x7fff));
-    }
-  }
-  return used;
-}
-
 }  // namespace scalar
 
 const Kernels kScalarKernels = {
@@ -232,7 +243,7 @@ const Kernels kScalarKernels = {
     .bins8 = scalar::Bins8,
     .put_bins8 = scalar::PutBins8,
     .bins16 = scalar::Bins16,
-    .place_wide16 = scalar::PlaceWide16,
+    .finish16 = scalar::Finish16,
 };
 
 }  // namespace qstore::codec

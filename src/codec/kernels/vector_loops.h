@@ -22,27 +22,51 @@ inline uint64_t LoadWord(const uint8_t* at) {
 
 namespace loops {
 
+// One round: four symbols of each stream. kClamp keeps windows inside the data of damaged streams.
+template <bool kClamp>
+void HuffmanRound(const uint16_t* table, const uint8_t* data, size_t last, uint32_t* positions,
+                  uint8_t* out) {
+  constexpr uint64_t kMask = (1u << 12) - 1;
+  for (size_t s = 0; s < kHuffmanStreams; ++s, out += kHuffmanRun) {
+    const uint32_t position = positions[s];
+    const size_t at = position >> 3;
+    uint64_t window = LoadWord(data + (kClamp && at > last ? last : at)) >> (position & 7);
+    // Symbols are stored one by one: putting them together takes more instructions than stores.
+    const uint32_t e0 = table[window & kMask];
+    window >>= e0 & 63;
+    out[0] = static_cast<uint8_t>(e0 >> 8);
+    const uint32_t e1 = table[window & kMask];
+    window >>= e1 & 63;
+    out[1] = static_cast<uint8_t>(e1 >> 8);
+    const uint32_t e2 = table[window & kMask];
+    window >>= e2 & 63;
+    out[2] = static_cast<uint8_t>(e2 >> 8);
+    const uint32_t e3 = table[window & kMask];
+    out[3] = static_cast<uint8_t>(e3 >> 8);
+    positions[s] = position + ((e0 + e1 + e2 + e3) & 63);
+  }
+}
+
 inline void Huffman32(const uint16_t* table, const uint8_t* data, size_t size, uint32_t* positions,
                       size_t rounds, uint8_t* out) {
-  constexpr uint64_t kMask = (1u << 12) - 1;
+  constexpr size_t kMostBits = 12 * kHuffmanRun;  // that a round takes from a stream
+  constexpr size_t kRoundSymbols = kHuffmanRun * kHuffmanStreams;
   const size_t last = size - kReadSlack;
-  for (size_t round = 0; round < rounds; ++round) {
+  while (rounds > 0) {
+    size_t furthest = 0;
     for (size_t s = 0; s < kHuffmanStreams; ++s) {
-      const uint32_t position = positions[s];
-      const size_t at = position >> 3;
-      uint64_t window = LoadWord(data + (at < last ? at : last)) >> (position & 7);
-      const uint32_t e0 = table[window & kMask];
-      window >>= e0 & 63;
-      const uint32_t e1 = table[window & kMask];
-      window >>= e1 & 63;
-      const uint32_t e2 = table[window & kMask];
-      window >>= e2 & 63;
-      const uint32_t e3 = table[window & kMask];
-      positions[s] = position + ((e0 + e1 + e2 + e3) & 63);
-      const uint32_t word = e0 >> 8 | (e1 & 0xff00) | (e2 & 0xff00) << 8 | (e3 & 0xff00) << 16;
-      std::memcpy(out + 4 * s, &word, sizeof(word));
+      furthest = positions[s] > furthest ? positions[s] : furthest;
     }
-    out += kHuffmanRun * kHuffmanStreams;
+    size_t inside = furthest < 8 * last ? (8 * last - furthest) / kMostBits : 0;
+    if (inside == 0) break;
+    inside = inside < rounds ? inside : rounds;
+    rounds -= inside;
+    for (; inside > 0; --inside, out += kRoundSymbols) {
+      HuffmanRound<false>(table, data, last, positions, out);
+    }
+  }
+  for (; rounds > 0; --rounds, out += kRoundSymbols) {
+    HuffmanRound<true>(table, data, last, positions, out);
   }
 }
 

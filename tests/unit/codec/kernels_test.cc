@@ -145,10 +145,10 @@ Table RandomTable(unsigned max_width, uint32_t seed) {
   return table;
 }
 
-template <class Table, class Kernel>
-void CompareBins(unsigned max_width, Kernel scalar, Kernel kernel) {
-  std::mt19937 random(3);
-  for (uint32_t round = 0; round < 60; ++round) {
+template <class Table, class Scalar, class Kernel>
+void CompareBins(unsigned max_width, uint32_t round, Scalar scalar, Kernel kernel) {
+  std::mt19937 random(round);
+  {
     const auto table = RandomTable<Table>(max_width, round);
     const size_t count = random() % 400;
     const Symbols q = Noise(count, round);
@@ -167,7 +167,48 @@ void CompareBins(unsigned max_width, Kernel scalar, Kernel kernel) {
   }
 }
 
-TEST_P(KernelsTest, Bins8) { CompareBins<BinTable8>(7, scalar_.bins8, kernels_->bins8); }
+// Values for the wide bins of `count` elements: sometimes fewer than those.
+struct WideValues {
+  WideValues(size_t most, uint32_t seed) : bytes(Noise(2 * most, seed)) {
+    cursor = {bytes.data(), 0, most};
+    bytes.resize(2 * most + kWideSlack);
+    cursor.values = bytes.data();
+  }
+  Symbols bytes;
+  WideCursor cursor;
+};
+
+TEST_P(KernelsTest, Bins8) {
+  for (uint32_t round = 0; round < 60; ++round) {
+    const unsigned shift = round % 4;
+    WideValues wide(round % 5 == 0 ? round : 400, round);
+    const auto run = [&](const Kernels& kernels, WideCursor* cursor) {
+      return [&kernels, cursor, shift](const uint8_t* q, size_t count, const BinTable8* table,
+                                       BitCursor* floor, BitCursor* extra, uint8_t* out) {
+        kernels.bins8(q, count, table, shift, floor, extra, cursor, out);
+      };
+    };
+    WideCursor a = wide.cursor, b = wide.cursor;
+    CompareBins<BinTable8>(7, round, run(scalar_, &a), run(*kernels_, &b));
+    ASSERT_EQ(a.used, b.used);
+  }
+}
+
+TEST_P(KernelsTest, Finish16) {
+  std::mt19937 random(8);
+  for (uint32_t round = 0; round < 60; ++round) {
+    const auto table = RandomTable<BinTable8>(7, round);
+    const size_t count = random() % 400;
+    WideValues wide(round % 5 == 0 ? round : 400, round);
+    WideCursor wide1 = wide.cursor, wide2 = wide.cursor;
+    const Symbols q = Noise(count, round), index = Noise(2 * count, round + 1);
+    Symbols a(2 * count), b(2 * count);
+    scalar_.finish16(q.data(), index.data(), count, table.first, round % 4, &wide1, a.data());
+    kernels_->finish16(q.data(), index.data(), count, table.first, round % 4, &wide2, b.data());
+    ASSERT_EQ(a, b) << round;
+    ASSERT_EQ(wide1.used, wide2.used);
+  }
+}
 
 TEST_P(KernelsTest, PutBins8) {
   std::mt19937 random(4);
@@ -205,30 +246,9 @@ TEST_P(KernelsTest, PutBins8) {
   }
 }
 
-TEST_P(KernelsTest, Bins16) { CompareBins<BinTable16>(13, scalar_.bins16, kernels_->bins16); }
-
-TEST_P(KernelsTest, PlaceWide) {
-  std::mt19937 random(8);
-  for (size_t count : {0, 1, 31, 32, 33, 700}) {
-    for (unsigned shift : {0u, 3u}) {
-      Symbols values = Noise(2 * count, 4);
-      size_t marks = 0;
-      for (size_t i = 0; i < count; ++i) {
-        if (random() % 9 != 0) continue;
-        values[2 * i] = 0xff;
-        values[2 * i + 1] |= 0x7f;
-        ++marks;
-      }
-      const Symbols wide = Noise(2 * marks + 2, 6);
-      for (size_t given : {marks, marks + 1, marks / 2}) {
-        Symbols a = values, b = values;
-        const size_t used = scalar_.place_wide16(a.data(), count, wide.data(), given, shift);
-        EXPECT_EQ(kernels_->place_wide16(b.data(), count, wide.data(), given, shift), used);
-        if (used <= given) {
-          EXPECT_EQ(a, b);
-        }
-      }
-    }
+TEST_P(KernelsTest, Bins16) {
+  for (uint32_t round = 0; round < 60; ++round) {
+    CompareBins<BinTable16>(13, round, scalar_.bins16, kernels_->bins16);
   }
 }
 
