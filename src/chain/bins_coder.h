@@ -25,6 +25,7 @@ struct BinsScratch {
   std::vector<uint8_t> floor_bits;
   std::vector<uint8_t> extra_bits;
   std::vector<std::byte> wide;
+  std::vector<uint32_t> listed;
   std::vector<uint16_t> index;
   std::vector<uint16_t> codes;
   std::vector<uint8_t> low;

@@ -59,12 +59,13 @@ class Encoder {
 
   void Run() {
     const size_t count = raw_.size() / sizeof(T);
-    scratch_->floor_bits.resize(count * 14 / 8 + 64);
-    scratch_->extra_bits.resize(count / 8 + 64);
-    scratch_->wide.resize((count + 1) * sizeof(T));
-    listed_.resize(count);
+    // Never made smaller, which would fill them with zeros for every chunk.
+    Room(count * 14 / 8 + 64, &scratch_->floor_bits);
+    Room(count / 8 + 64, &scratch_->extra_bits);
+    Room(count * sizeof(T) + codec::kWideSlack, &scratch_->wide);
+    Room(count, &scratch_->listed);
     if constexpr (sizeof(T) == 2) {
-      if (bins_.bytes() && header_.group == 1) return RunKernel(count);
+      if (header_.group == 1) return RunKernel(count);
     }
     RunGroups(count);
   }
@@ -77,43 +78,55 @@ class Encoder {
     writer.Fixed(static_cast<uint8_t>(header_.group));
     writer.Varint(floor_count_);
     writer.Varint(extra_count_);
-    writer.Varint(scratch_->wide.size() / sizeof(T));
+    writer.Varint(wide_count_);
     const auto bit_bytes = [](const std::vector<uint8_t>& bits, uint64_t count) {
       return std::as_bytes(std::span(bits.data(), static_cast<size_t>((count + 7) / 8)));
     };
     writer.Bytes(bit_bytes(scratch_->floor_bits, floor_count_));
     writer.Bytes(bit_bytes(scratch_->extra_bits, extra_count_));
     if (header_.low_bits > 0) codec::EncodePlane(scratch_->low, effort, out);
-    codec::EncodeFloats(dtype, effort, scratch_->wide, &scratch_->planes, out);
-    writer.Varint(listed_.size());
+    const auto wide = std::span(scratch_->wide).first(wide_count_ * sizeof(T));
+    codec::EncodeFloats(dtype, effort, wide, &scratch_->planes, out);
+    writer.Varint(listed_count_);
     size_t next = 0;
-    for (size_t i : listed_) {
+    for (const size_t i : std::span(scratch_->listed).first(listed_count_)) {
       writer.Varint(i - next);
       writer.Fixed(LoadElement<T>(raw_.data(), i));
       next = i + 1;
     }
   }
 
-  size_t listed() const { return listed_.size(); }
+  size_t listed() const { return listed_count_; }
 
  private:
+  template <class Element>
+  static void Room(size_t size, std::vector<Element>* buffer) {
+    if (buffer->size() < size) buffer->resize(size);
+  }
+
   void RunKernel(size_t count) {
     codec::BinSinks sinks{{scratch_->floor_bits.data(), 0},
                           {scratch_->extra_bits.data(), 0},
                           reinterpret_cast<uint8_t*>(scratch_->wide.data()),
                           0,
-                          listed_.data(),
+                          scratch_->listed.data(),
                           0};
     scratch_->floor_bits[0] = scratch_->extra_bits[0] = 0;
     const codec::Kernels& kernels = codec::ActiveKernels();
     ForEachRow(range_, count, [&](uint64_t row, size_t begin, size_t run) {
       bins_.Select(row);
-      kernels.put_bins8(reinterpret_cast<const uint8_t*>(&q_[begin]),
-                        reinterpret_cast<const uint8_t*>(&raw_[begin * sizeof(T)]), run,
-                        header_.shift, static_cast<uint32_t>(begin), &bins_.table8(), &sinks);
+      const auto* q = reinterpret_cast<const uint8_t*>(&q_[begin]);
+      const auto* values = reinterpret_cast<const uint8_t*>(&raw_[begin * sizeof(T)]);
+      const auto place = static_cast<uint32_t>(begin);
+      if (bins_.bytes()) {
+        kernels.put_bins8(q, values, run, header_.shift, place, &bins_.table8(), &sinks);
+      } else {
+        kernels.put_bins16(q, values, run, header_.shift, place, &bins_.table16(), bins_.first16(),
+                           &sinks);
+      }
     });
-    scratch_->wide.resize(sinks.wide_count * sizeof(T));
-    listed_.resize(sinks.listed_count);
+    wide_count_ = sinks.wide_count;
+    listed_count_ = sinks.listed_count;
     floor_count_ = sinks.floor_bits.position;
     extra_count_ = sinks.extra_bits.position;
   }
@@ -122,8 +135,6 @@ class Encoder {
     scratch_->index.resize(count);
     scratch_->codes.resize(count);
     if (header_.low_bits > 0) scratch_->low.assign(count, 0);
-    size_t wide_count = 0;
-    size_t listed_count = 0;
     ForEachRow(range_, count, [&](uint64_t row, size_t begin, size_t run) {
       bins_.Select(row);
       for (size_t i = begin; i < begin + run; ++i) {
@@ -131,14 +142,12 @@ class Encoder {
         scratch_->codes[i] = static_cast<uint16_t>(bins_.codes(k));
         scratch_->index[i] = 0;
         if (bins_.is_wide(k)) {
-          std::memcpy(&scratch_->wide[wide_count++ * sizeof(T)], &raw_[i * sizeof(T)], sizeof(T));
+          std::memcpy(&scratch_->wide[wide_count_++ * sizeof(T)], &raw_[i * sizeof(T)], sizeof(T));
         } else if (!PutIndex(i, k)) {
-          listed_[listed_count++] = static_cast<uint32_t>(i);
+          scratch_->listed[listed_count_++] = static_cast<uint32_t>(i);
         }
       }
     });
-    scratch_->wide.resize(wide_count * sizeof(T));
-    listed_.resize(listed_count);
     PutGroups(count);
   }
 
@@ -191,7 +200,8 @@ class Encoder {
   std::span<const std::byte> q_;
   RowBins bins_;
   BinsScratch* scratch_;
-  std::vector<uint32_t> listed_;
+  size_t wide_count_ = 0;
+  size_t listed_count_ = 0;
   uint64_t floor_count_ = 0;
   uint64_t extra_count_ = 0;
 };

@@ -69,17 +69,18 @@ class RowBins {
     pattern_ = pattern;
     uint32_t first[quant::kMaxMagnitude + 2];
     const bool found = quant::FindBins(rule_, absmax, first);
-    uint32_t low = 0;
+    // Bin 0, of both signs, has no index; nor has any in a row without bins.
+    if (!found) std::fill(std::begin(first), std::end(first), 0);
+    const uint32_t round = (1u << header_.shift) - 1;
     for (unsigned k = 0; k < codec::kBinCount; ++k) {
-      const uint32_t high = found ? CeilShift(first[k + 1]) : 0;
-      count_[k] = k > 0 && high > low ? high - low : 0;
-      if (bytes_) {
-        Set(k, low, kByteLimit, codec::kWideBin, &table8_);
-      } else {
-        Set(k, low, kWordLimit, codec::kWideBin32, &table16_);
-        first16_[k] = is_wide(k) ? codec::kWideBin : static_cast<uint16_t>(table16_.first[k]);
-      }
-      low = high;
+      low_[k] = (first[k] + round) >> header_.shift;
+      count_[k] = ((first[k + 1] + round) >> header_.shift) - low_[k];
+    }
+    count_[0] = 0;
+    if (bytes_) {
+      SetBytes();
+    } else {
+      SetWords();
     }
   }
 
@@ -101,23 +102,40 @@ class RowBins {
   }
 
  private:
-  uint32_t CeilShift(uint32_t pattern) const {
-    return (pattern + (1u << header_.shift) - 1) >> header_.shift;
+  // Plain loops over arrays, for the compiler to vectorize: every row comes by here.
+  void SetBytes() {
+    for (unsigned k = 0; k < codec::kBinCount; ++k) {
+      const bool wide = count_[k] == 0 || count_[k] > kByteLimit;
+      count_[k] = wide ? 0 : count_[k];
+      table8_.first[k] = wide ? codec::kWideBin : static_cast<uint16_t>(low_[k]);
+    }
+    for (unsigned k = 0; k < codec::kBinCount; ++k) {
+      const auto codes = static_cast<uint16_t>(count_[k] == 0 ? 1 : count_[k]);
+      uint16_t width = 0;
+      uint16_t above = 2;  // 2^(width + 1)
+      for (unsigned bit = 1; bit < 8; ++bit) {
+        width = static_cast<uint16_t>(width + (codes >> bit != 0 ? 1 : 0));
+        above = static_cast<uint16_t>(above + (codes >> bit != 0 ? 1u << bit : 0));
+      }
+      table8_.width[k] = static_cast<uint8_t>(width);
+      table8_.threshold[k] = static_cast<uint8_t>(above - codes);
+    }
   }
 
-  template <class Table, class First>
-  void Set(unsigned k, uint32_t low, uint32_t limit, First wide, Table* table) {
-    uint32_t codes = count_[k] > 0 ? ((count_[k] - 1) >> header_.low_bits) + 1 : 0;
-    table->first[k] = static_cast<First>(low);
-    if (codes == 0 || codes > limit) {
-      count_[k] = 0;
-      codes = 1;
-      table->first[k] = wide;
+  void SetWords() {
+    for (unsigned k = 0; k < codec::kBinCount; ++k) {
+      uint32_t codes = count_[k] > 0 ? ((count_[k] - 1) >> header_.low_bits) + 1 : 0;
+      const bool wide = codes == 0 || codes > kWordLimit;
+      if (wide) {
+        count_[k] = 0;
+        codes = 1;
+      }
+      table16_.first[k] = wide ? codec::kWideBin32 : low_[k];
+      first16_[k] = wide ? codec::kWideBin : static_cast<uint16_t>(low_[k]);
+      const auto width = static_cast<unsigned>(std::bit_width(codes)) - 1;
+      table16_.width[k] = static_cast<uint16_t>(width);
+      table16_.threshold[k] = static_cast<uint16_t>((2u << width) - codes);
     }
-    using Lane = std::remove_reference_t<decltype(table->width[0])>;
-    const auto width = static_cast<unsigned>(std::bit_width(codes)) - 1;
-    table->width[k] = static_cast<Lane>(width);
-    table->threshold[k] = static_cast<Lane>((2u << width) - codes);
   }
 
   quant::BinRule rule_;
@@ -126,6 +144,7 @@ class RowBins {
   bool bytes_ = false;
   bool selected_ = false;
   uint32_t pattern_ = 0;
+  uint32_t low_[codec::kBinCount] = {};
   uint32_t count_[codec::kBinCount] = {};
   codec::BinTable8 table8_;
   codec::BinTable16 table16_;

@@ -251,6 +251,7 @@ const Kernels kAvx2Kernels = {
     .merge_float32 = loops::MergeFloat32,
     .bins8 = Bins8,
     .put_bins8 = scalar::PutBins8,
+    .put_bins16 = scalar::PutBins16,
     .bins16 = Bins16,
     .finish16 = Finish16,
 };

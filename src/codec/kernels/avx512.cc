@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "codec/kernels/avx512_tables.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/vector_loops.h"
 
@@ -10,8 +11,6 @@
 
 namespace qstore::codec {
 namespace {
-
-constexpr size_t kRun = 32;  // weights a step of the bin kernels takes
 
 void MergeNibbles(const uint8_t* high, const uint8_t* low, size_t count, uint8_t* out) {
   const __m512i low_mask = _mm512_set1_epi8(0x0f);
@@ -40,26 +39,6 @@ void SplitNibbles(const uint8_t* in, size_t count, uint8_t* high, uint8_t* low) 
     _mm512_storeu_si512(low + done / 2, l);
   }
   scalar::SplitNibbles(in + done, count - done, high + done / 2, low + done / 2);
-}
-
-// A table of 128 words in registers.
-struct WordTable {
-  __m512i part[4];
-  explicit WordTable(const uint16_t* words) {
-    for (int i = 0; i < 4; ++i) part[i] = _mm512_loadu_si512(words + 32 * i);
-  }
-  __m512i Look(__m512i index, __mmask32 upper) const {
-    const __m512i a = _mm512_permutex2var_epi16(part[0], index, part[1]);
-    const __m512i b = _mm512_permutex2var_epi16(part[2], index, part[3]);
-    return _mm512_mask_mov_epi16(a, upper, b);
-  }
-};
-
-// Mask for pdep and threshold of every bin, as the bytes of one word.
-void PackTable(const BinTable8* table, uint16_t* packed) {
-  for (size_t k = 0; k < kBinCount; ++k) {
-    packed[k] = static_cast<uint16_t>(((1u << table->width[k]) - 1) | table->threshold[k] << 8);
-  }
 }
 
 // From registers: a vector load of words just stored would wait for the stores.
@@ -158,79 +137,6 @@ void Finish16(const uint8_t* q, const uint8_t* index, size_t count, const uint16
   scalar::Finish16(q + done, index + 2 * done, count - done, first, shift, wide, out + 2 * done);
 }
 
-void PutLanes(BitSink* sink, const uint64_t* lanes, const uint64_t* masks) {
-  uint64_t position = sink->position;
-  for (int i = 0; i < 4; ++i) {
-    // Seven bits at most for each byte of the lane: with those in use they fit the word.
-    uint8_t* at = sink->bytes + (position >> 3);
-    const unsigned used = position & 7;
-    const uint64_t word = (*at & ((1u << used) - 1)) | _pext_u64(lanes[i], masks[i]) << used;
-    std::memcpy(at, &word, sizeof(word));
-    position += static_cast<uint64_t>(_mm_popcnt_u64(masks[i]));
-  }
-  sink->position = position;
-}
-
-void PutMask(BitSink* sink, uint32_t bits, uint32_t mask) {
-  uint8_t* at = sink->bytes + (sink->position >> 3);
-  const unsigned used = sink->position & 7;
-  const uint64_t word = (*at & ((1u << used) - 1)) | _pext_u64(bits, mask) << used;
-  std::memcpy(at, &word, sizeof(word));
-  sink->position += static_cast<uint64_t>(_mm_popcnt_u64(mask));
-}
-
-void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
-              const BinTable8* table, BinSinks* sinks) {
-  alignas(64) uint16_t packed[kBinCount];
-  PackTable(table, packed);
-  const WordTable mask_threshold(packed);
-  const WordTable first(table->first);
-  const __m512i magnitude_mask = _mm512_set1_epi16(0x7fff);
-  const __m512i low_mask = _mm512_set1_epi16(static_cast<short>((1u << shift) - 1));
-  const __m128i by = _mm_cvtsi32_si128(static_cast<int>(shift));
-  size_t done = 0;
-  for (; done + kRun <= count; done += kRun) {
-    const __m512i twin =
-        _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + done)));
-    const __m512i value = _mm512_loadu_si512(values + 2 * done);
-    const __m512i bin = _mm512_and_si512(_mm512_abs_epi16(twin), _mm512_set1_epi16(0x7f));
-    const __mmask32 upper = _mm512_test_epi16_mask(bin, _mm512_set1_epi16(64));
-    const __m512i code = mask_threshold.Look(bin, upper);
-    const __m512i start = first.Look(bin, upper);
-    const __m512i mask = _mm512_and_si512(code, _mm512_set1_epi16(0xff));
-    const __m512i threshold = _mm512_srli_epi16(code, 8);
-    const __m512i magnitude = _mm512_and_si512(value, magnitude_mask);
-    __m512i index = _mm512_sub_epi16(_mm512_srl_epi16(magnitude, by), start);
-    // Candidates: 2^(width + 1) - threshold.
-    const __m512i twice = _mm512_add_epi16(_mm512_add_epi16(mask, mask), _mm512_set1_epi16(2));
-    const __mmask32 wide = _mm512_cmpeq_epi16_mask(start, magnitude_mask);
-    const __mmask32 in_bin = _mm512_cmplt_epu16_mask(index, _mm512_sub_epi16(twice, threshold));
-    const __mmask32 other_sign = _mm512_movepi16_mask(_mm512_xor_si512(value, twin));
-    const __mmask32 odd = _mm512_test_epi16_mask(magnitude, low_mask);
-    const __mmask32 inside = in_bin & ~(wide | other_sign | odd);
-    index = _mm512_maskz_mov_epi16(inside, index);
-    const __mmask32 extra = _mm512_cmpge_epu16_mask(index, threshold);
-    const __m512i sum = _mm512_add_epi16(index, threshold);
-    const __m512i floor = _mm512_mask_srli_epi16(index, extra, sum, 1);
-    alignas(32) uint64_t lanes[4];
-    alignas(32) uint64_t masks[4];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), _mm512_cvtepi16_epi8(floor));
-    _mm256_store_si256(reinterpret_cast<__m256i*>(masks), _mm512_cvtepi16_epi8(mask));
-    PutLanes(&sinks->floor_bits, lanes, masks);
-    PutMask(&sinks->extra_bits, _mm512_test_epi16_mask(sum, _mm512_set1_epi16(1)), extra);
-    for (uint32_t rest = wide; rest != 0; rest &= rest - 1) {
-      const size_t at = done + static_cast<size_t>(__builtin_ctz(rest));
-      std::memcpy(sinks->wide + 2 * sinks->wide_count++, values + 2 * at, 2);
-    }
-    for (uint32_t rest = ~(inside | wide); rest != 0; rest &= rest - 1) {
-      const auto at = static_cast<uint32_t>(done) + static_cast<uint32_t>(__builtin_ctz(rest));
-      sinks->listed[sinks->listed_count++] = place + at;
-    }
-  }
-  scalar::PutBins8(q + done, values + 2 * done, count - done, shift,
-                   place + static_cast<uint32_t>(done), table, sinks);
-}
-
 void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
             BitCursor* extra_bits, uint8_t* out) {
   const WordTable widths(table->width);
@@ -284,7 +190,8 @@ const Kernels kAvx512Kernels = {
     .split_float16 = loops::SplitFloat16,
     .merge_float32 = loops::MergeFloat32,
     .bins8 = Bins8,
-    .put_bins8 = PutBins8,
+    .put_bins8 = avx512::PutBins8,
+    .put_bins16 = avx512::PutBins16,
     .bins16 = Bins16,
     .finish16 = Finish16,
 };

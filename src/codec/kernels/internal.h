@@ -27,10 +27,24 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shif
            BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out);
 void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
               const BinTable8* table, BinSinks* sinks);
+void PutBins16(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift,
+               uint32_t place, const BinTable16* table, const uint16_t first[kBinCount],
+               BinSinks* sinks);
 void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
             BitCursor* extra_bits, uint8_t* out);
 void Finish16(const uint8_t* q, const uint8_t* index, size_t count, const uint16_t first[kBinCount],
               unsigned shift, WideCursor* wide, uint8_t* out);
 
 }  // namespace scalar
+
+/// Of kAvx512Kernels, in a file of their own.
+namespace avx512 {
+
+void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
+              const BinTable8* table, BinSinks* sinks);
+void PutBins16(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift,
+               uint32_t place, const BinTable16* table, const uint16_t first[kBinCount],
+               BinSinks* sinks);
+
+}  // namespace avx512
 }  // namespace qstore::codec

@@ -67,7 +67,7 @@ inline constexpr size_t kWideSlack = 64;
 struct BinSinks {
   BitSink floor_bits;
   BitSink extra_bits;
-  uint8_t* wide;  ///< Values in wide bins, two bytes each; room for `count` and one more.
+  uint8_t* wide;  ///< Values in wide bins, two bytes each; room for `count` and kWideSlack bytes.
   size_t wide_count;
   uint32_t* listed;  ///< Places of values outside their bin; room for `count`.
   size_t listed_count;
@@ -118,6 +118,10 @@ struct Kernels {
   /// listed and coded as index 0.
   void (*put_bins8)(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift,
                     uint32_t place, const BinTable8* table, BinSinks* sinks);
+  /// The same for wider bins of 16-bit targets; `first` as in finish16.
+  void (*put_bins16)(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift,
+                     uint32_t place, const BinTable16* table, const uint16_t first[kBinCount],
+                     BinSinks* sinks);
   /// The index in the bin only: out[i] = index; 0 for wide bins.
   void (*bins16)(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* floor_bits,
                  BitCursor* extra_bits, uint8_t* out);

@@ -189,33 +189,51 @@ void Finish16(const uint8_t* q, const uint8_t* index, size_t count, const uint16
   }
 }
 
+namespace {
+
+// One element with its bin: width and threshold of the code, first candidate.
+void PutElement(uint8_t q, const uint8_t* value_at, unsigned width, uint32_t threshold,
+                uint32_t first, unsigned shift, uint32_t place, BinSinks* sinks) {
+  uint16_t value;
+  std::memcpy(&value, value_at, sizeof(value));
+  if (first == kWideBin) {
+    std::memcpy(sinks->wide + 2 * sinks->wide_count++, &value, sizeof(value));
+    return;
+  }
+  const uint32_t magnitude = value & 0x7fffu;
+  uint32_t index = (magnitude >> shift) - first;
+  const bool inside = index < (2u << width) - threshold && value >> 15 == q >> 7 &&
+                      (magnitude & ((1u << shift) - 1)) == 0;
+  if (!inside) {
+    sinks->listed[sinks->listed_count++] = place;
+    index = 0;
+  }
+  if (index < threshold) {
+    PutBits(&sinks->floor_bits, index, width);
+  } else {
+    PutBits(&sinks->floor_bits, (index + threshold) >> 1, width);
+    PutBits(&sinks->extra_bits, (index + threshold) & 1, 1);
+  }
+}
+
+}  // namespace
+
 void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
               const BinTable8* table, BinSinks* sinks) {
   for (size_t i = 0; i < count; ++i) {
-    uint16_t value;
-    std::memcpy(&value, values + 2 * i, sizeof(value));
-    const unsigned sign = q[i] >> 7;
-    const unsigned bin = (sign ? 256u - q[i] : q[i]) & 0x7f;
-    if (table->first[bin] == kWideBin) {
-      std::memcpy(sinks->wide + 2 * sinks->wide_count++, &value, sizeof(value));
-      continue;
-    }
-    const unsigned width = table->width[bin];
-    const uint32_t threshold = table->threshold[bin];
-    const uint32_t magnitude = value & 0x7fffu;
-    uint32_t index = (magnitude >> shift) - table->first[bin];
-    const bool inside = index < (2u << width) - threshold && value >> 15 == sign &&
-                        (magnitude & ((1u << shift) - 1)) == 0;
-    if (!inside) {
-      sinks->listed[sinks->listed_count++] = place + static_cast<uint32_t>(i);
-      index = 0;
-    }
-    if (index < threshold) {
-      PutBits(&sinks->floor_bits, index, width);
-    } else {
-      PutBits(&sinks->floor_bits, (index + threshold) >> 1, width);
-      PutBits(&sinks->extra_bits, (index + threshold) & 1, 1);
-    }
+    const unsigned bin = (q[i] & 0x80 ? 256u - q[i] : q[i]) & 0x7f;
+    PutElement(q[i], values + 2 * i, table->width[bin], table->threshold[bin], table->first[bin],
+               shift, place + static_cast<uint32_t>(i), sinks);
+  }
+}
+
+void PutBins16(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift,
+               uint32_t place, const BinTable16* table, const uint16_t first[kBinCount],
+               BinSinks* sinks) {
+  for (size_t i = 0; i < count; ++i) {
+    const unsigned bin = (q[i] & 0x80 ? 256u - q[i] : q[i]) & 0x7f;
+    PutElement(q[i], values + 2 * i, table->width[bin], table->threshold[bin], first[bin], shift,
+               place + static_cast<uint32_t>(i), sinks);
   }
 }
 
@@ -242,6 +260,7 @@ const Kernels kScalarKernels = {
     .merge_float32 = scalar::MergeFloat32,
     .bins8 = scalar::Bins8,
     .put_bins8 = scalar::PutBins8,
+    .put_bins16 = scalar::PutBins16,
     .bins16 = scalar::Bins16,
     .finish16 = scalar::Finish16,
 };
