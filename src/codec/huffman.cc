@@ -4,50 +4,69 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
+#include <limits>
 #include <utility>
-#include <vector>
 
 namespace qstore::codec {
 namespace {
 
-struct Leaf {
-  uint32_t count;
-  uint8_t symbol;
+constexpr size_t kSymbols = 256;
+
+// Counts of symbols in rising order, symbols beside them.
+struct Leaves {
+  size_t size = 0;
+  std::array<uint32_t, kSymbols> count;
+  std::array<uint8_t, kSymbols> symbol;
 };
+
+Leaves SortedLeaves(const Histogram& counts) {
+  Leaves leaves;
+  std::array<uint64_t, kSymbols> keys;
+  for (unsigned s = 0; s < kSymbols; ++s) {
+    if (counts[s] > 0) keys[leaves.size++] = uint64_t{counts[s]} << 8 | (kSymbols - 1 - s);
+  }
+  std::sort(keys.begin(), keys.begin() + static_cast<ptrdiff_t>(leaves.size));
+  for (size_t i = 0; i < leaves.size; ++i) {
+    leaves.count[i] = static_cast<uint32_t>(keys[i] >> 8);
+    leaves.symbol[i] = static_cast<uint8_t>(kSymbols - 1 - (keys[i] & 0xff));
+  }
+  return leaves;
+}
 
 // Package-merge (Larmore and Hirschberg 1990): the cheapest lengths of at most kMaxCodeLength over
 // leaves sorted by rising count. Of every level only which items are leaves is kept: the solution
 // takes a prefix of each level's list, and in it the rarest leaves.
-std::vector<uint8_t> LimitedLengths(const std::vector<Leaf>& leaves) {
-  const size_t n = leaves.size();
-  std::vector<uint64_t> items(n);
-  for (size_t i = 0; i < n; ++i) items[i] = leaves[i].count;
-  std::array<std::vector<bool>, kMaxCodeLength> is_leaf;
-  is_leaf[0].assign(n, true);
+std::array<uint8_t, kSymbols> LimitedLengths(const Leaves& leaves) {
+  const size_t n = leaves.size;
+  std::array<std::array<uint8_t, 2 * kSymbols>, kMaxCodeLength> is_leaf;
+  std::array<uint64_t, 2 * kSymbols> items;
+  std::array<uint64_t, 2 * kSymbols> merged;
+  std::copy_n(leaves.count.begin(), n, items.begin());
+  size_t size = n;
+  std::fill_n(is_leaf[0].begin(), n, uint8_t{1});
   for (unsigned level = 1; level < kMaxCodeLength; ++level) {
-    std::vector<uint64_t> merged;
+    const size_t pairs = size / 2;
     size_t leaf = 0;
     size_t pair = 0;
-    while (leaf < n || pair + 1 < items.size()) {
-      const bool has_pair = pair + 1 < items.size();
-      const uint64_t package = has_pair ? items[pair] + items[pair + 1] : 0;
-      const bool take_leaf = leaf < n && (!has_pair || leaves[leaf].count <= package);
-      merged.push_back(take_leaf ? leaves[leaf].count : package);
-      is_leaf[level].push_back(take_leaf);
-      if (take_leaf) {
-        ++leaf;
-      } else {
-        pair += 2;
-      }
+    for (size_t i = 0; i < n + pairs; ++i) {
+      const uint64_t package = pair < pairs ? items[2 * pair] + items[2 * pair + 1]
+                                            : std::numeric_limits<uint64_t>::max();
+      const bool take_leaf = leaf < n && leaves.count[leaf] <= package;
+      merged[i] = take_leaf ? leaves.count[leaf] : package;
+      is_leaf[level][i] = take_leaf;
+      leaf += take_leaf;
+      pair += !take_leaf;
     }
-    items = std::move(merged);
+    size = n + pairs;
+    std::swap(items, merged);
   }
-  std::vector<uint8_t> lengths(n, 0);
+  std::array<uint8_t, kSymbols> lengths{};
   size_t taken = 2 * n - 2;
   for (unsigned level = kMaxCodeLength; level-- > 0;) {
     const auto begin = is_leaf[level].begin();
     const auto used =
-        static_cast<size_t>(std::count(begin, begin + static_cast<ptrdiff_t>(taken), true));
+        static_cast<size_t>(std::count(begin, begin + static_cast<ptrdiff_t>(taken), uint8_t{1}));
     for (size_t i = 0; i < used; ++i) ++lengths[i];
     taken = 2 * (taken - used);
   }
@@ -57,16 +76,10 @@ std::vector<uint8_t> LimitedLengths(const std::vector<Leaf>& leaves) {
 }  // namespace
 
 CodeLengths MakeCodeLengths(const Histogram& counts) {
-  std::vector<Leaf> leaves;
-  for (unsigned s = 0; s < 256; ++s) {
-    if (counts[s] > 0) leaves.push_back({counts[s], static_cast<uint8_t>(s)});
-  }
-  std::sort(leaves.begin(), leaves.end(), [](const Leaf& a, const Leaf& b) {
-    return a.count != b.count ? a.count < b.count : a.symbol > b.symbol;
-  });
-  const std::vector<uint8_t> limited = LimitedLengths(leaves);
+  const Leaves leaves = SortedLeaves(counts);
+  const auto limited = LimitedLengths(leaves);
   CodeLengths lengths{};
-  for (size_t i = 0; i < leaves.size(); ++i) lengths[leaves[i].symbol] = limited[i];
+  for (size_t i = 0; i < leaves.size; ++i) lengths[leaves.symbol[i]] = limited[i];
   return lengths;
 }
 
@@ -110,8 +123,10 @@ void CountBytes(const uint8_t* bytes, size_t count, Histogram* counts) {
   // Four tables, so that equal neighbours do not wait for one another's increment.
   std::array<Histogram, 4> parts{};
   size_t i = 0;
-  for (; i + 4 <= count; i += 4) {
-    for (size_t j = 0; j < 4; ++j) ++parts[j][bytes[i + j]];
+  for (; i + 8 <= count; i += 8) {
+    uint64_t word;
+    std::memcpy(&word, bytes + i, sizeof(word));
+    for (size_t j = 0; j < 8; ++j) ++parts[j % 4][(word >> (8 * j)) & 0xff];
   }
   for (; i < count; ++i) ++parts[0][bytes[i]];
   for (unsigned s = 0; s < 256; ++s) {

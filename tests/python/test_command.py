@@ -278,7 +278,11 @@ def interrupt(space, sign, *arguments):
     """Sends the signal as soon as the command has begun to write; it must leave nothing."""
     before = listing(space)
     process = subprocess.Popen(
-        [BINARY, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [BINARY, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Whoever runs the tests may have had the signal ignored (nohup), which is inherited.
+        preexec_fn=lambda: signal.signal(sign, signal.SIG_DFL),
     )
     written = 0
     while written < 1_000_000 and process.poll() is None:
