@@ -13,6 +13,7 @@
 
 #include "qstore/dtype.h"
 #include "qstore/export.h"
+#include "qstore/loaded_tensors.h"
 #include "qstore/status.h"
 
 namespace qstore {
@@ -127,6 +128,11 @@ class QSTORE_EXPORT Archive {
   Status ReadTensor(size_t tensor, std::span<std::byte> out, unsigned threads = 0) const;
   Status ReadRows(size_t tensor, uint64_t row_begin, uint64_t row_end, std::span<std::byte> out,
                   unsigned threads = 0) const;
+
+  /// All tensors of these variants (0 to variant_count() - 1), read together into fresh memory for
+  /// which the system is asked for huge pages: the fastest way to load. Errors: those of Read, and
+  /// kLimit when there is not so much memory.
+  Result<LoadedTensors> Load(std::span<const size_t> variants, unsigned threads = 0) const;
 
   /// For the library's own use.
   const store::ArchiveFile& impl() const { return *impl_; }

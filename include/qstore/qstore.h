@@ -2,11 +2,12 @@
 #pragma once
 
 /// All of the library.
-#include "qstore/archive.h"   // IWYU pragma: export
-#include "qstore/dtype.h"     // IWYU pragma: export
-#include "qstore/level.h"     // IWYU pragma: export
-#include "qstore/pack.h"      // IWYU pragma: export
-#include "qstore/progress.h"  // IWYU pragma: export
-#include "qstore/status.h"    // IWYU pragma: export
-#include "qstore/unpack.h"    // IWYU pragma: export
-#include "qstore/verify.h"    // IWYU pragma: export
+#include "qstore/archive.h"         // IWYU pragma: export
+#include "qstore/dtype.h"           // IWYU pragma: export
+#include "qstore/level.h"           // IWYU pragma: export
+#include "qstore/loaded_tensors.h"  // IWYU pragma: export
+#include "qstore/pack.h"            // IWYU pragma: export
+#include "qstore/progress.h"        // IWYU pragma: export
+#include "qstore/status.h"          // IWYU pragma: export
+#include "qstore/unpack.h"          // IWYU pragma: export
+#include "qstore/verify.h"          // IWYU pragma: export

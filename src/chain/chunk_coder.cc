@@ -89,6 +89,7 @@ uint64_t ChooseChunkElems(uint64_t row_elems) {
 struct ChunkCoder::Scratch {
   codec::PlaneScratch planes;
   BinsScratch bins;
+  RepeatScratch repeats;
   codec::Zstd zstd;
   Bytes candidate;
   Bytes other;
@@ -170,7 +171,7 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
   if (spec.relation != Relation::kNone) {
     bool convincing = false;
     codec = scratch_->EncodeRelated(spec, effort, chunk, raw, parents, &convincing, payload);
-    repeats = MayRepeat(raw);
+    repeats = MayRepeat(raw, &scratch_->repeats);
     alone = !convincing || repeats;
   }
   if (alone) {

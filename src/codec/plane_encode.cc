@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 
 #include "base/disk_ids.h"
 #include "codec/bits.h"
@@ -142,6 +143,24 @@ PlaneCosts CountCosts(const Histogram& counts, size_t n) {
   return costs;
 }
 
+// An entropy code must get below this share of the packed bits.
+constexpr double kWorthwhile = 0.995;
+
+// Whether an eighth of many symbols says that no code is worthwhile: counting all of them takes
+// as long as coding them.
+bool LooksRandom(std::span<const uint8_t> symbols) {
+  constexpr size_t kFew = size_t{1} << 15;
+  constexpr size_t kBlock = 64;
+  constexpr size_t kStep = 8 * kBlock;
+  if (symbols.size() < kFew) return false;
+  Histogram counts{};
+  for (size_t i = 0; i + kBlock <= symbols.size(); i += kStep) {
+    for (size_t j = i; j < i + kBlock; ++j) ++counts[symbols[j]];
+  }
+  const auto sampled = std::accumulate(counts.begin(), counts.end(), 0.0);
+  return EntropyBits(counts) > 8 * kWorthwhile * sampled;
+}
+
 constexpr double kHuffmanHeader = 56;
 constexpr double kRansHeader = 4 * kRansStates + 8;
 
@@ -174,6 +193,10 @@ bool EncodeEntropy(std::span<const uint8_t> symbols, const Histogram& counts, Ef
 }  // namespace
 
 void EncodePlane(std::span<const uint8_t> symbols, Effort effort, std::vector<std::byte>* out) {
+  if (LooksRandom(symbols)) {
+    EncodePacked(symbols, 8, out);
+    return;
+  }
   Histogram counts{};
   CountBytes(symbols.data(), symbols.size(), &counts);
   const PlaneCosts costs = CountCosts(counts, symbols.size());
@@ -184,7 +207,7 @@ void EncodePlane(std::span<const uint8_t> symbols, Effort effort, std::vector<st
     return;
   }
   // Raw bits decode faster: a code must earn its keep.
-  const double limit = std::min(costs.sparse, costs.packed * 0.995);
+  const double limit = std::min(costs.sparse, costs.packed * kWorthwhile);
   if (EntropyBits(counts) / 8 < limit && EncodeEntropy(symbols, counts, effort, limit, out)) return;
   if (costs.sparse < costs.packed) {
     EncodeSparse(symbols, costs.common, symbols.size() - costs.common_count, out);

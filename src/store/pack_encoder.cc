@@ -185,7 +185,11 @@ class Encoder {
     coded.entry.checksum = base::Hash64(worker->payload);
     coded.raw_hash = object.is_parent ? base::Hash64(raw) : 0;
     slot->chunks.push_back(coded);
-    slot->payload.insert(slot->payload.end(), worker->payload.begin(), worker->payload.end());
+    if (slot->payload.empty()) {
+      std::swap(slot->payload, worker->payload);
+    } else {
+      slot->payload.insert(slot->payload.end(), worker->payload.begin(), worker->payload.end());
+    }
     return {};
   }
 

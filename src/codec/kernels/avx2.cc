@@ -48,6 +48,20 @@ void SplitNibbles(const uint8_t* in, size_t count, uint8_t* high, uint8_t* low) 
   scalar::SplitNibbles(in + done, count - done, high + done / 2, low + done / 2);
 }
 
+size_t FindPlaces(const uint8_t* words, size_t count, size_t most, uint32_t* places) {
+  const __m256i factor = _mm256_set1_epi16(static_cast<short>(kPlaceFactor));
+  const __m256i next_factor = _mm256_set1_epi16(static_cast<short>(kPlaceNextFactor));
+  const __m256i offset = _mm256_set1_epi16(static_cast<short>(kPlaceOffset));
+  return loops::FindPlaces<16, 2>(words, count, most, places, [&](const uint8_t* at) -> uint32_t {
+    const __m256i word = _mm256_mullo_epi16(Load(at), factor);
+    const __m256i next = _mm256_mullo_epi16(Load(at + 2), next_factor);
+    const __m256i hash = _mm256_add_epi16(_mm256_add_epi16(word, next), offset);
+    const __m256i low = _mm256_min_epu16(hash, _mm256_set1_epi16(kPlaceLimit - 1));
+    const auto bytes = static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi16(low, hash)));
+    return bytes & 0x55555555u;
+  });
+}
+
 // Tables of 128 bytes, looked up 16 entries at a time: an index whose high nibble is another gets
 // its top bit set, for which a byte shuffle gives zero.
 template <size_t kTables>
@@ -249,6 +263,7 @@ const Kernels kAvx2Kernels = {
     .merge_float16 = loops::MergeFloat16,
     .split_float16 = loops::SplitFloat16,
     .merge_float32 = loops::MergeFloat32,
+    .find_places = FindPlaces,
     .bins8 = Bins8,
     .put_bins8 = scalar::PutBins8,
     .put_bins16 = scalar::PutBins16,

@@ -41,6 +41,18 @@ void SplitNibbles(const uint8_t* in, size_t count, uint8_t* high, uint8_t* low) 
   scalar::SplitNibbles(in + done, count - done, high + done / 2, low + done / 2);
 }
 
+size_t FindPlaces(const uint8_t* words, size_t count, size_t most, uint32_t* places) {
+  const __m512i factor = _mm512_set1_epi16(static_cast<short>(kPlaceFactor));
+  const __m512i next_factor = _mm512_set1_epi16(static_cast<short>(kPlaceNextFactor));
+  const __m512i offset = _mm512_set1_epi16(static_cast<short>(kPlaceOffset));
+  return loops::FindPlaces<32, 1>(words, count, most, places, [&](const uint8_t* at) -> uint32_t {
+    const __m512i word = _mm512_mullo_epi16(_mm512_loadu_si512(at), factor);
+    const __m512i next = _mm512_mullo_epi16(_mm512_loadu_si512(at + 2), next_factor);
+    const __m512i hash = _mm512_add_epi16(_mm512_add_epi16(word, next), offset);
+    return _mm512_cmplt_epu16_mask(hash, _mm512_set1_epi16(kPlaceLimit));
+  });
+}
+
 // From registers: a vector load of words just stored would wait for the stores.
 __m256i Join(const uint64_t lanes[4]) {
   return _mm256_set_epi64x(static_cast<int64_t>(lanes[3]), static_cast<int64_t>(lanes[2]),
@@ -189,6 +201,7 @@ const Kernels kAvx512Kernels = {
     .merge_float16 = loops::MergeFloat16,
     .split_float16 = loops::SplitFloat16,
     .merge_float32 = loops::MergeFloat32,
+    .find_places = FindPlaces,
     .bins8 = Bins8,
     .put_bins8 = avx512::PutBins8,
     .put_bins16 = avx512::PutBins16,

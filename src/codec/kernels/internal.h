@@ -23,6 +23,7 @@ void MergeFloat16(const uint8_t* symbol, const uint8_t* rest, size_t count, unsi
                   unsigned shift, uint8_t* out);
 void MergeFloat32(const uint8_t* symbol, const uint8_t* rest0, const uint8_t* rest1,
                   const uint8_t* rest2, size_t count, unsigned base, unsigned shift, uint8_t* out);
+size_t FindPlaces(const uint8_t* words, size_t count, size_t most, uint32_t* places);
 void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
            BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out);
 void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,

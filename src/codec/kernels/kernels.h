@@ -40,6 +40,16 @@ struct BinTable16 {
 inline constexpr uint16_t kWideBin = 0x7fff;
 inline constexpr uint32_t kWideBin32 = 0x7fffffff;
 
+/// Places of a sequence of 16-bit words, chosen by content: word w before word x is one when
+/// w * kPlaceFactor + x * kPlaceNextFactor + kPlaceOffset (mod 2^16) is below kPlaceLimit: one in
+/// 1024 words of noise, and not among zeros.
+inline constexpr uint16_t kPlaceFactor = 0x9e37;
+inline constexpr uint16_t kPlaceNextFactor = 0x7f4b;
+inline constexpr uint16_t kPlaceOffset = 0x55a3;
+inline constexpr uint16_t kPlaceLimit = 64;
+/// Entries that find_places may write beyond `most`.
+inline constexpr size_t kPlaceSlack = 32;
+
 /// A bit stream being read: bit `position` of `bytes`, which has `limit` bits.
 struct BitCursor {
   const uint8_t* bytes;
@@ -106,6 +116,10 @@ struct Kernels {
   void (*merge_float32)(const uint8_t* symbol, const uint8_t* rest0, const uint8_t* rest1,
                         const uint8_t* rest2, size_t count, unsigned base, unsigned shift,
                         uint8_t* out);
+
+  /// The places among the first `count` words, of which there is one more: their indices, in order.
+  /// Returns how many there are, or most + 1 when there are more than `most`.
+  size_t (*find_places)(const uint8_t* words, size_t count, size_t most, uint32_t* places);
 
   /// 16-bit patterns from integers and truncated binary codes: `count` elements of one row. The
   /// magnitude is (first + index) << shift, the sign that of q; elements of wide bins are taken

@@ -151,6 +151,21 @@ void MergeFloat32(const uint8_t* symbol, const uint8_t* rest0, const uint8_t* re
   }
 }
 
+size_t FindPlaces(const uint8_t* words, size_t count, size_t most, uint32_t* places) {
+  size_t found = 0;
+  for (size_t i = 0; i < count && found <= most; ++i) {
+    uint16_t word;
+    uint16_t next;
+    std::memcpy(&word, words + 2 * i, sizeof(word));
+    std::memcpy(&next, words + 2 * i + 2, sizeof(next));
+    const uint32_t hash = uint32_t{word} * kPlaceFactor + uint32_t{next} * kPlaceNextFactor;
+    if (static_cast<uint16_t>(hash + kPlaceOffset) < kPlaceLimit) {
+      places[found++] = static_cast<uint32_t>(i);
+    }
+  }
+  return found;
+}
+
 namespace {
 
 uint16_t TakeWide(WideCursor* wide) {
@@ -258,6 +273,7 @@ const Kernels kScalarKernels = {
     .merge_float16 = scalar::MergeFloat16,
     .split_float16 = scalar::SplitFloat16,
     .merge_float32 = scalar::MergeFloat32,
+    .find_places = scalar::FindPlaces,
     .bins8 = scalar::Bins8,
     .put_bins8 = scalar::PutBins8,
     .put_bins16 = scalar::PutBins16,

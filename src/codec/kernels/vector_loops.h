@@ -129,6 +129,26 @@ inline void MergeFloat32(const uint8_t* symbol, const uint8_t* rest0, const uint
   }
 }
 
+// find_places with a vector of kLanes words at a time. is_place(at) has a bit for each place, kBits
+// apart.
+template <size_t kLanes, unsigned kBits, class IsPlace>
+size_t FindPlaces(const uint8_t* words, size_t count, size_t most, uint32_t* places,
+                  IsPlace is_place) {
+  size_t found = 0;
+  size_t done = 0;
+  for (; done + kLanes <= count; done += kLanes) {
+    for (uint32_t hits = is_place(words + 2 * done); hits != 0; hits &= hits - 1) {
+      places[found++] =
+          static_cast<uint32_t>(done + static_cast<size_t>(__builtin_ctz(hits)) / kBits);
+    }
+    if (found > most) return most + 1;
+  }
+  const size_t rest =
+      scalar::FindPlaces(words + 2 * done, count - done, most - found, places + found);
+  for (size_t i = found; i < found + rest; ++i) places[i] += static_cast<uint32_t>(done);
+  return found + rest;
+}
+
 }  // namespace loops
 }  // namespace
 }  // namespace qstore::codec

@@ -20,37 +20,42 @@ std::vector<std::byte> Noise(size_t count) {
   return bytes;
 }
 
-TEST(Repeats, WeightsHaveNone) {
-  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
-    EXPECT_FALSE(MayRepeat(testing::MakePair(dtype, 64, 4096, 3).high)) << DTypeName(dtype);
-  }
-  EXPECT_FALSE(MayRepeat(Noise(1 << 20)));
+bool Repeats(const std::vector<std::byte>& raw) {
+  RepeatScratch scratch;
+  return MayRepeat(raw, &scratch);
 }
 
-TEST(Repeats, FarOnesAreSeen) {
+TEST(MayRepeat, WeightsHaveNone) {
+  for (const DType dtype : {DType::kBF16, DType::kF16, DType::kF32}) {
+    EXPECT_FALSE(Repeats(testing::MakePair(dtype, 64, 4096, 3).high)) << DTypeName(dtype);
+  }
+  EXPECT_FALSE(Repeats(Noise(1 << 20)));
+}
+
+TEST(MayRepeat, FarOnesAreSeen) {
   // Twice the same, then again at an odd distance, then mostly the same.
   const std::vector<std::byte> once = Noise(200'000);
   std::vector<std::byte> content = once;
   content.insert(content.end(), once.begin(), once.end());
-  EXPECT_TRUE(MayRepeat(content));
+  EXPECT_TRUE(Repeats(content));
   content = once;
   content.resize(content.size() + 2 * 377);
   content.insert(content.end(), once.begin(), once.end());
-  EXPECT_TRUE(MayRepeat(content));
+  EXPECT_TRUE(Repeats(content));
   content = once;
   content.resize(2 * once.size() * 3 / 4);
   std::copy_n(once.begin(), once.size() / 2, content.begin() + static_cast<ptrdiff_t>(once.size()));
-  EXPECT_TRUE(MayRepeat(content));
+  EXPECT_TRUE(Repeats(content));
 }
 
-TEST(Repeats, FewValuesAreSeen) {
+TEST(MayRepeat, FewValuesAreSeen) {
   for (const int value : {0, 1, 0x3f, 0xff}) {
-    EXPECT_TRUE(MayRepeat(std::vector<std::byte>(1 << 18, static_cast<std::byte>(value)))) << value;
+    EXPECT_TRUE(Repeats(std::vector<std::byte>(1 << 18, static_cast<std::byte>(value)))) << value;
   }
 }
 
-TEST(Repeats, ShortContentHasNone) {
-  for (size_t size = 0; size < 200; ++size) EXPECT_FALSE(MayRepeat(Noise(size))) << size;
+TEST(MayRepeat, ShortContentHasNone) {
+  for (size_t size = 0; size < 200; ++size) EXPECT_FALSE(Repeats(Noise(size))) << size;
 }
 
 }  // namespace

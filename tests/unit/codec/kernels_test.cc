@@ -194,6 +194,25 @@ TEST_P(KernelsTest, Bins8) {
   }
 }
 
+TEST_P(KernelsTest, FindPlaces) {
+  std::mt19937 random(2);
+  for (uint32_t round = 0; round < 100; ++round) {
+    const size_t count = random() % 4000;
+    Symbols words = Noise(2 * count + 2, round);
+    // Sometimes the same word everywhere, which is a place or not.
+    if (round % 4 == 0) {
+      for (size_t i = 2; i < words.size(); ++i) words[i] = words[i - 2];
+    }
+    const size_t most = round % 3 == 0 ? random() % 5 : count;
+    std::vector<uint32_t> a(most + kPlaceSlack), b(most + kPlaceSlack);
+    const size_t found = scalar_.find_places(words.data(), count, most, a.data());
+    ASSERT_EQ(kernels_->find_places(words.data(), count, most, b.data()), found);
+    a.resize(std::min(found, most));
+    b.resize(a.size());
+    ASSERT_EQ(a, b);
+  }
+}
+
 TEST_P(KernelsTest, Finish16) {
   std::mt19937 random(8);
   for (uint32_t round = 0; round < 60; ++round) {

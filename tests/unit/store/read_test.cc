@@ -96,6 +96,31 @@ TEST_F(Read, LowVariantAloneReadsLittleMoreThanIsStoredForIt) {
   EXPECT_LT(low.load_bytes + high.own_bytes / 2, archive.stored_bytes());
 }
 
+TEST_F(Read, LoadGivesAllTensorsOfTheVariants) {
+  const Archive archive = Open();
+  for (const std::vector<size_t>& variants :
+       {std::vector<size_t>{}, {0}, {1}, {0, 1}, {1, 0}, {1, 1}}) {
+    auto loaded = archive.Load(variants);
+    ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+    size_t i = 0;
+    for (const size_t v : variants) {
+      const VariantInfo info = archive.variant(v);
+      for (size_t t = info.first_tensor; t < info.first_tensor + info.tensor_count; ++t, ++i) {
+        ASSERT_LT(i, loaded->size());
+        EXPECT_EQ(loaded->tensor(i), t);
+        EXPECT_TRUE(std::ranges::equal(loaded->content(i), Original(archive, t)));
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(loaded->content(i).data()) % 64, 0u);
+      }
+    }
+    EXPECT_EQ(i, loaded->size());
+    // What was loaded lives on when it is moved.
+    const LoadedTensors moved = std::move(*loaded);
+    EXPECT_EQ(moved.size(), i);
+    if (i == 0) continue;
+    EXPECT_TRUE(std::ranges::equal(moved.content(0), Original(archive, moved.tensor(0))));
+  }
+}
+
 TEST_F(Read, RowsEqualThoseOfTheWhole) {
   const Archive archive = Open();
   for (const size_t variant : {size_t{0}, size_t{1}}) {
