@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   AddInspectCommand(app, &exit_code);
   AddQuantizeCommand(app, &exit_code);
   AddSynthCommand(app, &exit_code);
+  AddBenchCommand(app, &exit_code);
   HandleSignals();
   try {
     app.parse(argc, argv);

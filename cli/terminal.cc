@@ -32,6 +32,8 @@ void HandleSignals() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
+bool StopRequested() { return stop_requested; }
+
 std::string Printable(std::string_view text) {
   std::string printable(text);
   for (char& c : printable) {

@@ -16,6 +16,8 @@ namespace qstore::cli {
 /// Lets the first SIGINT or SIGTERM stop long operations in good order, and the second end the
 /// process; lets writes beyond a size limit fail as a full disk does.
 void HandleSignals();
+/// Whether that first signal has come.
+bool StopRequested();
 
 /// `text` with control characters replaced: names in an archive are anybody's.
 std::string Printable(std::string_view text);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -80,6 +81,12 @@ struct ReadRequest {
   uint64_t row_end = kAllRows;
 };
 
+struct OpenOptions {
+  /// When set, called before every read of the file with the number of bytes; it may wait, as a
+  /// limit of bandwidth does. Called from many threads at once.
+  std::function<void(uint64_t bytes)> before_read;
+};
+
 /// An open archive. Everything in it has been checked when Open returns but the payloads of chunks,
 /// which are checked whenever they are read.
 /// Thread-safety: all member functions may be called from many threads at once.
@@ -88,7 +95,7 @@ class QSTORE_EXPORT Archive {
   /// Reads header, footer and index.
   /// Errors, naming the path and the rule: kNotFound, kIo, kCorrupt, kUnsupportedVersion,
   /// kUnsupportedFeature, kLimit, kInvalidArgument (a directory).
-  static Result<Archive> Open(const std::filesystem::path& path);
+  static Result<Archive> Open(const std::filesystem::path& path, const OpenOptions& options = {});
   ~Archive();
   Archive(Archive&&) noexcept;
   Archive& operator=(Archive&&) noexcept;
@@ -141,5 +148,9 @@ class QSTORE_EXPORT Archive {
   explicit Archive(std::unique_ptr<store::ArchiveFile> impl);
   std::unique_ptr<store::ArchiveFile> impl_;
 };
+
+/// The instruction set that coding and decoding use: "scalar", "avx2" or "avx512". The best one of
+/// the machine, or what the environment variable QSTORE_ISA names when the machine has it.
+QSTORE_EXPORT std::string_view InstructionSet();
 
 }  // namespace qstore

@@ -26,8 +26,8 @@ Archive::~Archive() = default;
 Archive::Archive(Archive&&) noexcept = default;
 Archive& Archive::operator=(Archive&&) noexcept = default;
 
-Result<Archive> Archive::Open(const std::filesystem::path& path) {
-  QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(path));
+Result<Archive> Archive::Open(const std::filesystem::path& path, const OpenOptions& options) {
+  QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(path, options));
   return Archive(std::move(impl));
 }
 

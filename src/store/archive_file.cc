@@ -4,11 +4,14 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "codec/kernels/kernels.h"
 
 namespace qstore::store {
 
-Result<std::unique_ptr<ArchiveFile>> ArchiveFile::Open(const std::filesystem::path& path) {
+Result<std::unique_ptr<ArchiveFile>> ArchiveFile::Open(const std::filesystem::path& path,
+                                                       const OpenOptions& options) {
   std::unique_ptr<ArchiveFile> archive(new ArchiveFile());
+  archive->options_ = options;
   QSTORE_ASSIGN(archive->file_, io::SourceFile::Open(path));
   const auto parse = [&]() -> Status {
     const uint64_t size = archive->file_->size();
@@ -32,6 +35,7 @@ Result<std::unique_ptr<ArchiveFile>> ArchiveFile::Open(const std::filesystem::pa
 }
 
 Status ArchiveFile::Read(uint64_t offset, std::span<std::byte> out) const {
+  if (options_.before_read) options_.before_read(out.size());
   bytes_read_.fetch_add(out.size(), std::memory_order_relaxed);
   return file_->Read(offset, out);
 }
@@ -89,3 +93,9 @@ void ArchiveFile::GiveBack(std::unique_ptr<ChunkBatch> batch) const {
 }
 
 }  // namespace qstore::store
+
+namespace qstore {
+
+std::string_view InstructionSet() { return codec::ActiveKernels().name; }
+
+}  // namespace qstore

@@ -14,6 +14,7 @@
 #include "format/index.h"
 #include "format/layout.h"
 #include "io/file.h"
+#include "qstore/archive.h"
 #include "qstore/status.h"
 #include "store/chunk_batch.h"
 
@@ -23,7 +24,8 @@ namespace qstore::store {
 /// Thread-safe.
 class ArchiveFile {
  public:
-  static Result<std::unique_ptr<ArchiveFile>> Open(const std::filesystem::path& path);
+  static Result<std::unique_ptr<ArchiveFile>> Open(const std::filesystem::path& path,
+                                                   const OpenOptions& options);
 
   const std::filesystem::path& path() const { return file_->path(); }
   const format::Header& header() const { return header_; }
@@ -51,6 +53,7 @@ class ArchiveFile {
  private:
   ArchiveFile() = default;
   std::shared_ptr<const io::SourceFile> file_;
+  OpenOptions options_;
   format::Header header_;
   format::Footer footer_;
   format::Index index_;

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "command.h"
+#include "compare.h"
+#include "measure.h"
+#include "qstore/archive.h"
+
+namespace qstore::cli {
+namespace {
+
+struct Arguments {
+  std::string archive;
+  std::vector<std::string> variants;
+  std::vector<std::string> originals;
+  std::string tensor;
+  std::string rows;
+  uint64_t row_begin = 0;
+  uint64_t row_end = kAllRows;
+  MeasureOptions measure;
+};
+
+// "A:B", both decimal.
+std::string CheckRows(const std::string& text) {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+  char behind = 0;
+  const int got = std::sscanf(text.c_str(), "%20lu:%20lu%c", &begin, &end, &behind);
+  return got == 2 && begin <= end ? "" : "must be FIRST:END, as 0:128";
+}
+
+// What a run loads, and where to.
+struct Load {
+  std::vector<ReadRequest> requests;
+  std::vector<size_t> variant_of;  // By request, of those named.
+  FreshMemory memory;
+};
+
+Status AddRequests(const Archive& archive, const Arguments& arguments, size_t named, Load* load) {
+  const auto v = archive.FindVariant(arguments.variants[named]);
+  if (!v.ok()) return v.status();
+  if (arguments.tensor.empty()) {
+    const VariantInfo variant = archive.variant(*v);
+    for (size_t t = 0; t < variant.tensor_count; ++t) {
+      load->requests.push_back({variant.first_tensor + t, {}});
+    }
+  } else {
+    const auto tensor = archive.FindTensor(*v, arguments.tensor);
+    if (!tensor.ok()) return tensor.status();
+    load->requests.push_back({*tensor, {}, arguments.row_begin, arguments.row_end});
+  }
+  load->variant_of.resize(load->requests.size(), named);
+  return {};
+}
+
+// Gives every tensor a place of its own, aligned as vector instructions like it.
+Status Allocate(const Archive& archive, bool huge_pages, Load* load) {
+  constexpr uint64_t kAlignment = 64;
+  std::vector<std::pair<uint64_t, uint64_t>> places;
+  uint64_t end = 0;
+  for (const ReadRequest& request : load->requests) {
+    const auto size = archive.RowsByteSize(request.tensor, request.row_begin, request.row_end);
+    if (!size.ok()) return size.status();
+    places.emplace_back(end, *size);
+    end += (*size + kAlignment - 1) / kAlignment * kAlignment;
+  }
+  if (const Status status = load->memory.Allocate(end, huge_pages); !status.ok()) return status;
+  for (size_t r = 0; r < places.size(); ++r) {
+    load->requests[r].out = load->memory.bytes().subspan(places[r].first, places[r].second);
+  }
+  return {};
+}
+
+// The directory or file that `--compare` gives for a variant; empty when none.
+std::string OriginalOf(const Arguments& arguments, const std::string& variant) {
+  for (const std::string& original : arguments.originals) {
+    if (original.starts_with(variant + "=")) return original.substr(variant.size() + 1);
+    if (arguments.variants.size() == 1) return original;
+  }
+  return "";
+}
+
+Status CompareAll(const Archive& archive, const Arguments& arguments, const Load& load,
+                  uint64_t* compared) {
+  std::vector<Originals> originals;
+  for (const std::string& variant : arguments.variants) {
+    originals.emplace_back(OriginalOf(arguments, variant));
+  }
+  *compared = 0;
+  for (size_t r = 0; r < load.requests.size(); ++r) {
+    const ReadRequest& request = load.requests[r];
+    const size_t named = load.variant_of[r];
+    if (OriginalOf(arguments, arguments.variants[named]).empty()) continue;
+    const TensorInfo tensor = archive.tensor(request.tensor);
+    const uint64_t rows = tensor.shape.empty() ? 1 : tensor.shape[0];
+    const uint64_t begin = rows == 0 ? 0 : tensor.byte_size / rows * request.row_begin;
+    const Status status =
+        originals[named].Compare(tensor, archive.file(tensor.file).path, begin, request.out);
+    if (!status.ok()) return status;
+    ++*compared;
+  }
+  return {};
+}
+
+struct Totals {
+  uint64_t bytes = 0;
+  uint64_t stored_bytes = 0;
+  uint64_t read_bytes = 0;
+  uint64_t tensors = 0;
+  uint64_t compared = 0;
+};
+
+Status LoadOnce(const Arguments& arguments, TokenBucket* bucket, RunClock* clock, Totals* totals) {
+  OpenOptions options;
+  if (arguments.measure.bandwidth_mib > 0) {
+    options.before_read = [bucket](uint64_t bytes) { bucket->Take(bytes); };
+  }
+  const auto archive = Archive::Open(arguments.archive, options);
+  if (!archive.ok()) return archive.status();
+  clock->EndStage("open");
+  Load load;
+  for (size_t named = 0; named < arguments.variants.size(); ++named) {
+    const Status status = AddRequests(*archive, arguments, named, &load);
+    if (!status.ok()) return status;
+  }
+  Status status = Allocate(*archive, arguments.measure.huge_pages, &load);
+  if (!status.ok()) return status;
+  clock->EndStage("allocate");
+  status = archive->Read(load.requests, arguments.measure.threads);
+  clock->EndStage("read");
+  clock->Stop();
+  if (!status.ok()) return status;
+  *totals = {0, archive->stored_bytes(), archive->bytes_read(), load.requests.size(), 0};
+  for (const ReadRequest& request : load.requests) totals->bytes += request.out.size();
+  return CompareAll(*archive, arguments, load, &totals->compared);
+}
+
+int Run(Arguments& arguments) {
+  if (!arguments.rows.empty()) {
+    std::sscanf(arguments.rows.c_str(), "%20lu:%20lu", &arguments.row_begin, &arguments.row_end);
+  }
+  const std::filesystem::path archive = arguments.archive;
+  Measurement measurement(arguments.measure);
+  Totals totals;
+  const Status status = measurement.Repeat({&archive, 1}, [&](RunClock* clock) {
+    return LoadOnce(arguments, &measurement.bucket(), clock, &totals);
+  });
+  if (!status.ok()) return Report(status);
+  nlohmann::ordered_json document = {{"operation", "load"}, {"variants", arguments.variants}};
+  if (!arguments.tensor.empty()) document["tensor"] = arguments.tensor;
+  if (!arguments.rows.empty()) document["rows"] = arguments.rows;
+  document.update(measurement.Document());
+  document["bytes"] = totals.bytes;
+  document["stored_bytes"] = totals.stored_bytes;
+  document["read_bytes"] = totals.read_bytes;
+  document["tensors"] = totals.tensors;
+  document["compared_tensors"] = totals.compared;
+  std::string what = "load";
+  for (const std::string& variant : arguments.variants) what += " " + variant;
+  PrintMeasurement(arguments.measure, what, document);
+  return kExitDone;
+}
+
+}  // namespace
+
+void AddBenchLoad(CLI::App* bench, int* exit_code) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = bench->add_subcommand(
+      "load", "Time opening an archive and reading tensors into fresh memory");
+  command->add_option("archive", arguments->archive, "Archive to read")->required();
+  command->add_option("variants", arguments->variants, "Variants to load together")
+      ->required()
+      ->type_name("NAME");
+  CLI::Option* tensor =
+      command->add_option("--tensor", arguments->tensor, "Load only this one")->type_name("NAME");
+  command->add_option("--rows", arguments->rows, "Load only these rows of it")
+      ->needs(tensor)
+      ->check(CLI::Validator(CheckRows, "FIRST:END"));
+  command
+      ->add_option("--compare", arguments->originals,
+                   "After each run, compare what was loaded with the model it was made of")
+      ->type_name("[NAME=]PATH");
+  AddRunOptions(command, &arguments->measure);
+  AddReadOptions(command, &arguments->measure);
+  command->callback([=] { *exit_code = Run(*arguments); });
+}
+
+}  // namespace qstore::cli

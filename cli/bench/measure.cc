@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "measure.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+
+#include "cli/terminal.h"
+#include "page_cache.h"
+#include "posix_file.h"
+#include "qstore/archive.h"
+
+namespace qstore::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double Median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 != 0 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+double Seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+}
+
+}  // namespace
+
+void AddRunOptions(CLI::App* command, MeasureOptions* options) {
+  command->add_option("--runs", options->runs, "How often it is measured")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--threads", options->threads, "0: all processors (default)")->type_name("N");
+  command->add_flag("--json", options->json, "Print the result as JSON");
+}
+
+void AddReadOptions(CLI::App* command, MeasureOptions* options) {
+  command->add_flag("--cold", options->cold,
+                    "Take the files out of the page cache before each run");
+  command->add_option("--bandwidth", options->bandwidth_mib, "Read no faster than that")
+      ->check(CLI::PositiveNumber)
+      ->type_name("MiB/s");
+  command->add_flag("--huge-pages", options->huge_pages, "Ask for huge pages to load to");
+}
+
+FreshMemory::~FreshMemory() {
+  if (data_ != nullptr) ::munmap(data_, size_);
+}
+
+Status FreshMemory::Allocate(uint64_t size, bool huge_pages) {
+  if (size == 0) return {};
+  void* map = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (map == MAP_FAILED) return SystemError("memory", "cannot allocate");
+  if (huge_pages) ::madvise(map, size, MADV_HUGEPAGE);
+  data_ = static_cast<std::byte*>(map);
+  size_ = size;
+  return {};
+}
+
+RunClock::RunClock() : usage_(UsageNow()), start_(Clock::now()), stage_(start_) {}
+
+RunClock::Usage RunClock::UsageNow() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return {Seconds(usage.ru_utime), Seconds(usage.ru_stime),
+          static_cast<uint64_t>(usage.ru_minflt + usage.ru_majflt)};
+}
+
+void RunClock::EndStage(const char* name) {
+  const auto now = Clock::now();
+  stages_.emplace_back(name, std::chrono::duration<double>(now - stage_).count());
+  stage_ = now;
+}
+
+void RunClock::Stop() {
+  seconds_ = std::chrono::duration<double>(Clock::now() - start_).count();
+  const Usage now = UsageNow();
+  usage_ = {now.user - usage_.user, now.system - usage_.system,
+            now.page_faults - usage_.page_faults};
+}
+
+Measurement::Measurement(const MeasureOptions& options)
+    : options_(options), bucket_(options.bandwidth_mib * (1 << 20)) {}
+
+Status Measurement::Prepare(std::span<const std::filesystem::path> files) {
+  if (!options_.cold) return WarmPages(files);
+  const auto share = DropPages(files);
+  if (!share.ok()) return share.status();
+  resident_share_ = std::max(resident_share_, *share);
+  return {};
+}
+
+Status Measurement::Repeat(std::span<const std::filesystem::path> files, const Once& once) {
+  for (unsigned run = 0; run < options_.runs; ++run) {
+    if (StopRequested()) return {ErrorCode::kCancelled, "stopped"};
+    if (const Status status = Prepare(files); !status.ok()) return status;
+    bucket_.Restart();
+    RunClock clock;
+    if (const Status status = once(&clock); !status.ok()) return status;
+    runs_.push_back(std::move(clock));
+  }
+  return {};
+}
+
+Json Measurement::Document() const {
+  const auto median_of = [this](const auto& value) {
+    std::vector<double> values;
+    for (const RunClock& run : runs_) values.push_back(value(run));
+    return Median(values);
+  };
+  std::vector<double> seconds;
+  for (const RunClock& run : runs_) seconds.push_back(run.seconds_);
+  Json stages = Json::object();
+  for (size_t s = 0; s < runs_.front().stages_.size(); ++s) {
+    stages[runs_.front().stages_[s].first] =
+        median_of([&](const RunClock& run) { return run.stages_[s].second; });
+  }
+  Json document = {{"median_s", Median(seconds)},
+                   {"min_s", *std::min_element(seconds.begin(), seconds.end())},
+                   {"max_s", *std::max_element(seconds.begin(), seconds.end())},
+                   {"runs", seconds},
+                   {"stages_s", stages},
+                   {"user_s", median_of([](const RunClock& run) { return run.usage_.user; })},
+                   {"system_s", median_of([](const RunClock& run) { return run.usage_.system; })},
+                   {"page_faults", median_of([](const RunClock& run) {
+                      return static_cast<double>(run.usage_.page_faults);
+                    })},
+                   {"threads", ThreadsOf(options_.threads)},
+                   {"isa", InstructionSet()},
+                   {"cold", options_.cold},
+                   {"huge_pages", options_.huge_pages}};
+  document["resident_share"] = options_.cold ? Json(resident_share_) : Json(1);
+  document["bandwidth_mib"] =
+      options_.bandwidth_mib > 0 ? Json(options_.bandwidth_mib) : Json(nullptr);
+  return document;
+}
+
+void PrintMeasurement(const MeasureOptions& options, const std::string& what,
+                      const Json& document) {
+  if (options.json) return PrintJson(document);
+  const auto bytes = document["bytes"].get<uint64_t>();
+  const auto median = document["median_s"].get<double>();
+  std::printf(
+      "%s: median %.4f s (%.4f to %.4f) of %zu runs; %s raw, %s stored; %.0f MB/s; %u "
+      "threads, %s\n",
+      Printable(what).c_str(), median, document["min_s"].get<double>(),
+      document["max_s"].get<double>(), document["runs"].size(), HumanBytes(bytes).c_str(),
+      HumanBytes(document["stored_bytes"]).c_str(), static_cast<double>(bytes) / median / 1e6,
+      document["threads"].get<unsigned>(), document["isa"].get<std::string>().c_str());
+  if (options.cold) {
+    std::printf("  cold: at most %.2f %% of the pages were in memory before a run\n",
+                100 * document["resident_share"].get<double>());
+  }
+}
+
+unsigned ThreadsOf(unsigned requested) {
+  return requested != 0 ? requested : std::max(1U, std::thread::hardware_concurrency());
+}
+
+}  // namespace qstore::cli

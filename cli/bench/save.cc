@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <map>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "command.h"
+#include "measure.h"
+#include "posix_file.h"
+#include "qstore/pack.h"
+#include "scratch_file.h"
+
+namespace qstore::cli {
+namespace {
+
+struct Arguments {
+  std::vector<std::string> variants;
+  std::string directory;
+  std::string level = "balanced";
+  bool sync = false;
+  MeasureOptions measure;
+};
+
+const std::map<std::string, Level> kLevels = {
+    {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
+
+Status Measure(const Arguments& arguments, nlohmann::ordered_json* document) {
+  const auto variants = ParseVariants(arguments.variants);
+  std::vector<std::filesystem::path> files;
+  for (const VariantSource& variant : variants) {
+    const auto below = FilesBelow(variant.path);
+    if (!below.ok()) return below.status();
+    files.insert(files.end(), below->begin(), below->end());
+  }
+  const ScratchFile output(arguments.directory);
+  ProgressLine line("packing");
+  PackOptions options;
+  options.level = kLevels.at(arguments.level);
+  options.threads = arguments.measure.threads;
+  options.sync = arguments.sync;
+  options.overwrite = true;
+  options.progress = line.callback();
+  PackReport report;
+  Measurement measurement(arguments.measure);
+  const Status status = measurement.Repeat(files, [&](RunClock* clock) -> Status {
+    const auto packed = Pack(variants, output.path(), options);
+    clock->Stop();
+    // Lest the next run pay for freeing it.
+    std::error_code ignored;
+    std::filesystem::remove(output.path(), ignored);
+    if (packed.ok()) report = *packed;
+    return packed.status();
+  });
+  if (!status.ok()) return status;
+  *document = {{"operation", "save"}, {"level", arguments.level}, {"sync", arguments.sync}};
+  for (const VariantSource& variant : variants) (*document)["variants"].push_back(variant.name);
+  document->update(measurement.Document());
+  (*document)["bytes"] = report.source_bytes;
+  (*document)["stored_bytes"] = report.stored_bytes;
+  return {};
+}
+
+int Run(const Arguments& arguments) {
+  nlohmann::ordered_json document;
+  if (const Status status = Measure(arguments, &document); !status.ok()) return Report(status);
+  PrintMeasurement(arguments.measure, "save, level " + arguments.level, document);
+  return kExitDone;
+}
+
+}  // namespace
+
+void AddBenchSave(CLI::App* bench, int* exit_code) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = bench->add_subcommand("save", "Time packing to a temporary archive");
+  command->add_option("variants", arguments->variants, "Name and model directory or file of each")
+      ->required()
+      ->type_name("NAME=PATH");
+  std::vector<std::string> names;
+  for (const auto& [name, level] : kLevels) names.push_back(name);
+  command->add_option("--level", arguments->level, "fast, balanced (default) or max")
+      ->check(CLI::IsMember(names))
+      ->type_name("LEVEL");
+  command->add_option("--directory", arguments->directory, "Where the archive goes for that time")
+      ->check(CLI::ExistingDirectory);
+  command->add_flag("--sync", arguments->sync, "Also wait until it has reached the disk");
+  AddRunOptions(command, &arguments->measure);
+  command->callback([=] { *exit_code = Run(*arguments); });
+}
+
+}  // namespace qstore::cli
