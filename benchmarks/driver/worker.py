@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The other end of python_worker.py."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+
+class Worker:
+    def __enter__(self):
+        script = Path(__file__).with_name("python_worker.py")
+        self.process = subprocess.Popen(
+            [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+    def ask(self, request):
+        print(json.dumps(request), file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError("the process with the Python libraries has ended")
+        reply = json.loads(line)
+        if reply is not None and "error" in reply:
+            raise RuntimeError(f"{request['library']} {request['operation']}: {reply['error']}")
+        return reply

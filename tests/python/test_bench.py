@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`qstore bench` measures what it says, and the comparison's page shows its plots in a browser."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zlib
+
+import models
+import pytest
+from command import BINARY, ROOT, ok_json, pack, run
+
+# Ubuntu 22.04 has none among its packages; there the page is looked at as text.
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """Two models and their archive, a few MiB."""
+    space = tmp_path_factory.mktemp("bench")
+    tensors = {"a.weight": models.llm_weights(1024, 2048, 1)}
+    tensors["b.weight"] = models.llm_weights(64, 64, 2)
+    high, low = models.save_pair(tensors, space)
+    pack(space / "m.qstore", high=high, low=low)
+    yield space
+    shutil.rmtree(space)
+
+
+def check_times(document, runs):
+    assert len(document["runs"]) == runs
+    assert 0 < document["min_s"] <= document["median_s"] <= document["max_s"]
+    assert document["threads"] >= 1
+    assert document["isa"] in ("scalar", "avx2", "avx512")
+
+
+def bench_load(pair, *arguments):
+    return ok_json("bench", "load", pair / "m.qstore", *arguments)
+
+
+def test_load(pair):
+    originals = [f"--compare={name}={pair / name}" for name in ("high", "low")]
+    document = bench_load(pair, "high", "low", "--runs", 3, *originals)
+    check_times(document, 3)
+    weights = 1024 * 2048 + 64 * 64
+    assert document["bytes"] == weights * 3 + (1024 + 64) * 4 + 2
+    assert document["compared_tensors"] == document["tensors"] == 8
+    assert document["stored_bytes"] == (pair / "m.qstore").stat().st_size
+    # The low one by itself, without what only the high one needs.
+    assert bench_load(pair, "low")["read_bytes"] < 0.75 * document["read_bytes"]
+
+
+def test_load_of_one_tensor_and_of_rows(pair):
+    compare = ("--compare", pair / "high")
+    whole = bench_load(pair, "high", "--tensor", "a.weight", *compare)
+    rows = bench_load(pair, "high", "--tensor", "a.weight", "--rows", "100:117", *compare)
+    assert whole["bytes"] == 1024 * 2048 * 2
+    assert rows["bytes"] == 17 * 2048 * 2
+    assert whole["compared_tensors"] == rows["compared_tensors"] == 1
+
+
+def test_a_difference_is_found(pair):
+    done = run("bench", "load", pair / "m.qstore", "high", "--compare", pair / "low")
+    assert done.returncode == 3
+    other = models.save({"a.weight": models.llm_weights(1024, 2048, 9)}, pair / "other")
+    arguments = ("high", "--tensor", "a.weight", "--compare", other)
+    done = run("bench", "load", pair / "m.qstore", *arguments)
+    assert done.returncode == 3
+    assert "a.weight" in done.stderr
+
+
+def test_save_leaves_nothing_behind(pair, space):
+    sources = (f"high={pair / 'high'}", f"low={pair / 'low'}")
+    document = ok_json("bench", "save", *sources, "--level", "fast", "--directory", space)
+    check_times(document, 5)
+    assert document["stored_bytes"] < 0.6 * document["bytes"]
+    assert list(space.iterdir()) == []
+
+
+@pytest.mark.parametrize("codec", (["none"], ["lz4"], ["zstd", "--zstd-level", "1"]))
+def test_raw(pair, space, codec):
+    sources = (pair / "high", pair / "low", "--codec", *codec, "--directory", space)
+    saved = ok_json("bench", "raw", *sources, "--operation", "save", "--runs", 2)
+    loaded = ok_json("bench", "raw", *sources, "--operation", "load", "--runs", 2)
+    check_times(saved, 2)
+    check_times(loaded, 2)
+    raw = sum(path.stat().st_size for name in ("high", "low") for path in (pair / name).iterdir())
+    assert saved["bytes"] == loaded["bytes"] == raw
+    assert loaded["stored_bytes"] <= raw + 4096
+    # Ends inside a chunk on both sides; compared with the files by the command.
+    part = ok_json("bench", "raw", *sources, "--operation", "load", "--range", "1000000:3000001")
+    assert part["bytes"] == 2000001
+    assert list(space.iterdir()) == []
+
+
+def test_bandwidth_limits_what_is_read(pair):
+    """Never faster than the limit allows, but for the burst; every byte read is counted."""
+    burst = 256 << 10
+    ours = bench_load(pair, "high", "--bandwidth", 20, "--runs", 2)
+    assert ours["min_s"] >= (ours["read_bytes"] - burst) / (20 << 20)
+    raw = ("bench", "raw", pair / "high", "--operation", "load", "--bandwidth", 20, "--runs", 2)
+    theirs = ok_json(*raw)
+    assert theirs["min_s"] >= (theirs["bytes"] - burst) / (20 << 20)
+    assert ours["bandwidth_mib"] == theirs["bandwidth_mib"] == 20
+
+
+def test_cold_reports_what_is_still_in_memory(pair):
+    document = bench_load(pair, "high", "--cold", "--runs", 2)
+    assert document["cold"] is True
+    assert 0 <= document["resident_share"] <= 1
+
+
+def test_isa_is_chosen(pair, monkeypatch):
+    monkeypatch.setenv("QSTORE_ISA", "scalar")
+    assert bench_load(pair, "high", "--compare", pair / "high")["isa"] == "scalar"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The folder of a comparison of tiny models, with a system of the user's."""
+    folder = tmp_path_factory.mktemp("report")
+    commands = {"save": "cp {high} {work}/copy; echo 0.5", "load16": "echo took 0.25"}
+    commands["size"] = "stat -c %s {work}/copy"
+    extra = folder / "extra.json"
+    extra.write_text(json.dumps({**commands, "datasets": ["layers"]}))
+    driver = [sys.executable, ROOT / "benchmarks" / "run.py", "--size", "tiny"]
+    options = ["--qstore", BINARY, "--output", folder, "--extra", f"copy={extra}"]
+    subprocess.run([*driver, *options], check=True, timeout=300)
+    return folder
+
+
+SYSTEMS = ("uncompressed", "safetensors", "lz4", "zstd 1", "zstd 3", "zstd 9", "zipnn", "copy")
+OURS = ("qstore fast", "qstore balanced", "qstore max")
+
+
+def test_report(report):
+    document = json.loads((report / "report.json").read_text())
+    assert not (report / "work").exists()
+    results = {
+        (d["dataset"], d["system"], d["operation"], d["bandwidth_mib"], d["cold"]): d
+        for d in document["results"]
+    }
+    assert len(results) == len(document["results"])
+    for system in (*SYSTEMS, *OURS):
+        loaded = results["layers", system, "load_16", None, False]
+        assert loaded["min_s"] <= loaded["median_s"] <= loaded["max_s"]
+        assert loaded["bytes"] >= 2 * 512 * 512 * 2
+    assert results["layers", "copy", "load_16", None, False]["median_s"] == 0.25
+    for system in ("uncompressed", "zstd 3", *OURS):
+        for bandwidth in document["settings"]["bandwidths"]:
+            assert ("layers", system, "load_16_8", bandwidth, False) in results
+        assert "resident_share" in results["layers", system, "load_16_8", None, True]
+    assert results["layers", "qstore fast scalar", "load_16", None, False]["isa"] == "scalar"
+    for name in ("report.txt", "report.md"):
+        text = (report / name).read_text()
+        assert all(system in text for system in (*SYSTEMS, *OURS))
+
+
+def browse(*arguments):
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    done = subprocess.run(
+        [BROWSER, *flags, *arguments], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "CONSOLE" not in done.stderr
+    return done.stdout
+
+
+def page_text(report):
+    return (report / "report.html").read_text(encoding="utf-8")
+
+
+def test_page_shows_its_plots(report, space):
+    page = f"file://{report / 'report.html'}"
+    profile = f"--user-data-dir={space / 'profile'}"
+    document = browse(profile, "--dump-dom", page) if BROWSER else page_text(report)
+    plots = re.findall(r"<svg.*?</svg>", document, re.S)
+    assert len(plots) == 5
+    for title in ("size against load speed", "against read bandwidth", "by stage"):
+        assert any(title in plot for plot in plots)
+    for system in (*SYSTEMS, *OURS):
+        assert any(system in plot for plot in plots), system
+    marks = sum(plot.count('class="point"') + plot.count('class="bar"') for plot in plots)
+    assert marks > 50
+    assert not re.search(r"(src|href)=\"(?!data:)", document)
+    assert "NaN" not in document
+
+    if not BROWSER:
+        return
+    picture = space / "page.png"
+    browse(profile, f"--screenshot={picture}", "--window-size=1500,1200", page)
+    assert changes_in(picture) > 50_000
+
+
+def changes_in(path):
+    """Bytes of a PNG that differ from what their neighbours predict: none on an empty page."""
+    data = path.read_bytes()
+    at, packed = 8, b""
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] == b"IDAT":
+            packed += data[at + 8 : at + 8 + size]
+        at += 12 + size
+    pixels = zlib.decompress(packed)
+    return len(pixels) - pixels.count(0)
