@@ -14,7 +14,7 @@ h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top:
 svg { border: 1px solid #e5e7eb; border-radius: 6px; width: 100%; height: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: #374151; }
 svg text.title { font-size: 15px; font-weight: 600; fill: #111827; }
-svg text.label { font-weight: 600; fill: revert-layer; }
+svg text.label { font-weight: 600; }
 svg .grid { stroke: #eef0f3; } svg .line { stroke-width: 2; } svg .spread { stroke-width: 1.5; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }

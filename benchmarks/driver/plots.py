@@ -74,7 +74,8 @@ def bandwidth(report, operation, title):
         (min(times) * 0.85, max(times) * 1.15, "load time, s", True),
         marks=rates,
     )
-    for system, line in lines.items():
+    # What the others are compared with is drawn last, above them.
+    for system, line in reversed(lines.items()):
         color = color_of(system)
         points = [(document["bandwidth_mib"], document["median_s"]) for document in line]
         figure.line(points, color, "5 4" if system == "uncompressed" else "")

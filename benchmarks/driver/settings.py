@@ -47,8 +47,8 @@ QUICK = Settings(
         REAL,
     ),
     rounds=3,
-    runs=2,
-    bandwidths=(50, 200, 800),
+    runs=1,
+    bandwidths=(100, 400, 1500),
     isas=("avx2", "scalar"),
     patience=1,
 )

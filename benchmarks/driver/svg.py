@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plots as SVG: two axes, points with their spread, lines, bars, labels."""
 
+import itertools
 import math
 from html import escape
 
 WIDTH, HEIGHT = 720, 440
 LEFT, RIGHT, TOP, BOTTOM = 70, 150, 44, 52
+LINE = 13  # Of labels.
 
 
 class Axis:
@@ -134,16 +136,19 @@ class Figure:
         )
 
     def placed_labels(self):
-        """Moved down until none overlaps one above it that is near."""
-        placed = []
+        """Labels in one place are moved apart, downwards first and up from the bottom then."""
+        columns = {}
         for label in sorted(self.labels, key=lambda label: label[1]):
-            x, y, color, text = label
-            while any(
-                abs(x - a) < 7 * max(len(text), len(t)) and abs(y - b) < 13 for a, b, _, t in placed
-            ):
-                y += 2
-            placed.append((x, y, color, text))
+            near = next((x for x in columns if abs(x - label[0]) < 60), label[0])
+            columns.setdefault(near, []).append(label)
+        for column in columns.values():
+            for above, below in itertools.pairwise(column):
+                below[1] = max(below[1], above[1] + LINE)
+            column[-1][1] = min(column[-1][1], self.height - BOTTOM)
+            for above, below in itertools.pairwise(column[::-1]):
+                below[1] = min(below[1], above[1] - LINE)
         return [
-            f'<text class="label" x="{x:.1f}" y="{y:.1f}" fill="{color}">{escape(text)}</text>'
-            for x, y, color, text in placed
+            f'<text class="label" x="{x:.1f}" y="{y:.1f}" style="fill: {color}">'
+            f"{escape(text)}</text>"
+            for x, y, color, text in self.labels
         ]
