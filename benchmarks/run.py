@@ -31,6 +31,7 @@ NOTES = (
     "clones each tensor out of the mapped file, and saves tensors that are in memory already.",
     "A bandwidth is a token bucket in the reading process, over files in the page cache. With it "
     "safetensors reads the whole file and parses the bytes. cgroup io.max was not used.",
+    "Cold files are dropped from the page cache before each run, and looked at with mincore.",
 )
 
 

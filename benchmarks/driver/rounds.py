@@ -43,7 +43,11 @@ def plan(settings, systems, isa_systems, datasets):
         for system in isa_systems
     ]
     cold = Conditions(1, cold=True)
-    tasks += [Task(system, first, "load_16_8", cold) for system in systems]
+    tasks += [
+        Task(system, first, operation, cold)
+        for operation in ("load_16", "load_16_8", "load_8")
+        for system in systems
+    ]
     tasks += [
         Task(system, first, operation, Conditions(1, bandwidth))
         for bandwidth in settings.bandwidths

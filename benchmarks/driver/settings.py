@@ -69,7 +69,7 @@ FULL = Settings(
     runs=2,
     bandwidths=(20, 50, 100, 200, 400, 800, 1500),
     isas=("avx2", "scalar"),
-    patience=20,
+    patience=5,
 )
 SIZES = {"tiny": TINY, "quick": QUICK, "full": FULL}
 

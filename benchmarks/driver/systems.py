@@ -127,8 +127,6 @@ class PythonLibrary:
         return self.worker.ask(self.request(dataset, "prepare", Conditions()))["sizes"]
 
     def measure(self, dataset, operation, conditions):
-        if conditions.cold:
-            return None
         return self.worker.ask(self.request(dataset, operation, conditions))
 
     def request(self, dataset, operation, conditions):
@@ -143,6 +141,7 @@ class PythonLibrary:
             "rows": dataset.slice.rows,
             "runs": conditions.runs,
             "bandwidth": conditions.bandwidth,
+            "cold": conditions.cold,
         }
 
 

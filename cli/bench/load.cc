@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -83,6 +84,17 @@ std::string OriginalOf(const Arguments& arguments, const std::string& variant) {
   return "";
 }
 
+Status CheckOriginals(const Arguments& arguments) {
+  for (const std::string& original : arguments.originals) {
+    const auto names = [&](const std::string& v) { return original.starts_with(v + "="); };
+    if (arguments.variants.size() > 1 &&
+        std::none_of(arguments.variants.begin(), arguments.variants.end(), names)) {
+      return InvalidArgument("--compare " + original + ": names none of the variants");
+    }
+  }
+  return {};
+}
+
 Status CompareAll(const Archive& archive, const Arguments& arguments, const Load& load,
                   uint64_t* compared) {
   std::vector<Originals> originals;
@@ -142,6 +154,7 @@ int Run(Arguments& arguments) {
   if (!arguments.rows.empty()) {
     std::sscanf(arguments.rows.c_str(), "%20lu:%20lu", &arguments.row_begin, &arguments.row_end);
   }
+  if (const Status status = CheckOriginals(arguments); !status.ok()) return Report(status);
   const std::filesystem::path archive = arguments.archive;
   Measurement measurement(arguments.measure);
   Totals totals;
