@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from .settings import OPERATIONS
 from .systems import Conditions
 
+# Those that the other instruction sets are tried with.
+ISA_OPERATIONS = ("save_pair", "load_16", "load_16_8", "load_8")
+
 
 @dataclass(frozen=True)
 class Task:
@@ -30,19 +33,14 @@ class Task:
 
 def plan(settings, systems, isa_systems, datasets):
     """All tasks. Bandwidths, cold files and instruction sets are tried with the first pair only."""
-    warm = Conditions(settings.runs)
-    tasks = [
-        Task(system, dataset, operation, warm)
-        for dataset in datasets
-        for operation in OPERATIONS
-        for system in systems
-    ]
     first = datasets[0]
-    tasks += [
-        Task(system, first, operation, warm)
-        for operation in ("save_pair", "load_16", "load_16_8", "load_8")
-        for system in isa_systems
-    ]
+    warm = Conditions(settings.runs)
+    tasks = []
+    for dataset in datasets:
+        for operation in OPERATIONS:
+            with_isas = dataset is first and operation in ISA_OPERATIONS
+            chosen = systems + isa_systems if with_isas else systems
+            tasks += [Task(system, dataset, operation, warm) for system in chosen]
     cold = Conditions(1, cold=True)
     tasks += [
         Task(system, first, operation, cold)
