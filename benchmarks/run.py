@@ -68,7 +68,7 @@ def choose_settings(arguments):
 
 def make_systems(arguments, worker):
     systems = [Raw(arguments.qstore, "none"), PythonLibrary("safetensors", worker)]
-    systems += [Raw(arguments.qstore, "lz4")]
+    systems += [Raw(arguments.qstore, "none", huge_pages=True), Raw(arguments.qstore, "lz4")]
     systems += [Raw(arguments.qstore, "zstd", level) for level in (1, 3, 9)]
     systems += [PythonLibrary("zipnn", worker)]
     extras = [extra.split("=", 1) for extra in arguments.extra]

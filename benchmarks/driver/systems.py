@@ -72,9 +72,11 @@ class QStore:
 class Raw:
     """Files as they are, or by a general compressor."""
 
-    def __init__(self, qstore, codec, level=None):
+    def __init__(self, qstore, codec, level=None, huge_pages=False):
         self.name = {"none": "uncompressed"}.get(codec, codec) + (f" {level}" if level else "")
         self.command = [qstore, "bench", "raw", "--codec", codec]
+        self.load = ["--huge-pages"] if huge_pages else []
+        self.name += " to huge pages" if huge_pages else ""
         if level:
             self.command += ["--zstd-level", level]
         self.is_plain = codec == "none"
@@ -107,7 +109,7 @@ class Raw:
         command = [*self.command, *paths, *conditions.arguments()]
         if operation.startswith("save"):
             return run_json([*command, "--operation", "save", "--directory", self.work])
-        command += ["--operation", "load"]
+        command += ["--operation", "load", *self.load]
         if not self.is_plain:
             command += ["--store", self.store_of(dataset, which)]
         if operation in ("tensor", "slice"):

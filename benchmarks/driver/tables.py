@@ -119,7 +119,6 @@ def stage_table(report):
         [
             "system",
             "open",
-            "allocate",
             "read and decode",
             "user time",
             "system time",
@@ -130,7 +129,7 @@ def stage_table(report):
         document = find(report, dataset=name, system=system, operation="load_16_8")
         if not document or not document["stages_s"]:
             continue
-        stages = [document["stages_s"][stage] for stage in ("open", "allocate", "read")]
+        stages = [document["stages_s"][stage] for stage in ("open", "read")]
         times = [*stages, document["user_s"], document["system_s"]]
         cells = [f"{1000 * value:.2f}" for value in times]
         table.rows.append([system, *cells, f"{document['page_faults']:.0f}"])

@@ -21,7 +21,11 @@ struct Arguments {
   std::string rows;
   uint64_t row_begin = 0;
   uint64_t row_end = kAllRows;
+  bool buffers = false;
   MeasureOptions measure;
+
+  // Whether Archive::Load does it, as it does for users who bring no memory of their own.
+  bool IsWhole() const { return tensor.empty() && !buffers; }
 };
 
 // "A:B", both decimal.
@@ -38,7 +42,23 @@ struct Load {
   std::vector<ReadRequest> requests;
   std::vector<size_t> variant_of;  // By request, of those named.
   FreshMemory memory;
+  LoadedTensors loaded;
 };
+
+Status LoadWhole(const Archive& archive, const Arguments& arguments, Load* load) {
+  std::vector<size_t> variants;
+  for (const std::string& name : arguments.variants) {
+    const auto v = archive.FindVariant(name);
+    if (!v.ok()) return v.status();
+    load->variant_of.resize(load->variant_of.size() + archive.variant(*v).tensor_count,
+                            variants.size());
+    variants.push_back(*v);
+  }
+  auto loaded = archive.Load(variants, arguments.measure.threads);
+  if (!loaded.ok()) return loaded.status();
+  load->loaded = std::move(*loaded);
+  return {};
+}
 
 Status AddRequests(const Archive& archive, const Arguments& arguments, size_t named, Load* load) {
   const auto v = archive.FindVariant(arguments.variants[named]);
@@ -73,6 +93,16 @@ Status Allocate(const Archive& archive, bool huge_pages, Load* load) {
     load->requests[r].out = load->memory.bytes().subspan(places[r].first, places[r].second);
   }
   return {};
+}
+
+Status LoadIntoBuffers(const Archive& archive, const Arguments& arguments, Load* load) {
+  for (size_t named = 0; named < arguments.variants.size(); ++named) {
+    const Status status = AddRequests(archive, arguments, named, load);
+    if (!status.ok()) return status;
+  }
+  const Status status = Allocate(archive, arguments.measure.huge_pages, load);
+  if (!status.ok()) return status;
+  return archive.Read(load->requests, arguments.measure.threads);
 }
 
 // The directory or file that `--compare` gives for a variant; empty when none.
@@ -134,17 +164,14 @@ Status LoadOnce(const Arguments& arguments, TokenBucket* bucket, RunClock* clock
   if (!archive.ok()) return archive.status();
   clock->EndStage("open");
   Load load;
-  for (size_t named = 0; named < arguments.variants.size(); ++named) {
-    const Status status = AddRequests(*archive, arguments, named, &load);
-    if (!status.ok()) return status;
-  }
-  Status status = Allocate(*archive, arguments.measure.huge_pages, &load);
-  if (!status.ok()) return status;
-  clock->EndStage("allocate");
-  status = archive->Read(load.requests, arguments.measure.threads);
+  const Status status = arguments.IsWhole() ? LoadWhole(*archive, arguments, &load)
+                                            : LoadIntoBuffers(*archive, arguments, &load);
   clock->EndStage("read");
   clock->Stop();
   if (!status.ok()) return status;
+  for (size_t i = 0; i < load.loaded.size(); ++i) {
+    load.requests.push_back({load.loaded.tensor(i), load.loaded.content(i)});
+  }
   *totals = {0, archive->stored_bytes(), archive->bytes_read(), load.requests.size(), 0};
   for (const ReadRequest& request : load.requests) totals->bytes += request.out.size();
   return CompareAll(*archive, arguments, load, &totals->compared);
@@ -155,6 +182,7 @@ int Run(Arguments& arguments) {
     std::sscanf(arguments.rows.c_str(), "%20lu:%20lu", &arguments.row_begin, &arguments.row_end);
   }
   if (const Status status = CheckOriginals(arguments); !status.ok()) return Report(status);
+  arguments.measure.huge_pages |= arguments.IsWhole();
   const std::filesystem::path archive = arguments.archive;
   Measurement measurement(arguments.measure);
   Totals totals;
@@ -192,6 +220,8 @@ void AddBenchLoad(CLI::App* bench, int* exit_code) {
   command->add_option("--rows", arguments->rows, "Load only these rows of it")
       ->needs(tensor)
       ->check(CLI::Validator(CheckRows, "FIRST:END"));
+  command->add_flag("--buffers", arguments->buffers,
+                    "Load into buffers of ordinary pages, as a caller with memory of its own does");
   command
       ->add_option("--compare", arguments->originals,
                    "After each run, compare what was loaded with the model it was made of")

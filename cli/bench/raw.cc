@@ -101,7 +101,6 @@ Status LoadOnce(const Arguments& arguments, std::span<const fs::path> paths, Tok
   if (range.begin > range.end) return InvalidArgument("--range: beyond the end of the files");
   Status status = memory->Allocate(range.end - range.begin, arguments.measure.huge_pages);
   if (!status.ok()) return status;
-  clock->EndStage("allocate");
   status = is_plain
                ? files->Load(threads, bucket, range.begin, memory->bytes())
                : store->Load(CodecOf(arguments), threads, bucket, range.begin, memory->bytes());
