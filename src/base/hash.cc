@@ -6,14 +6,39 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/isa.h"
+#include "base/kernels/hash_kernels.h"
+
 namespace qstore::base {
+
+const HashKernels kScalarHash = {
+    [](const void* bytes, size_t size) -> uint64_t { return XXH3_64bits(bytes, size); },
+    [](void* state, const void* bytes, size_t size) {
+      XXH3_128bits_update(static_cast<XXH3_state_t*>(state), bytes, size);
+    },
+};
+
+namespace {
+
+const HashKernels& ActiveHash() {
+  static const HashKernels& active = []() -> const HashKernels& {
+#if defined(QSTORE_X86_KERNELS)
+    if (ActiveIsa() == Isa::kAvx512) return kAvx512Hash;
+    if (ActiveIsa() == Isa::kAvx2) return kAvx2Hash;
+#endif
+    return kScalarHash;
+  }();
+  return active;
+}
+
+}  // namespace
 
 struct Hasher128::State {
   XXH3_state_t xxh;
 };
 
 uint64_t Hash64(std::span<const std::byte> bytes) {
-  return XXH3_64bits(bytes.data(), bytes.size());
+  return ActiveHash().hash64(bytes.data(), bytes.size());
 }
 
 Hasher128::Hasher128() : state_(std::make_unique<State>()) { XXH3_128bits_reset(&state_->xxh); }
@@ -22,7 +47,7 @@ Hasher128::Hasher128(Hasher128&&) noexcept = default;
 Hasher128& Hasher128::operator=(Hasher128&&) noexcept = default;
 
 void Hasher128::Update(std::span<const std::byte> bytes) {
-  XXH3_128bits_update(&state_->xxh, bytes.data(), bytes.size());
+  ActiveHash().update128(&state_->xxh, bytes.data(), bytes.size());
 }
 
 Digest128 Hasher128::Finish() const {

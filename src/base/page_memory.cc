@@ -11,6 +11,10 @@ namespace qstore::base {
 namespace {
 
 constexpr size_t kHugePage = size_t{1} << 21;
+constexpr size_t kPage = size_t{1} << 12;
+
+// Linux 5.14 and later; earlier ones refuse it, which is no harm.
+constexpr int kPopulateWrite = 23;
 
 }  // namespace
 
@@ -49,6 +53,14 @@ PageMemory& PageMemory::operator=(PageMemory&& other) noexcept {
 
 PageMemory::~PageMemory() {
   if (mapping_ != nullptr) ::munmap(mapping_, mapping_size_);
+}
+
+void Prefault(std::span<std::byte> memory) {
+  const auto begin = reinterpret_cast<uintptr_t>(memory.data());
+  const uintptr_t first = (begin + kPage - 1) / kPage * kPage;
+  const uintptr_t last = (begin + memory.size()) / kPage * kPage;
+  if (first >= last) return;
+  ::madvise(memory.data() + (first - begin), last - first, kPopulateWrite);
 }
 
 }  // namespace qstore::base

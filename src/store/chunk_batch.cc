@@ -6,10 +6,16 @@
 #include <string>
 
 #include "base/hash.h"
+#include "base/page_memory.h"
 #include "base/status_macros.h"
 #include "store/archive_file.h"
 
 namespace qstore::store {
+namespace {
+
+constexpr size_t kWorthPrefault = size_t{1} << 17;
+
+}  // namespace
 
 void ChunkBatch::Clear() { steps_.clear(); }
 
@@ -23,6 +29,7 @@ size_t ChunkBatch::Add(uint32_t object, uint32_t chunk, size_t parent, unsigned 
   step.depth = depth;
   step.out = out;
   step.is_direct = is_raw && !out.empty();
+  if (out.size() >= kWorthPrefault) base::Prefault(out);
   steps_.push_back(step);
   return steps_.size() - 1;
 }

@@ -44,7 +44,7 @@ class CheckKernelsTest(unittest.TestCase):
 
     def test_isa_flag_outside_the_kernels_fails(self):
         (found,) = offences_of("src/io/file.cc", FREESTANDING, "-mavx512bw")
-        self.assertIn("outside src/codec/kernels", found)
+        self.assertIn("outside a folder named kernels", found)
 
     def test_flag_of_one_machine_fails(self):
         found = offences_of("src/codec/kernels/avx2.cc", FREESTANDING, "-march=native")

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace qstore::base {
+
+/// Instruction sets that there are kernels for, each with all below it.
+enum class Isa : uint8_t {
+  kScalar,
+  kAvx2,    ///< With BMI, BMI2 and POPCNT.
+  kAvx512,  ///< F, BW, DQ and VL.
+};
+
+/// Whether this machine has it.
+bool HasIsa(Isa isa);
+
+/// The best this machine has, or the one that QSTORE_ISA ("scalar", "avx2", "avx512") names when it
+/// has that. Fixed at first use. Thread-safe.
+Isa ActiveIsa();
+
+}  // namespace qstore::base
