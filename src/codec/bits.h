@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "codec/kernels/kernels.h"
+
 namespace qstore::codec {
 
 /// Appends bit fields, least significant bit first, to bytes. Writes whole words behind the
@@ -16,6 +18,11 @@ class BitWriter {
   static constexpr size_t kSlack = 8;
 
   explicit BitWriter(uint8_t* at) : begin_(at), at_(at) {}
+  /// Goes on where `sink` ends; Finish counts its bytes too.
+  explicit BitWriter(const BitSink& sink)
+      : begin_(sink.bytes), at_(sink.bytes + (sink.position >> 3)), used_(sink.position & 7) {
+    word_ = *at_ & ((1u << used_) - 1);
+  }
 
   /// REQUIRES: value < 2^count, count <= 56.
   void Put(uint64_t value, unsigned count) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <bit>
-#include <cstring>
+#include <memory>
 #include <numeric>
 
 #include "base/disk_ids.h"
@@ -37,29 +38,6 @@ void EncodePacked(std::span<const uint8_t> symbols, unsigned width, std::vector<
   out->resize(begin + size);
 }
 
-// Stream s codes the symbols [run * s, run * s + run) of every round of run * streams symbols.
-size_t EncodeStream(std::span<const uint8_t> symbols, size_t stream, size_t streams,
-                    const uint32_t* code_and_length, uint8_t* out) {
-  BitWriter bits(out);
-  const size_t round = kHuffmanRun * streams;
-  size_t i = stream * kHuffmanRun;
-  for (; i + kHuffmanRun <= symbols.size(); i += round) {
-    uint64_t word = 0;
-    unsigned used = 0;
-    for (size_t j = 0; j < kHuffmanRun; ++j) {
-      const uint32_t entry = code_and_length[symbols[i + j]];
-      word |= uint64_t{entry >> 8} << used;
-      used += entry & 0xff;
-    }
-    bits.Put(word, used);
-  }
-  for (; i < symbols.size(); ++i) {
-    const uint32_t entry = code_and_length[symbols[i]];
-    bits.Put(entry >> 8, entry & 0xff);
-  }
-  return bits.Finish();
-}
-
 void WriteCodeLengths(const CodeLengths& lengths, ByteWriter* writer) {
   unsigned first = 0;
   while (lengths[first] == 0) ++first;
@@ -73,33 +51,60 @@ void WriteCodeLengths(const CodeLengths& lengths, ByteWriter* writer) {
   }
 }
 
+void PutSymbols(std::span<const uint8_t> symbols, const uint32_t* code_and_length,
+                BitWriter* bits) {
+  for (const uint8_t symbol : symbols) {
+    bits->Put(code_and_length[symbol] >> 8, code_and_length[symbol] & 0xff);
+  }
+}
+
+// Of every round of run * streams symbols, stream s codes those from run * s on. Each is written to
+// room of its own first, since how long it gets is not known before.
+void EncodeStreams(std::span<const uint8_t> symbols, const uint32_t* code_and_length,
+                   ByteWriter* writer) {
+  constexpr size_t kRound = kHuffmanRun * kHuffmanStreams;
+  const size_t rounds = symbols.size() / kRound;
+  const size_t room = (rounds + 1) * kHuffmanRun * kMaxCodeLength / 8 + 2 * BitWriter::kSlack;
+  const auto coded = std::make_unique_for_overwrite<uint8_t[]>(room * kHuffmanStreams);
+  std::array<BitSink, kHuffmanStreams> streams;
+  for (size_t s = 0; s < kHuffmanStreams; ++s) {
+    streams[s] = {coded.get() + s * room, 0};
+    streams[s].bytes[0] = 0;
+  }
+  ActiveKernels().put_huffman32(code_and_length, symbols.data(), rounds, streams.data());
+  std::array<size_t, kHuffmanStreams> sizes;
+  for (size_t s = 0; s < kHuffmanStreams; ++s) {
+    const size_t begin = std::min(rounds * kRound + s * kHuffmanRun, symbols.size());
+    BitWriter bits(streams[s]);
+    PutSymbols(symbols.subspan(begin, std::min(kHuffmanRun, symbols.size() - begin)),
+               code_and_length, &bits);
+    sizes[s] = bits.Finish();
+    writer->Varint(sizes[s]);
+  }
+  for (size_t s = 0; s < kHuffmanStreams; ++s) {
+    writer->Bytes(std::as_bytes(std::span(streams[s].bytes, sizes[s])));
+  }
+}
+
 void EncodeHuffman(std::span<const uint8_t> symbols, const CodeLengths& lengths,
                    std::vector<std::byte>* out) {
   const auto codes = MakeCodes(lengths);
   uint32_t code_and_length[256];
   for (unsigned s = 0; s < 256; ++s) code_and_length[s] = uint32_t{codes[s]} << 8 | lengths[s];
-  const size_t streams = StreamCount(symbols.size());
   ByteWriter writer(out);
   writer.Fixed(static_cast<uint8_t>(PlaneMode::kHuffman));
-  writer.Fixed(static_cast<uint8_t>(streams));
+  writer.Fixed(static_cast<uint8_t>(StreamCount(symbols.size())));
   WriteCodeLengths(lengths, &writer);
-  // The streams are written behind the room their sizes may take, then moved up to them.
-  constexpr size_t kMaxVarint = 10;
-  const size_t begin = out->size();
-  const size_t room = streams * kMaxVarint;
-  out->resize(begin + room + symbols.size() * kMaxCodeLength / 8 + 2 * streams + BitWriter::kSlack);
-  auto* coded = reinterpret_cast<uint8_t*>(out->data() + begin + room);
-  size_t used = 0;
-  std::vector<std::byte> sizes;
-  ByteWriter size_writer(&sizes);
-  for (size_t s = 0; s < streams; ++s) {
-    const size_t size = EncodeStream(symbols, s, streams, code_and_length, coded + used);
-    size_writer.Varint(size);
-    used += size;
+  if (StreamCount(symbols.size()) == 1) {
+    std::vector<uint8_t> coded(symbols.size() * kMaxCodeLength / 8 + BitWriter::kSlack + 1);
+    BitWriter bits(coded.data());
+    PutSymbols(symbols, code_and_length, &bits);
+    const size_t size = bits.Finish();
+    writer.Varint(size);
+    writer.Bytes(std::as_bytes(std::span(coded).first(size)));
+    return;
   }
-  std::copy(sizes.begin(), sizes.end(), out->begin() + static_cast<ptrdiff_t>(begin));
-  std::memmove(out->data() + begin + sizes.size(), coded, used);
-  out->resize(begin + sizes.size() + used);
+  EncodeStreams(symbols, code_and_length, &writer);
 }
 
 void EncodeSparse(std::span<const uint8_t> symbols, uint8_t common, size_t exceptions,

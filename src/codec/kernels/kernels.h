@@ -91,6 +91,11 @@ struct Kernels {
   void (*huffman32)(const uint16_t* table, const uint8_t* data, size_t size, uint32_t* positions,
                     size_t rounds, uint8_t* out);
 
+  /// The inverse: appends `rounds` rounds of symbols to 32 streams. `codes` has for every symbol
+  /// its code << 8 | length. Writes up to kReadSlack bytes behind each stream.
+  void (*put_huffman32)(const uint32_t* codes, const uint8_t* symbols, size_t rounds,
+                        BitSink* streams);
+
   /// Unpacks `count` symbols of `width` bits (1 to 7), least significant bit first. `in` can be
   /// read kReadSlack bytes beyond the last symbol.
   void (*unpack)(const uint8_t* in, unsigned width, size_t count, uint8_t* out);

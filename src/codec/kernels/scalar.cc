@@ -68,6 +68,17 @@ uint32_t ReadIndex(unsigned width, uint32_t threshold, BitCursor* floor_bits,
   return 2 * index + static_cast<uint32_t>(ReadBits(extra_bits, 1)) - threshold;
 }
 
+void PutHuffman32(const uint32_t* codes, const uint8_t* symbols, size_t rounds, BitSink* streams) {
+  for (; rounds > 0; --rounds) {
+    for (size_t s = 0; s < kHuffmanStreams; ++s) {
+      for (size_t i = 0; i < kHuffmanRun; ++i) {
+        const uint32_t entry = codes[*symbols++];
+        PutBits(&streams[s], entry >> 8, entry & 0xff);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 namespace scalar {
@@ -266,6 +277,7 @@ void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* 
 const Kernels kScalarKernels = {
     .name = "scalar",
     .huffman32 = Huffman32,
+    .put_huffman32 = PutHuffman32,
     .unpack = scalar::Unpack,
     .pack = scalar::Pack,
     .merge_nibbles = scalar::MergeNibbles,

@@ -70,6 +70,55 @@ inline void Huffman32(const uint16_t* table, const uint8_t* data, size_t size, u
   }
 }
 
+// A stream being written, its last bits in a register.
+struct StreamPutter {
+  explicit StreamPutter(const BitSink& sink)
+      : at(sink.bytes + (sink.position >> 3)), used(sink.position & 7) {
+    word = *at & ((1u << used) - 1);
+  }
+  void PutRun(const uint32_t* codes, const uint8_t* symbols) {
+    for (size_t i = 0; i < kHuffmanRun; ++i) {
+      const uint32_t entry = codes[symbols[i]];
+      word |= uint64_t{entry >> 8} << used;
+      used += entry & 0xff;
+    }
+    std::memcpy(at, &word, sizeof(word));
+    at += used >> 3;
+    word >>= used & 56;
+    used &= 7;
+  }
+  void Finish(BitSink* sink) const {
+    sink->position = 8 * static_cast<uint64_t>(at - sink->bytes) + used;
+  }
+  uint8_t* at;
+  uint64_t used;
+  uint64_t word;
+};
+
+// Blocks that stay in the first-level cache; in each, two streams at a time, so that one works
+// while the other waits for its last bits.
+inline void PutHuffman32(const uint32_t* codes, const uint8_t* symbols, size_t rounds,
+                         BitSink* streams) {
+  constexpr size_t kRoundSymbols = kHuffmanRun * kHuffmanStreams;
+  constexpr size_t kBlockRounds = 64;
+  while (rounds > 0) {
+    const size_t block = rounds < kBlockRounds ? rounds : kBlockRounds;
+    for (size_t s = 0; s < kHuffmanStreams; s += 2) {
+      StreamPutter first(streams[s]);
+      StreamPutter second(streams[s + 1]);
+      const uint8_t* in = symbols + s * kHuffmanRun;
+      for (size_t i = 0; i < block; ++i, in += kRoundSymbols) {
+        first.PutRun(codes, in);
+        second.PutRun(codes, in + kHuffmanRun);
+      }
+      first.Finish(&streams[s]);
+      second.Finish(&streams[s + 1]);
+    }
+    symbols += block * kRoundSymbols;
+    rounds -= block;
+  }
+}
+
 inline void Unpack(const uint8_t* in, unsigned width, size_t count, uint8_t* out) {
   // Eight symbols take exactly `width` bytes.
   const uint64_t mask = 0x0101010101010101u * ((1u << width) - 1);

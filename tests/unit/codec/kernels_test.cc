@@ -128,6 +128,30 @@ TEST_P(KernelsTest, Huffman) {
   }
 }
 
+TEST_P(KernelsTest, PutHuffman32) {
+  std::mt19937 random(6);
+  for (const size_t rounds : {0, 1, 63, 64, 65, 200}) {
+    std::array<uint32_t, 256> codes;
+    for (auto& code : codes) {
+      const uint32_t length = 1 + static_cast<uint32_t>(random()) % kMaxCodeLength;
+      code = (static_cast<uint32_t>(random()) % (1u << length)) << 8 | length;
+    }
+    const Symbols symbols = Noise(rounds * 128, 3);
+    const size_t room = rounds * 6 + 16;
+    Symbols a(32 * room), b(32 * room);
+    std::array<BitSink, 32> sinks1, sinks2;
+    for (size_t s = 0; s < 32; ++s)
+      sinks1[s] = {&a[s * room], s % 8}, sinks2[s] = {&b[s * room], s % 8};
+    scalar_.put_huffman32(codes.data(), symbols.data(), rounds, sinks1.data());
+    kernels_->put_huffman32(codes.data(), symbols.data(), rounds, sinks2.data());
+    for (size_t s = 0; s < 32; ++s) {
+      ASSERT_EQ(sinks1[s].position, sinks2[s].position);
+      const size_t size = (sinks1[s].position + 7) / 8;
+      ASSERT_TRUE(std::equal(sinks1[s].bytes, sinks1[s].bytes + size, sinks2[s].bytes));
+    }
+  }
+}
+
 // A table with bins of every size that its lanes hold.
 template <class Table>
 Table RandomTable(unsigned max_width, uint32_t seed) {
