@@ -78,6 +78,9 @@ class OutputFile {
 
   /// Writes at the end. Not thread-safe. Errors name the path: disk full, I/O error.
   Status Append(std::span<const std::byte> bytes);
+  /// Writes these one after the other at the end, with few calls of the system. As Append
+  /// otherwise.
+  Status AppendAll(std::span<const std::span<const std::byte>> pieces);
   /// Writes at `offset`; thread-safe with other WriteAt calls.
   Status WriteAt(uint64_t offset, std::span<const std::byte> bytes);
   /// Bytes appended so far.

@@ -2,8 +2,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <map>
@@ -156,6 +158,28 @@ OutputFile::~OutputFile() {
 Status OutputFile::Append(std::span<const std::byte> bytes) {
   QSTORE_TRY(WriteAt(size_, bytes));
   size_ += bytes.size();
+  return {};
+}
+
+Status OutputFile::AppendAll(std::span<const std::span<const std::byte>> pieces) {
+  constexpr size_t kMostPieces = 64;
+  iovec vectors[kMostPieces];
+  while (!pieces.empty()) {
+    const size_t count = std::min(pieces.size(), kMostPieces);
+    size_t size = 0;
+    for (size_t i = 0; i < count; ++i) {
+      vectors[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
+      size += pieces[i].size();
+    }
+    const ssize_t put =
+        fd_ < 0 ? 0 : ::pwritev(fd_, vectors, static_cast<int>(count), static_cast<off_t>(size_));
+    if (put == static_cast<ssize_t>(size)) {
+      size_ += size;
+    } else {  // Less, or an error: one by one it shows which.
+      for (const auto& piece : pieces.first(count)) QSTORE_TRY(Append(piece));
+    }
+    pieces = pieces.subspan(count);
+  }
   return {};
 }
 

@@ -48,14 +48,13 @@ struct EncodedChunk {
 struct Slot {
   std::shared_ptr<const io::SourceFile> file;
   Bytes raw;
-  Bytes payload;
+  std::vector<Bytes> payloads;  // By chunk; there may be more of them than chunks.
   std::vector<EncodedChunk> chunks;
   std::vector<ParentSighting> sightings;
 };
 
 struct Worker {
   chain::ChunkCoder coder;
-  Bytes payload;
   Bytes base;
 };
 
@@ -142,7 +141,6 @@ class Encoder {
 
   Status Encode(const FileItem& item, Worker* worker, Slot* slot) {
     const SourceFileEntry& entry = File(item.file);
-    slot->payload.clear();
     slot->chunks.clear();
     slot->sightings.clear();
     QSTORE_ASSIGN(slot->file, entry.Open());
@@ -176,20 +174,16 @@ class Encoder {
       parents.scales = *scales;
       if (chunk == 0) SightScales(object.scales, *scales, slot);
     }
-    QSTORE_ASSIGN(const ChunkCodec codec, worker->coder.Encode(object.spec, options_.level, chunk,
-                                                               raw, parents, &worker->payload));
+    if (slot->payloads.size() == slot->chunks.size()) slot->payloads.emplace_back();
+    Bytes& payload = slot->payloads[slot->chunks.size()];
     EncodedChunk coded;
+    QSTORE_ASSIGN(coded.entry.codec,
+                  worker->coder.Encode(object.spec, options_.level, chunk, raw, parents, &payload));
     coded.chunk = encoded_.objects[id].first_chunk + chunk;
-    coded.entry.codec = codec;
-    coded.entry.stored_size = static_cast<uint32_t>(worker->payload.size());
-    coded.entry.checksum = base::Hash64(worker->payload);
+    coded.entry.stored_size = static_cast<uint32_t>(payload.size());
+    coded.entry.checksum = base::Hash64(payload);
     coded.raw_hash = object.is_parent ? base::Hash64(raw) : 0;
     slot->chunks.push_back(coded);
-    if (slot->payload.empty()) {
-      std::swap(slot->payload, worker->payload);
-    } else {
-      slot->payload.insert(slot->payload.end(), worker->payload.begin(), worker->payload.end());
-    }
     return {};
   }
 
@@ -235,7 +229,7 @@ class Encoder {
       offset += entry.stored_size;
       raw_hashes_[coded.chunk] = coded.raw_hash;
     }
-    if (!slot->payload.empty()) QSTORE_TRY(output_.Append(slot->payload));
+    QSTORE_TRY(WritePayloads(slot));
     hasher_.Update(slot->raw);
     if (item.is_last) {
       Digest(item.file) = hasher_.Finish();
@@ -245,6 +239,20 @@ class Encoder {
     slot->file.reset();
     done_bytes_ += item.end - item.begin;
     return Report();
+  }
+
+  Status WritePayloads(Slot* slot) {
+    pieces_.clear();
+    for (size_t i = 0; i < slot->chunks.size(); ++i) {
+      if (!slot->payloads[i].empty()) pieces_.push_back(slot->payloads[i]);
+    }
+    QSTORE_TRY(output_.AppendAll(pieces_));
+    // The first few are used by every item; what one item had in others, the next may have not.
+    constexpr size_t kUsual = 8;
+    for (size_t i = kUsual; i < slot->chunks.size(); ++i) {
+      if (slot->payloads[i].capacity() > kItemBytes / kUsual) slot->payloads[i] = Bytes();
+    }
+    return {};
   }
 
   Status Report() const {
@@ -264,6 +272,7 @@ class Encoder {
   std::vector<std::pair<uint32_t, uint32_t>> twins_;  // Files, each with the earlier equal one.
   std::vector<Slot> slots_;
   std::vector<Worker> workers_;
+  std::vector<std::span<const std::byte>> pieces_;
   EncodedObjects encoded_;
   std::vector<uint64_t> raw_hashes_;  // Of the content of parents' chunks, by chunk.
   base::Hasher128 hasher_;            // Of the file being retired.

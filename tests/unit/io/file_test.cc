@@ -99,6 +99,27 @@ TEST(OutputFile, AppearsOnlyWhenCommitted) {
   EXPECT_EQ(EntryCount(dir.path()), 1u);
 }
 
+TEST(OutputFile, AppendsManyPieces) {
+  TempDir dir;
+  auto file = OutputFile::Create(dir / "out", {});
+  ASSERT_TRUE(file.ok());
+  ASSERT_TRUE((*file)->Append(Bytes("begin")).ok());
+  std::string expected = "begin";
+  std::vector<std::span<const std::byte>> pieces;
+  std::vector<std::string> texts;
+  for (int i = 0; i < 200; ++i) texts.push_back(std::string(static_cast<size_t>(i % 7), 'a'));
+  for (const std::string& text : texts) {
+    pieces.push_back(Bytes(text));
+    expected += text;
+  }
+  ASSERT_TRUE((*file)->AppendAll(pieces).ok());
+  ASSERT_TRUE((*file)->AppendAll({}).ok());
+  EXPECT_EQ((*file)->size(), expected.size());
+  ASSERT_TRUE((*file)->Commit().ok());
+  EXPECT_EQ(ReadFile(dir / "out"), expected);
+  EXPECT_FALSE((*file)->AppendAll(pieces).ok());
+}
+
 TEST(OutputFile, LeavesNothingWhenDropped) {
   TempDir dir;
   auto first = OutputFile::Create(dir / "a/b/f", {});
