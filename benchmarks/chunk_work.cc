@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "chain/chunk_coder.h"
+#include "chain/planner.h"
+#include "registry/weights.h"
+
+// Codes or decodes one chunk a number of times, and nothing else that grows with that number: for
+// programs that count instructions.
+// Usage: chunk_work int8|float|bins encode|decode REPEATS [BF16|F16|F32] [1|2|3, the level]
+
+namespace {
+
+using qstore::DType;
+using qstore::Level;
+namespace chain = qstore::chain;
+
+constexpr uint64_t kRows = 16;
+constexpr uint64_t kColumns = 4096;
+
+struct Work {
+  chain::ObjectSpec spec;
+  std::vector<std::byte> content;
+  chain::ParentBytes parents;
+};
+
+bool Run(const Work& work, Level level, bool decode, int repeats) {
+  chain::ChunkCoder coder;
+  std::vector<std::byte> payload;
+  std::vector<std::byte> out(work.content.size());
+  auto codec = coder.Encode(work.spec, level, 0, work.content, work.parents, &payload);
+  if (!codec.ok()) return false;
+  for (int i = 0; i < repeats; ++i) {
+    if (decode) {
+      if (!coder.Decode(work.spec, 0, *codec, payload, work.parents, out).ok()) return false;
+    } else {
+      codec = coder.Encode(work.spec, level, 0, work.content, work.parents, &payload);
+      if (!codec.ok()) return false;
+    }
+  }
+  return !decode || repeats == 0 || out == work.content;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 4) return std::fputs("usage: see the source\n", stderr), 2;
+  const std::string kind = argv[1];
+  const DType dtype = qstore::DTypeFromName(argc > 4 ? argv[4] : "BF16").value_or(DType::kBF16);
+  const auto level = static_cast<Level>(argc > 5 ? std::atoi(argv[5]) : 2);
+  const auto pair = qstore::testing::MakePair(dtype, kRows, kColumns, 1);
+  const uint64_t shape[2] = {kRows, kColumns};
+  Work work;
+  work.content = kind == "int8" ? pair.q : pair.high;
+  work.spec = chain::SpecFor(kind == "int8" ? DType::kI8 : dtype, shape, work.content.size());
+  // The tensor is one chunk of a larger one, which takes the codes for large ones.
+  work.spec.byte_size *= 256;
+  work.spec.chunk_elems = kRows * kColumns;
+  std::vector<std::byte> scales(pair.scales);
+  if (kind == "bins") {
+    work.spec.relation = qstore::Relation::kLlmInt8;
+    work.spec.parent_dtype = DType::kI8;
+    scales.resize(scales.size() * 256);
+    work.parents = {pair.q, scales};
+  }
+  const bool ok = Run(work, level, std::strcmp(argv[2], "decode") == 0, std::atoi(argv[3]));
+  if (!ok) std::fputs("the chunk did not come back\n", stderr);
+  std::printf("%llu weights\n", static_cast<unsigned long long>(kRows * kColumns));
+  return ok ? 0 : 1;
+}
