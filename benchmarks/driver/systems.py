@@ -150,12 +150,17 @@ class PythonLibrary:
 class Commands:
     """A system of the user's: shell commands whose last word of output is the seconds they took.
 
-    {"save": ..., "load16": ..., "load8": ..., "size": ...}, each optional; "size" prints the bytes
-    of the pair once saved. {high}, {low} and {work} stand for the two files and a folder.
-    "datasets" names those it is to be run with.
+    {"save": ..., "load16": ..., "load16_8": ..., "load8": ..., "size": ...}, each optional; "size"
+    prints the bytes of the pair once saved. {high}, {low} and {work} stand for the two files and a
+    folder. "datasets" names those it is to be run with.
     """
 
-    NAMES = {"save_pair": "save", "load_16": "load16", "load_8": "load8"}
+    NAMES = {
+        "save_pair": "save",
+        "load_16": "load16",
+        "load_16_8": "load16_8",
+        "load_8": "load8",
+    }
 
     def __init__(self, name, path):
         self.name = name
@@ -191,7 +196,8 @@ class Commands:
             return None
         if conditions.bandwidth or conditions.cold:
             return None
-        paths = {"save_pair": (dataset.high, dataset.low), "load_8": (dataset.low,)}
+        both = (dataset.high, dataset.low)
+        paths = {"save_pair": both, "load_16_8": both, "load_8": (dataset.low,)}
         size = sum(path.stat().st_size for path in paths.get(operation, (dataset.high,)))
         seconds = [float(self.run(which, dataset)) for _ in range(conditions.runs)]
         return {"runs": seconds, "bytes": size}

@@ -5,41 +5,12 @@
 
 #include "codec/kernels/avx512_tables.h"
 #include "codec/kernels/internal.h"
+#include "codec/kernels/vector_loops.h"
 
 // Needs AVX-512 F, BW, DQ, VL and BMI2. The encoders of bins.
 
 namespace qstore::codec {
 namespace {
-
-// A bit stream being written, its last bits in a register: storing and loading them again would
-// take longer than all the rest.
-class BitPutter {
- public:
-  explicit BitPutter(BitSink* sink)
-      : sink_(*sink), at_(sink->bytes + (sink->position >> 3)), used_(sink->position & 7) {
-    word_ = *at_ & ((1u << used_) - 1);
-    position_ = sink->position;
-  }
-  // At most 56 bits.
-  void Put(uint64_t bits, uint64_t mask) {
-    const auto count = static_cast<uint64_t>(_mm_popcnt_u64(mask));
-    word_ |= _pext_u64(bits, mask) << used_;
-    std::memcpy(at_, &word_, sizeof(word_));
-    used_ += count;
-    position_ += count;
-    at_ += used_ >> 3;
-    word_ >>= used_ & ~uint64_t{7} & 63;
-    used_ &= 7;
-  }
-  void Finish() { sink_.position = position_; }
-
- private:
-  BitSink& sink_;
-  uint8_t* at_;
-  uint64_t used_;
-  uint64_t word_;
-  uint64_t position_;
-};
 
 // Appends the words that `wide` marks; writes kWideSlack bytes.
 void PutWide(__m512i value, __mmask32 wide, BinSinks* sinks) {
@@ -109,8 +80,8 @@ void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned sh
   const WordTable first(table->first);
   const Splitter split{_mm_cvtsi32_si128(static_cast<int>(shift)),
                        _mm512_set1_epi16(static_cast<short>((1u << shift) - 1)), sinks};
-  BitPutter floor_bits(&sinks->floor_bits);
-  BitPutter extra_bits(&sinks->extra_bits);
+  loops::BitPutter floor_bits(&sinks->floor_bits);
+  loops::BitPutter extra_bits(&sinks->extra_bits);
   size_t done = 0;
   for (; done + kRun <= count; done += kRun) {
     const __m512i twin = LoadTwin(q + done);
@@ -142,8 +113,8 @@ void PutBins16(const uint8_t* q, const uint8_t* values, size_t count, unsigned s
   const WordTable starts(first);
   const Splitter split{_mm_cvtsi32_si128(static_cast<int>(shift)),
                        _mm512_set1_epi16(static_cast<short>((1u << shift) - 1)), sinks};
-  BitPutter floor_bits(&sinks->floor_bits);
-  BitPutter extra_bits(&sinks->extra_bits);
+  loops::BitPutter floor_bits(&sinks->floor_bits);
+  loops::BitPutter extra_bits(&sinks->extra_bits);
   const __m512i ones = _mm512_set1_epi16(-1);
   size_t done = 0;
   for (; done + kRun <= count; done += kRun) {

@@ -38,7 +38,14 @@ void Finish16(const uint8_t* q, const uint8_t* index, size_t count, const uint16
 
 }  // namespace scalar
 
-/// Of kAvx512Kernels, in a file of their own.
+/// Of kAvx2Kernels and kAvx512Kernels, in files of their own.
+namespace avx2 {
+
+void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
+              const BinTable8* table, BinSinks* sinks);
+
+}  // namespace avx2
+
 namespace avx512 {
 
 void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,

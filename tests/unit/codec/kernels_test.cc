@@ -174,13 +174,13 @@ void CompareBins(unsigned max_width, uint32_t round, Scalar scalar, Kernel kerne
   std::mt19937 random(round);
   {
     const auto table = RandomTable<Table>(max_width, round);
-    const size_t count = random() % 400;
+    const size_t count = random() % (round % 7 == 0 ? 3000 : 400);
     const Symbols q = Noise(count, round);
-    const Symbols bits = Noise(2000, round + 100);
+    const Symbols bits = Noise(8000, round + 100);
     const uint64_t start = random() % 64;
     // Sometimes the streams end before the row does.
-    const uint64_t limit = start + random() % 6000;
-    BitCursor floor1{bits.data(), start, limit}, extra1{bits.data() + 900, start, limit / 4};
+    const uint64_t limit = start + random() % (round % 7 == 0 ? 30000 : 6000);
+    BitCursor floor1{bits.data(), start, limit}, extra1{bits.data() + 4000, start, limit / 4};
     BitCursor floor2 = floor1, extra2 = extra1;
     Symbols a(2 * count), b(2 * count);
     scalar(q.data(), count, &table, &floor1, &extra1, a.data());
@@ -241,7 +241,7 @@ TEST_P(KernelsTest, Finish16) {
   std::mt19937 random(8);
   for (uint32_t round = 0; round < 60; ++round) {
     const auto table = RandomTable<BinTable8>(7, round);
-    const size_t count = random() % 400;
+    const size_t count = random() % (round % 7 == 0 ? 3000 : 400);
     WideValues wide(round % 5 == 0 ? round : 400, round);
     WideCursor wide1 = wide.cursor, wide2 = wide.cursor;
     const Symbols q = Noise(count, round), index = Noise(2 * count, round + 1);
@@ -269,7 +269,7 @@ void ComparePutBins(unsigned max_width, uint32_t round, const Kernels& scalar,
                     const Kernels& kernels) {
   std::mt19937 random(round);
   const auto table = RandomTable<Table>(max_width, round);
-  const size_t count = random() % 400;
+  const size_t count = random() % (round % 7 == 0 ? 3000 : 400);
   const unsigned shift = round % 3;
   const Symbols q = Noise(count, round);
   Symbols values = Noise(2 * count, round + 1);
@@ -283,8 +283,8 @@ void ComparePutBins(unsigned max_width, uint32_t round, const Kernels& scalar,
     values[2 * i + 1] = static_cast<uint8_t>(pattern >> 8 | (q[i] & 0x80));
   }
   struct Output {
-    Symbols floor = Symbols(1000), extra = Symbols(1000), wide = Symbols(1000);
-    std::vector<uint32_t> listed = std::vector<uint32_t>(400);
+    Symbols floor = Symbols(8000), extra = Symbols(8000), wide = Symbols(8000);
+    std::vector<uint32_t> listed = std::vector<uint32_t>(4000);
     BinSinks sinks{{floor.data(), 0}, {extra.data(), 0}, wide.data(), 0, listed.data(), 0};
   } a, b;
   PutBins(scalar, q, values, shift, table, &a.sinks);
