@@ -94,12 +94,6 @@ Status SourceFile::CheckUnchanged() const {
   return SourceChanged(path_.string() + ": changed while it was read");
 }
 
-void SourceFile::WillNeed(uint64_t offset, uint64_t length) const {
-  constexpr auto kMax = static_cast<uint64_t>(std::numeric_limits<off_t>::max());
-  if (offset > kMax || length > kMax - offset) return;
-  ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(length), POSIX_FADV_WILLNEED);
-}
-
 Result<std::string> ReadSmallFile(const std::filesystem::path& path, uint64_t max_bytes) {
   QSTORE_ASSIGN(auto file, SourceFile::Open(path));
   if (file->size() > max_bytes) {

@@ -34,8 +34,6 @@ class SourceFile final : public base::ByteSource {
   /// kSourceChanged when size, modification or change time, device or inode of the path differ from
   /// when it was opened.
   Status CheckUnchanged() const;
-  /// Tells the system that the range will be read soon. Never fails.
-  void WillNeed(uint64_t offset, uint64_t length) const;
 
  private:
   struct Identity;

@@ -34,7 +34,6 @@ class ArchiveFile {
   uint64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
 
   Status Read(uint64_t offset, std::span<std::byte> out) const;
-  void WillNeed(uint64_t offset, uint64_t length) const { file_->WillNeed(offset, length); }
 
   chain::ObjectSpec spec(uint32_t object) const;
   const format::ChunkEntry& chunk(uint32_t object, uint32_t chunk) const {

@@ -36,7 +36,6 @@ TEST(SourceFile, ReadsAnyRangeAndNothingOutside) {
             ErrorCode::kInvalidArgument);
   EXPECT_EQ((*file)->Read(~uint64_t{0}, std::as_writable_bytes(std::span(out))).code(),
             ErrorCode::kInvalidArgument);
-  (*file)->WillNeed(0, ~uint64_t{0});
 }
 
 TEST(SourceFile, OpensRegularFilesOnly) {
