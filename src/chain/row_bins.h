@@ -53,6 +53,20 @@ inline unsigned MaxShift(DType dtype) {
   }
 }
 
+/// Width and threshold of the truncated binary code of up to kByteLimit candidates.
+struct ByteCodes {
+  constexpr ByteCodes() {
+    for (uint32_t codes = 1; codes <= kByteLimit; ++codes) {
+      const auto bits = static_cast<unsigned>(std::bit_width(codes)) - 1;
+      width[codes] = static_cast<uint8_t>(bits);
+      threshold[codes] = static_cast<uint8_t>((2u << bits) - codes);
+    }
+  }
+  uint8_t width[kByteLimit + 1] = {};
+  uint8_t threshold[kByteLimit + 1] = {};
+};
+inline constexpr ByteCodes kByteCodes;
+
 /// The bins of one row at a time, in the form the kernels want.
 class RowBins {
  public:
@@ -102,23 +116,15 @@ class RowBins {
   }
 
  private:
-  // Plain loops over arrays, for the compiler to vectorize: every row comes by here.
+  // Every row comes by here: short rows spend much of their time in it.
   void SetBytes() {
     for (unsigned k = 0; k < codec::kBinCount; ++k) {
-      const bool wide = count_[k] == 0 || count_[k] > kByteLimit;
-      count_[k] = wide ? 0 : count_[k];
+      const bool wide = count_[k] - 1 >= kByteLimit;  // So is 0.
+      const uint32_t codes = wide ? 1 : count_[k];
+      count_[k] = wide ? 0 : codes;
       table8_.first[k] = wide ? codec::kWideBin : static_cast<uint16_t>(low_[k]);
-    }
-    for (unsigned k = 0; k < codec::kBinCount; ++k) {
-      const auto codes = static_cast<uint16_t>(count_[k] == 0 ? 1 : count_[k]);
-      uint16_t width = 0;
-      uint16_t above = 2;  // 2^(width + 1)
-      for (unsigned bit = 1; bit < 8; ++bit) {
-        width = static_cast<uint16_t>(width + (codes >> bit != 0 ? 1 : 0));
-        above = static_cast<uint16_t>(above + (codes >> bit != 0 ? 1u << bit : 0));
-      }
-      table8_.width[k] = static_cast<uint8_t>(width);
-      table8_.threshold[k] = static_cast<uint8_t>(above - codes);
+      table8_.width[k] = kByteCodes.width[codes];
+      table8_.threshold[k] = kByteCodes.threshold[codes];
     }
   }
 
