@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <limits>
 #include <string>
 
@@ -174,9 +175,11 @@ Status CheckParents(const ObjectEntry& object, const ObjectEntry& base, const Ob
 }
 
 std::optional<uint64_t> TensorBytes(DType dtype, std::span<const uint64_t> shape) {
+  // Whatever is beside a zero, the product is zero.
+  if (std::find(shape.begin(), shape.end(), uint64_t{0}) != shape.end()) return 0;
   uint64_t bits = DTypeBits(dtype);
   for (const uint64_t dim : shape) {
-    if (dim != 0 && bits > std::numeric_limits<uint64_t>::max() / dim) return std::nullopt;
+    if (bits > std::numeric_limits<uint64_t>::max() / dim) return std::nullopt;
     bits *= dim;
   }
   if (bits % 8 != 0 || bits / 8 > kMaxSize) return std::nullopt;

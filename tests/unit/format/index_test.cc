@@ -153,6 +153,15 @@ INSTANTIATE_TEST_SUITE_P(
                     ErrorCode::kUnsupportedFeature}),
     [](const auto& test) { return std::string(test.param.name); });
 
+TEST(Index, DimensionsBesideAZeroMayBeOfAnySize) {
+  Index index = SampleIndex();
+  index.dims[3] = uint64_t{1} << 63;
+  index.dims[4] = 0;
+  EXPECT_TRUE(StoreAndRead(index).ok()) << StoreAndRead(index).ToString();
+  index.dims[4] = 2;
+  EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kCorrupt);
+}
+
 TEST(Index, ChainsHaveALimit) {
   Index index;
   AddRaw(&index, DType::kU8, 8, 8, 8);
