@@ -219,6 +219,7 @@ Status ChunkCoder::Decode(const ObjectSpec& spec, uint64_t chunk, ChunkCodec cod
                                        &scratch_->planes, raw);
       break;
     case ChunkCodec::kInt8:
+      if (spec.elem_bytes() != 1) return Corrupt("int8 chunk: elements are larger than a byte");
       status = codec::DecodeInt8(&reader, &scratch_->planes, raw);
       break;
     case ChunkCodec::kFloat:

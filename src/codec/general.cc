@@ -5,7 +5,19 @@
 
 #include <string>
 
+#include "base/bytes.h"
+
 namespace qstore::codec {
+namespace {
+
+// The decoder itself takes several frames for one, and frames without content beside them.
+bool IsOneFrame(std::span<const std::byte> bytes) {
+  return bytes.size() >= sizeof(uint32_t) &&
+         base::LoadLe<uint32_t>(bytes.data()) == ZSTD_MAGICNUMBER &&
+         ZSTD_findFrameCompressedSize(bytes.data(), bytes.size()) == bytes.size();
+}
+
+}  // namespace
 
 struct Zstd::Contexts {
   ZSTD_CCtx* compress = nullptr;
@@ -36,6 +48,7 @@ Status Zstd::Compress(std::span<const std::byte> raw, int level, std::vector<std
 Status Zstd::Decompress(std::span<const std::byte> frame, std::span<std::byte> raw) {
   if (contexts_->decompress == nullptr) contexts_->decompress = ZSTD_createDCtx();
   if (contexts_->decompress == nullptr) return InternalError("zstd: no memory for a context");
+  if (!IsOneFrame(frame)) return Corrupt("zstd frame: not one frame and nothing else");
   const size_t size = ZSTD_decompressDCtx(contexts_->decompress, raw.data(), raw.size(),
                                           frame.data(), frame.size());
   if (ZSTD_isError(size)) return Corrupt(std::string("zstd frame: ") + ZSTD_getErrorName(size));

@@ -20,7 +20,7 @@ class Zstd {
 
   /// Appends one frame of `raw` at zstd's `level`.
   Status Compress(std::span<const std::byte> raw, int level, std::vector<std::byte>* out);
-  /// Fills `raw` from one frame; kCorrupt unless the frame yields exactly that many bytes.
+  /// Fills `raw` from one frame; kCorrupt unless `frame` is that alone and yields so many bytes.
   Status Decompress(std::span<const std::byte> frame, std::span<std::byte> raw);
 
  private:

@@ -18,6 +18,10 @@ std::string Quoted(std::string_view name) {
   return text;
 }
 
+bool IsCodedFloat(DType dtype) {
+  return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32;
+}
+
 // The rules for names are the writer's too, where breaking one is the caller's fault.
 Status AsCorrupt(const Status& status) { return status.ok() ? status : Corrupt(status.message()); }
 
@@ -163,6 +167,12 @@ Status CheckParents(const ObjectEntry& object, const ObjectEntry& base, const Ob
       base.byte_size / base.elem_bytes() != object.byte_size / object.elem_bytes() ||
       base.chunk_elems != object.chunk_elems) {
     return Corrupt("differs from its base parent in elements or chunks");
+  }
+  const bool parent_fits = object.relation == Relation::kLlmInt8
+                               ? object.parent_dtype == DType::kI8
+                               : IsCodedFloat(object.parent_dtype);
+  if (!IsCodedFloat(object.dtype) || !parent_fits) {
+    return Corrupt("has a type, or a parent of one, that its relation does not know");
   }
   if (scales == nullptr) return {};
   if (scales->relation != Relation::kNone) return Corrupt("its scales parent has parents");

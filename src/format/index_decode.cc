@@ -24,6 +24,13 @@ constexpr uint64_t kTensorRowBytes = 4;
 constexpr uint64_t kObjectRowBytes = 5;
 constexpr uint64_t kChunkRowBytes = 10;
 
+// ZSTD_decompress takes several frames for one, and frames without content beside them.
+bool IsOneFrame(std::span<const std::byte> bytes) {
+  return bytes.size() >= sizeof(uint32_t) &&
+         base::LoadLe<uint32_t>(bytes.data()) == ZSTD_MAGICNUMBER &&
+         ZSTD_findFrameCompressedSize(bytes.data(), bytes.size()) == bytes.size();
+}
+
 class Decoder {
  public:
   explicit Decoder(Index* index) : index_(*index) {}
@@ -274,7 +281,8 @@ Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& foote
   if (base::Hash64(stored) != footer.index_checksum) {
     return Corrupt("checksum of the index differs");
   }
-  if (ZSTD_getFrameContentSize(stored.data(), stored.size()) != footer.index_raw_size) {
+  if (!IsOneFrame(stored) ||
+      ZSTD_getFrameContentSize(stored.data(), stored.size()) != footer.index_raw_size) {
     return Corrupt("the index is not one zstd frame of the size given");
   }
   Index index;

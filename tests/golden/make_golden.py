@@ -299,8 +299,10 @@ class Parts:
         at = end - 8 * (count - number)
         self.index[at : at + 8] = checksum(self.payloads[start:stop])
 
-    def assemble(self):
-        stored = zstandard.ZstdCompressor(level=12).compress(bytes(self.index))
+    def assemble(self, stored=None):
+        """`stored` is what is written for the index, where that is not one frame as usual."""
+        if stored is None:
+            stored = zstandard.ZstdCompressor(level=12).compress(bytes(self.index))
         offset = HEADER_SIZE + len(self.payloads)
         raw_size = self.declared_raw_size or len(self.index)
         file_size = offset + len(stored) + FOOTER_SIZE

@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import xxhash
-from chunks import ChunkSpec, Corrupt, Cursor, decode_chunk, decode_zstd, require
+from chunks import (
+    FLOATS,
+    ChunkSpec,
+    Corrupt,
+    Cursor,
+    decode_chunk,
+    decode_zstd,
+    require,
+    states_content_size,
+)
 
 HEADER_MAGIC = bytes([0xF1]) + b"QST\r\n\x1a\n"
 FOOTER_MAGIC = bytes([0xF1]) + b"qstend\n"
@@ -23,6 +32,10 @@ FOOTER_SIZE = 56
 FORMAT_VERSION = 1
 FIRST_SKIPPABLE_SECTION = 128
 MAX_INDEX_BYTES = 1 << 28
+MAX_VARIANTS = 1024
+MAX_RANK = 255
+MAX_TENSOR_NAME_BYTES = 65535
+MAX_SIZE = 1 << 62
 MAX_CHUNK_BYTES = 1 << 24
 MAX_SCALES_BYTES = 1 << 26
 MAX_DEPTH = 8
@@ -121,6 +134,15 @@ def named(names, number, what):
     return names[number]
 
 
+def text_of(data):
+    """Names are bytes: those that are no UTF-8 become what Python makes of such file names."""
+    return bytes(data).decode("utf-8", "surrogateescape")
+
+
+def bytes_of(text):
+    return text.encode("utf-8", "surrogateescape")
+
+
 def unzigzag(code, expected):
     return expected + ((code >> 1) ^ -(code & 1))
 
@@ -157,7 +179,9 @@ class Archive:
         require(raw_size <= MAX_INDEX_BYTES, "index beyond the limit")
         stored = self.data[offset : offset + stored_size]
         require(xxhash.xxh3_64_intdigest(stored) == index_checksum, "checksum of the index")
-        self.read_index(decode_zstd(stored, raw_size))
+        content = decode_zstd(stored, raw_size)
+        require(states_content_size(stored), "index does not state its size")
+        self.read_index(content)
         require(self.payload_end == offset, "chunks do not end where the index begins")
 
     def read_index(self, raw):
@@ -191,9 +215,9 @@ class Archive:
 
     def read_variants(self, cursor):
         count = cursor.varint()
-        self.variants = [Variant(cursor.take(cursor.varint()).decode()) for _ in range(count)]
+        self.variants = [Variant(text_of(cursor.take(cursor.varint()))) for _ in range(count)]
         self.file_counts = [cursor.varint() for _ in range(count)]
-        require(count > 0, "no variant")
+        require(0 < count <= MAX_VARIANTS, "number of variants")
         require(len({v.name for v in self.variants}) == count, "two variants of one name")
         for variant in self.variants:
             name_rule = r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,254}"
@@ -204,7 +228,7 @@ class Archive:
         require(sum(self.file_counts) == count, "files of the variants")
         self.files = [File(named(FILE_KINDS, cursor.byte(), "file kind")) for _ in range(count)]
         for file in self.files:
-            file.path = cursor.take(cursor.varint()).decode()
+            file.path = text_of(cursor.take(cursor.varint()))
         for file in self.files:
             file.size = cursor.varint()
         for file in self.files:
@@ -240,10 +264,12 @@ class Archive:
             tensor.dtype = named(DTYPES, cursor.byte(), "dtype")
         ranks = [cursor.varint() for _ in tensors]
         for tensor, rank in zip(tensors, ranks, strict=True):
+            require(rank <= MAX_RANK, "rank beyond the limit")
             tensor.shape = [cursor.varint() for _ in range(rank)]
         sizes = [cursor.varint() for _ in tensors]
         for tensor, size in zip(tensors, sizes, strict=True):
-            tensor.name = cursor.take(size).decode()
+            require(size <= MAX_TENSOR_NAME_BYTES, "name of a tensor beyond the limit")
+            tensor.name = text_of(cursor.take(size))
 
     def read_objects(self, cursor):
         count = cursor.varint()
@@ -294,7 +320,7 @@ class Archive:
             for path in paths:
                 check_path(path)
             # With "/" before all other bytes, a folder's content follows the folder's own name.
-            keys = [path.encode().replace(b"/", b"\0") for path in paths]
+            keys = [bytes_of(path).replace(b"/", b"\0") for path in paths]
             require(keys == sorted(set(keys)), "order of paths")
             pairs = zip(keys, keys[1:], strict=False)
             require(not any(b.startswith(a + b"\0") for a, b in pairs), "file and folder")
@@ -303,11 +329,12 @@ class Archive:
         for file in self.files:
             things = [self.objects[part] for part in file.parts]
             require(sum(thing.byte_size for thing in things) == file.size, "size of a file")
+            require(file.size <= MAX_SIZE, "file beyond the limit")
             if file.kind == "kOpaque":
                 require(not file.tensors, "tensors of an opaque file")
             else:
                 require(len(file.parts) == len(file.tensors) + 1, "objects of a safetensors file")
-            names = [tensor.name.encode() for tensor in file.tensors]
+            names = [bytes_of(tensor.name) for tensor in file.tensors]
             require(names == sorted(set(names)), "order of tensors")
             require(len({t.part for t in file.tensors}) == len(names), "two tensors in one object")
             for tensor in file.tensors:
@@ -324,6 +351,9 @@ class Archive:
             require(chunk.codec != "kRaw" or chunk.stored_size == raw, "size of a raw chunk")
         if thing.relation == "kNone":
             return
+        require(thing.dtype in FLOATS, "relation: object is no float")
+        parents = ("I8",) if thing.relation == "kLlmInt8" else FLOATS
+        require(thing.parent_dtype in parents, "relation: type of the base parent")
         base = self.objects[thing.base]
         require(base.elem_bytes == DTYPE_BITS[thing.parent_dtype] // 8, "elements of a parent")
         require(base.elem_count == thing.elem_count, "elements of a parent")
@@ -337,7 +367,8 @@ class Archive:
             scales = self.objects[thing.scales]
             require(scales.relation == "kNone", "scales with parents")
             require(scales.byte_size <= MAX_SCALES_BYTES, "scales beyond the limit")
-            require(scales.byte_size * thing.row_elems == 4 * thing.elem_count, "one scale a row")
+            rows, rest = divmod(thing.elem_count, thing.row_elems)
+            require(rest == 0 and scales.byte_size == 4 * rows, "one scale a row")
 
     def object_content(self, number):
         """The bytes of an object, its parents decoded first."""
@@ -390,7 +421,7 @@ class Archive:
 
 def check_path(path):
     components = path.split("/")
-    require(len(path.encode()) <= 4096, "path beyond the limit")
+    require(len(bytes_of(path)) <= 4096, "path beyond the limit")
     require(not {"", ".", ".."} & set(components), f"path {path!r}")
     require("\\" not in path, f"path {path!r}")
     require(all(ord(c) >= 32 and ord(c) != 127 for c in path), f"path {path!r}")

@@ -5,6 +5,8 @@
 
 #include <functional>
 #include <random>
+#include <span>
+#include <string>
 
 #include "chain/planner.h"
 #include "registry/weights.h"
@@ -212,6 +214,48 @@ TEST(ChunkCoder, DamagedPayloadsAreErrorsOrWrongContentNeverMore) {
       (void)coder.Decode(s.spec, 0, codec, damaged, ParentsOf(s, 0), out);
     }
   }
+}
+
+TEST(ChunkCoder, AFrameOfZstdStandsAlone) {
+  const std::string text = "the first line of many. ";
+  ObjectSpec spec;
+  spec.byte_size = 40 * text.size();
+  spec.chunk_elems = spec.byte_size;
+  Bytes raw;
+  while (raw.size() < spec.byte_size) {
+    const auto line = std::as_bytes(std::span(text));
+    raw.insert(raw.end(), line.begin(), line.end());
+  }
+  ChunkCoder coder;
+  Bytes payload;
+  ASSERT_EQ(coder.Encode(spec, Level::kMax, 0, raw, {}, &payload).value(), ChunkCodec::kZstd);
+  Bytes out(raw.size());
+  ASSERT_TRUE(coder.Decode(spec, 0, ChunkCodec::kZstd, payload, {}, out).ok());
+  EXPECT_EQ(out, raw);
+  // A frame without content that decoders skip, in front and behind.
+  const uint8_t skippable[] = {0x50, 0x2A, 0x4D, 0x18, 1, 0, 0, 0, 7};
+  const auto extra = std::as_bytes(std::span(skippable));
+  for (const size_t at : {size_t{0}, payload.size()}) {
+    Bytes more = payload;
+    more.insert(more.begin() + static_cast<ptrdiff_t>(at), extra.begin(), extra.end());
+    const Status status = coder.Decode(spec, 0, ChunkCodec::kZstd, more, {}, out);
+    EXPECT_EQ(status.code(), ErrorCode::kCorrupt) << at;
+  }
+}
+
+TEST(ChunkCoder, Int8IsForElementsOfOneByte) {
+  const WeightPair pair = MakePair(DType::kBF16, 64, 256, 2);
+  const uint64_t shape[2] = {64, 256};
+  ObjectSpec spec = SpecFor(DType::kI8, shape, pair.q.size());
+  ChunkCoder coder;
+  Bytes payload;
+  ASSERT_EQ(coder.Encode(spec, Level::kBalanced, 0, pair.q, {}, &payload).value(),
+            ChunkCodec::kInt8);
+  Bytes out(pair.q.size());
+  EXPECT_TRUE(coder.Decode(spec, 0, ChunkCodec::kInt8, payload, {}, out).ok());
+  spec.dtype = DType::kI16;
+  spec.chunk_elems = pair.q.size() / 2;
+  EXPECT_EQ(coder.Decode(spec, 0, ChunkCodec::kInt8, payload, {}, out).code(), ErrorCode::kCorrupt);
 }
 
 TEST(ChunkCoder, ParentsOfTheWrongSizeAreRefused) {

@@ -148,6 +148,10 @@ INSTANTIATE_TEST_SUITE_P(
         HostileCase{"UnknownFileKind",
                     [](Index* x) { x->files[0].kind = FileKind{kFileKindCount}; },
                     ErrorCode::kUnsupportedFeature},
+        HostileCase{"ParentOfATypeWithoutRelation",
+                    [](Index* x) { x->objects[6].parent_dtype = DType::kU8; }, ErrorCode::kCorrupt},
+        HostileCase{"ChildThatIsNoFloat", [](Index* x) { x->objects[6].dtype = DType::kI16; },
+                    ErrorCode::kCorrupt},
         HostileCase{"UnknownTensorType",
                     [](Index* x) { x->tensors[0].dtype = DType{kDTypeCount}; },
                     ErrorCode::kUnsupportedFeature}),
@@ -164,11 +168,11 @@ TEST(Index, DimensionsBesideAZeroMayBeOfAnySize) {
 
 TEST(Index, ChainsHaveALimit) {
   Index index;
-  AddRaw(&index, DType::kU8, 8, 8, 8);
+  AddRaw(&index, DType::kF16, 8, 4, 4);
   for (uint32_t i = 1; i <= kMaxDepth + 1; ++i) {
-    AddRaw(&index, DType::kU8, 8, 8, 8);
+    AddRaw(&index, DType::kF16, 8, 4, 4);
     index.objects[i].relation = Relation::kCast;
-    index.objects[i].parent_dtype = DType::kI8;
+    index.objects[i].parent_dtype = DType::kBF16;
     index.objects[i].base = i - 1;
   }
   index.variants = {{"v", {0, 1}}};
