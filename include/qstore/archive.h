@@ -21,7 +21,8 @@ namespace qstore {
 
 namespace store {
 class ArchiveFile;
-}
+struct ReadTarget;
+}  // namespace store
 
 /// A precision of the model. Names and paths here and below live as long as the Archive.
 struct VariantInfo {
@@ -136,6 +137,12 @@ class QSTORE_EXPORT Archive {
   Status ReadRows(size_t tensor, uint64_t row_begin, uint64_t row_end, std::span<std::byte> out,
                   unsigned threads = 0) const;
 
+  /// Bytes [begin, begin + out.size()) of a file as it was packed: a safetensors header, a config.
+  /// Checks chunks but not the digest of the file, which Unpack and Verify do.
+  /// Errors: kInvalidArgument (beyond the file's end), and those of Read.
+  Status ReadFile(size_t file, uint64_t begin, std::span<std::byte> out,
+                  unsigned threads = 0) const;
+
   /// All tensors of these variants (0 to variant_count() - 1), read together into fresh memory for
   /// which the system is asked for huge pages: the fastest way to load. Errors: those of Read, and
   /// kLimit when there is not so much memory.
@@ -146,6 +153,7 @@ class QSTORE_EXPORT Archive {
 
  private:
   explicit Archive(std::unique_ptr<store::ArchiveFile> impl);
+  Status ReadTargets(std::vector<store::ReadTarget> targets, unsigned threads) const;
   std::unique_ptr<store::ArchiveFile> impl_;
 };
 

@@ -127,6 +127,34 @@ Status Archive::Read(std::span<const ReadRequest> requests, unsigned threads) co
         request.row_begin == 0 ? 0 : SizeOf(tables, tensor) / tables.shape(tensor)[0];
     targets.push_back({tables.parts[tensor.part], request.row_begin * row_bytes, request.out});
   }
+  return ReadTargets(std::move(targets), threads);
+}
+
+Status Archive::ReadFile(size_t file, uint64_t begin, std::span<std::byte> out,
+                         unsigned threads) const {
+  const format::Index& tables = impl_->index();
+  const format::FileEntry& entry = tables.files[file];
+  if (begin > entry.size || out.size() > entry.size - begin) {
+    return InvalidArgument("file '" + std::string(entry.path) + "' has " +
+                           std::to_string(entry.size) + " bytes, asked for were " +
+                           std::to_string(out.size()) + " from " + std::to_string(begin));
+  }
+  std::vector<store::ReadTarget> targets;
+  for (uint32_t p = entry.parts.begin; p < entry.parts.end && !out.empty(); ++p) {
+    const uint64_t size = tables.objects[tables.parts[p]].byte_size;
+    if (begin < size) {
+      const auto here = static_cast<size_t>(std::min<uint64_t>(size - begin, out.size()));
+      targets.push_back({tables.parts[p], begin, out.first(here)});
+      out = out.subspan(here);
+      begin = 0;
+    } else {
+      begin -= size;
+    }
+  }
+  return ReadTargets(std::move(targets), threads);
+}
+
+Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned threads) const {
   threads = base::ThreadCount(threads);
   const store::ReadPlan plan(*impl_, std::move(targets), threads);
   store::ObjectCache scales([this](uint32_t object, std::vector<std::byte>* out) {

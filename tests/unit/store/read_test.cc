@@ -70,6 +70,33 @@ TEST_F(Read, EveryTensorAlone) {
   }
 }
 
+TEST_F(Read, AnyStretchOfAFile) {
+  const Archive archive = Open();
+  for (size_t f = 0; f < 2; ++f) {
+    const FileInfo info = archive.file(f);
+    const std::string file = ReadFile(dir_ / (f == 0 ? "high" : "low") / info.path);
+    const auto all = std::as_bytes(std::span(file));
+    ASSERT_EQ(all.size(), info.size);
+    const uint64_t middle = info.size / 2;
+    for (const auto& [begin, end] :
+         std::vector<std::pair<uint64_t, uint64_t>>{{0, info.size},
+                                                    {0, 8},
+                                                    {5, 5},
+                                                    {7, middle + 1},
+                                                    {middle, info.size},
+                                                    {info.size - 1, info.size},
+                                                    {info.size, info.size}}) {
+      Bytes out(end - begin);
+      const Status status = archive.ReadFile(f, begin, out);
+      ASSERT_TRUE(status.ok()) << status.ToString();
+      EXPECT_TRUE(std::equal(out.begin(), out.end(), all.begin() + begin)) << begin;
+    }
+    Bytes byte(1);
+    EXPECT_EQ(archive.ReadFile(f, info.size, byte).code(), ErrorCode::kInvalidArgument);
+    EXPECT_EQ(archive.ReadFile(f, UINT64_MAX, byte).code(), ErrorCode::kInvalidArgument);
+  }
+}
+
 TEST_F(Read, LoadOfOneOrBothVariantsReadsWhatItSaysAndNothingTwice) {
   for (const unsigned threads : {1U, 4U}) {
     for (const auto& variants : {std::vector<size_t>{0}, {1}, {0, 1}}) {
