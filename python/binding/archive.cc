@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "qstore/archive.h"
+
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string_view.h>
+#include <nanobind/stl/vector.h>
+#include <sys/mman.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "errors.h"
+#include "module.h"
+
+namespace qstore::python {
+namespace {
+
+using Buffer = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+// Paths in an archive are bytes; what is not UTF-8 becomes surrogates, as in os.fsdecode.
+nb::object Text(std::string_view bytes) {
+  return nb::steal(
+      PyUnicode_DecodeUTF8(bytes.data(), static_cast<Py_ssize_t>(bytes.size()), "surrogateescape"));
+}
+
+nb::object OrNone(const std::optional<size_t>& index) {
+  return index ? nb::object(nb::int_(*index)) : nb::object(nb::none());
+}
+
+void CheckIndex(size_t index, size_t count) {
+  if (index >= count) throw nb::index_error("no such number");
+}
+
+Archive Open(const nb::bytes& path) {
+  const std::string name(path.c_str(), path.size());
+  auto archive = [&] {
+    nb::gil_scoped_release release;
+    return Archive::Open(name);
+  }();
+  return Unwrap(std::move(archive));
+}
+
+nb::list Variants(const Archive& archive) {
+  nb::list list;
+  for (size_t v = 0; v < archive.variant_count(); ++v) {
+    const VariantInfo info = archive.variant(v);
+    list.append(nb::make_tuple(info.name, info.source_bytes, info.first_file, info.file_count,
+                               info.first_tensor, info.tensor_count));
+  }
+  return list;
+}
+
+VariantInfo VariantAt(const Archive& archive, size_t variant) {
+  CheckIndex(variant, archive.variant_count());
+  return archive.variant(variant);
+}
+
+nb::list Files(const Archive& archive, size_t variant) {
+  const VariantInfo info = VariantAt(archive, variant);
+  nb::list list;
+  for (size_t f = info.first_file; f < info.first_file + info.file_count; ++f) {
+    const FileInfo file = archive.file(f);
+    list.append(nb::make_tuple(Text(file.path), file.size,
+                               nb::bytes(file.digest.data(), file.digest.size()),
+                               file.is_safetensors));
+  }
+  return list;
+}
+
+nb::list Tensors(const Archive& archive, size_t variant) {
+  const VariantInfo info = VariantAt(archive, variant);
+  nb::list list;
+  for (size_t t = info.first_tensor; t < info.first_tensor + info.tensor_count; ++t) {
+    const TensorInfo tensor = archive.tensor(t);
+    nb::list shape;
+    for (const uint64_t dimension : tensor.shape) shape.append(dimension);
+    list.append(nb::make_tuple(Text(tensor.name), DTypeName(tensor.dtype), nb::tuple(shape),
+                               tensor.byte_size, tensor.file - info.first_file));
+  }
+  return list;
+}
+
+nb::object TensorName(const Archive& archive, size_t variant, size_t tensor) {
+  const VariantInfo info = VariantAt(archive, variant);
+  CheckIndex(tensor, info.tensor_count);
+  return Text(archive.tensor(info.first_tensor + tensor).name);
+}
+
+nb::tuple Sizes(const Archive& archive, size_t variant) {
+  VariantAt(archive, variant);
+  const VariantSizes sizes = archive.SizesOf(variant);
+  return nb::make_tuple(sizes.own_bytes, sizes.load_bytes, sizes.tensor_bytes, sizes.tensor_stored);
+}
+
+nb::list Codings(const Archive& archive, size_t variant) {
+  VariantAt(archive, variant);
+  nb::list list;
+  for (const TensorCoding& coding : archive.CodingsOf(variant)) {
+    list.append(nb::make_tuple(coding.stored_bytes, coding.relation,
+                               nb::tuple(nb::cast(coding.codecs)), OrNone(coding.parent),
+                               OrNone(coding.scales), OrNone(coding.same_as)));
+  }
+  return list;
+}
+
+// Fresh memory is given out in pages of 4 KiB, whose first touch takes about as long as decoding
+// them; frameworks ask for large pages only sometimes.
+void WantHugePages(std::span<std::byte> memory) {
+  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
+  if (memory.size() < 2 * kHugePage) return;
+  const auto begin = reinterpret_cast<uintptr_t>(memory.data());
+  const uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
+  const uintptr_t last = (begin + memory.size()) / kHugePage * kHugePage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+}
+
+// Every `step`-th of the rows [begin, end), each a request of its own when there are gaps.
+Status ReadRows(const Archive& archive, size_t tensor, std::span<std::byte> out, uint64_t begin,
+                uint64_t end, uint64_t step, unsigned threads) {
+  WantHugePages(out);
+  if (step == 1) return archive.ReadRows(tensor, begin, end, out, threads);
+  std::vector<ReadRequest> requests;
+  const uint64_t count = (end - begin + step - 1) / step;
+  const uint64_t row_bytes = count == 0 ? 0 : out.size() / count;
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t row = begin + i * step;
+    requests.push_back({tensor, out.subspan(i * row_bytes, row_bytes), row, row + 1});
+  }
+  return archive.Read(requests, threads);
+}
+
+void Read(const Archive& archive, size_t variant, size_t tensor, const Buffer& out, uint64_t begin,
+          const nb::object& end, uint64_t step, unsigned threads) {
+  const VariantInfo info = VariantAt(archive, variant);
+  CheckIndex(tensor, info.tensor_count);
+  const uint64_t last = end.is_none() ? kAllRows : nb::cast<uint64_t>(end);
+  if (step == 0 || (step != 1 && last < begin)) throw nb::value_error("no such rows");
+  const auto bytes = std::as_writable_bytes(std::span(out.data(), out.size()));
+  Status status;
+  {
+    nb::gil_scoped_release release;
+    status = ReadRows(archive, info.first_tensor + tensor, bytes, begin, last, step, threads);
+  }
+  if (!status.ok()) Throw(status);
+}
+
+nb::bytes ReadFile(const Archive& archive, size_t variant, size_t file, uint64_t begin,
+                   const nb::object& end) {
+  const VariantInfo info = VariantAt(archive, variant);
+  CheckIndex(file, info.file_count);
+  const uint64_t size = archive.file(info.first_file + file).size;
+  const uint64_t last = end.is_none() ? size : nb::cast<uint64_t>(end);
+  if (begin > last || last > size) throw nb::value_error("beyond the end of the file");
+  nb::object bytes =
+      nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(last - begin)));
+  if (!bytes.is_valid()) throw nb::python_error();
+  const std::span out(reinterpret_cast<std::byte*>(PyBytes_AsString(bytes.ptr())), last - begin);
+  Status status;
+  {
+    nb::gil_scoped_release release;
+    status = archive.ReadFile(info.first_file + file, begin, out);
+  }
+  if (!status.ok()) Throw(status);
+  return nb::borrow<nb::bytes>(bytes);
+}
+
+// Arrays of bytes, by tensor of the variant. The memory lives as long as one of them.
+template <class Framework>
+nb::list ShareAll(LoadedTensors loaded) {
+  auto memory = std::make_unique<LoadedTensors>(std::move(loaded));
+  LoadedTensors* tensors = memory.get();
+  const nb::capsule owner(tensors, [](void* p) noexcept { delete static_cast<LoadedTensors*>(p); });
+  memory.release();
+  nb::list list;
+  for (size_t i = 0; i < tensors->size(); ++i) {
+    const std::span<std::byte> content = tensors->content(i);
+    nb::ndarray<Framework, uint8_t, nb::ndim<1>> array(content.data(), {content.size()}, owner);
+    list.append(nb::cast(std::move(array), nb::rv_policy::reference));
+  }
+  return list;
+}
+
+nb::list Load(const Archive& archive, size_t variant, bool torch, unsigned threads) {
+  VariantAt(archive, variant);
+  auto loaded = [&] {
+    nb::gil_scoped_release release;
+    return archive.Load({&variant, 1}, threads);
+  }();
+  LoadedTensors tensors = Unwrap(std::move(loaded));
+  return torch ? ShareAll<nb::pytorch>(std::move(tensors))
+               : ShareAll<nb::numpy>(std::move(tensors));
+}
+
+}  // namespace
+
+void BindArchive(nb::module_& module) {
+  nb::class_<Archive>(module, "Archive")
+      .def_static("open", &Open, nb::arg("path"))
+      .def_prop_ro("format_version", &Archive::format_version)
+      .def_prop_ro("stored_bytes", &Archive::stored_bytes)
+      .def_prop_ro("bytes_read", &Archive::bytes_read)
+      .def("variants", &Variants)
+      .def("files", &Files, nb::arg("variant"))
+      .def("tensors", &Tensors, nb::arg("variant"))
+      .def("tensor_name", &TensorName, nb::arg("variant"), nb::arg("tensor"))
+      .def("sizes", &Sizes, nb::arg("variant"))
+      .def("codings", &Codings, nb::arg("variant"))
+      .def("read", &Read, nb::arg("variant"), nb::arg("tensor"), nb::arg("out").noconvert(),
+           nb::arg("begin") = 0, nb::arg("end") = nb::none(), nb::arg("step") = 1,
+           nb::arg("threads") = 0)
+      .def("read_file", &ReadFile, nb::arg("variant"), nb::arg("file"), nb::arg("begin") = 0,
+           nb::arg("end") = nb::none())
+      .def("load", &Load, nb::arg("variant"), nb::arg("torch"), nb::arg("threads") = 0);
+}
+
+}  // namespace qstore::python

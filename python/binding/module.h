@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace qstore::python {
+
+void BindArchive(nanobind::module_& module);
+/// REQUIRES: BindArchive before.
+void BindOperations(nanobind::module_& module);
+
+}  // namespace qstore::python

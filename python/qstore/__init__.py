@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QStore: one model in several precisions in a single lossless archive.
+
+    with qstore.safe_open("m.qstore", "int8", framework="pt") as f:
+        weight = f.get_tensor("lm_head.weight")
+
+`qstore.torch` and `qstore.numpy` load whole variants; they import their framework when first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from qstore._archive import Archive, File, Inspection, Tensor, Variant, inspect
+from qstore._operations import (
+    PackReport,
+    UnpackReport,
+    VerifyReport,
+    pack,
+    unpack,
+    verify,
+)
+from qstore._qstore import __version__, instruction_set
+from qstore._reader import safe_open
+from qstore._slices import TensorSlice
+from qstore.errors import (
+    AlreadyExistsError,
+    CancelledError,
+    ClosedError,
+    CorruptError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidSliceError,
+    IoError,
+    LimitError,
+    MismatchError,
+    NotFoundError,
+    PathNotFoundError,
+    QStoreError,
+    SourceChangedError,
+    UnknownNameError,
+    UnsupportedFeatureError,
+    UnsupportedVersionError,
+)
+
+if TYPE_CHECKING:
+    from qstore import numpy, torch
+
+__all__ = [
+    "AlreadyExistsError",
+    "Archive",
+    "CancelledError",
+    "ClosedError",
+    "CorruptError",
+    "File",
+    "Inspection",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidSliceError",
+    "IoError",
+    "LimitError",
+    "MismatchError",
+    "NotFoundError",
+    "PackReport",
+    "PathNotFoundError",
+    "QStoreError",
+    "SourceChangedError",
+    "Tensor",
+    "TensorSlice",
+    "UnknownNameError",
+    "UnpackReport",
+    "UnsupportedFeatureError",
+    "UnsupportedVersionError",
+    "Variant",
+    "VerifyReport",
+    "__version__",
+    "inspect",
+    "instruction_set",
+    "numpy",
+    "pack",
+    "safe_open",
+    "torch",
+    "unpack",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("numpy", "torch"):
+        return import_module(f"qstore.{name}")
+    raise AttributeError(f"module 'qstore' has no attribute '{name}'")

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an archive holds: variants, their files and tensors, and how these are stored."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from qstore import _qstore
+from qstore.errors import UnknownNameError
+
+
+class File(NamedTuple):
+    """A file of a variant. `digest` is what `xxhsum -H2` prints."""
+
+    path: str
+    size: int
+    digest: str
+    is_safetensors: bool
+
+
+class Tensor(NamedTuple):
+    """A tensor and how it is stored. References are (variant, tensor), or None."""
+
+    name: str
+    dtype: str  # The safetensors name: "BF16", "I8", "F8_E4M3".
+    shape: tuple[int, ...]
+    byte_size: int
+    file: str
+    stored_bytes: int  # Of its payloads, those of parents not included.
+    relation: str  # "none", "llm-int8" or "cast".
+    codecs: tuple[str, ...]
+    parent: tuple[str, str] | None
+    scales: tuple[str, str] | None
+    same_as: tuple[str, str] | None  # An earlier tensor of equal content, stored once.
+
+
+class Variant(NamedTuple):
+    """One precision of the model."""
+
+    name: str
+    source_bytes: int  # Of its files.
+    own_bytes: int  # Stored for it that no earlier variant uses.
+    load_bytes: int  # Read from the archive by opening it and loading the variant.
+    tensor_bytes: int  # Content of its tensors.
+    files: tuple[File, ...]
+    tensors: tuple[Tensor, ...]
+
+
+class Inspection(NamedTuple):
+    """What `inspect` tells of an archive."""
+
+    path: str
+    format_version: int
+    source_bytes: int
+    stored_bytes: int
+    variants: tuple[Variant, ...]
+
+
+class Archive:
+    """An open archive. Thread-safe; pickled by its path, and usable after a fork.
+
+    Reads are positioned, so that threads and processes do not disturb one another. The file stays
+    open until the last object that reads from it is gone.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Reads header and index.
+
+        Raises PathNotFoundError, IoError, CorruptError, UnsupportedVersionError,
+        UnsupportedFeatureError, LimitError, InvalidArgumentError (a directory).
+        """
+        self.path = os.path.abspath(os.fspath(path))
+        self._native = _qstore.Archive.open(os.fsencode(path))
+        self._variants = self._native.variants()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Archive:
+        """The same as calling the class."""
+        return cls(path)
+
+    def __reduce__(self) -> tuple[type[Archive], tuple[str]]:
+        return type(self), (self.path,)
+
+    def __repr__(self) -> str:
+        return f"<qstore.Archive {self.path!r}: {', '.join(self.variant_names)}>"
+
+    @property
+    def format_version(self) -> int:
+        return self._native.format_version
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the archive."""
+        return self._native.stored_bytes
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from the file since it was opened, header and index included."""
+        return self._native.bytes_read
+
+    @property
+    def variant_names(self) -> list[str]:
+        """In the order they are stored: parents come before their children."""
+        return [entry[0] for entry in self._variants]
+
+    def find_variant(self, name: str | None) -> int:
+        """The number of a variant; of None, when there is just one.
+
+        Raises UnknownNameError, listing the variants that there are.
+        """
+        names = self.variant_names
+        if name is None and len(names) == 1:
+            return 0
+        if name in names:
+            return names.index(name)
+        what = "name a variant" if name is None else f"no variant is named {name!r}"
+        raise UnknownNameError(f"{self.path}: {what}; there are: {', '.join(names)}")
+
+    def variant(self, name: str | None = None) -> Variant:
+        """One variant with its files and tensors. Raises UnknownNameError."""
+        number = self.find_variant(name)
+        own, load, tensor_bytes, _ = self._native.sizes(number)
+        files = self.files(name)
+        tensors = tuple(
+            Tensor(title, dtype, shape, size, files[file].path, *coding[:3], *self._names(coding))
+            for (title, dtype, shape, size, file), coding in zip(
+                self._native.tensors(number), self._native.codings(number), strict=True
+            )
+        )
+        title, source_bytes = self._variants[number][:2]
+        return Variant(title, source_bytes, own, load, tensor_bytes, files, tensors)
+
+    def variants(self) -> tuple[Variant, ...]:
+        """All variants with their files and tensors."""
+        return tuple(self.variant(name) for name in self.variant_names)
+
+    def files(self, variant: str | None = None) -> tuple[File, ...]:
+        """The files of a variant, by path. Raises UnknownNameError."""
+        return tuple(
+            File(path, size, digest.hex(), is_safetensors)
+            for path, size, digest, is_safetensors in self._native.files(self.find_variant(variant))
+        )
+
+    def read_file(self, variant: str | None, path: str) -> bytes:
+        """The content of a file of a variant, as it was packed.
+
+        Raises UnknownNameError, CorruptError, IoError.
+        """
+        number = self.find_variant(variant)
+        for i, file in enumerate(self._native.files(number)):
+            if file[0] == path:
+                return self._native.read_file(number, i)
+        name = self._variants[number][0]
+        raise UnknownNameError(f"{self.path}: variant {name!r} has no file {path!r}")
+
+    def _names(self, coding: _qstore.Coding) -> list[tuple[str, str] | None]:
+        return [None if number is None else self._name(number) for number in coding[3:]]
+
+    def _name(self, tensor: int) -> tuple[str, str]:
+        for number, (name, _, _, _, first, count) in enumerate(self._variants):
+            if first <= tensor < first + count:
+                return name, self._native.tensor_name(number, tensor - first)
+        raise AssertionError("a tensor of no variant")
+
+
+def inspect(path: str | os.PathLike[str]) -> Inspection:
+    """What the archive holds, and how each tensor is coded. Raises what `Archive` does."""
+    archive = Archive(path)
+    variants = archive.variants()
+    source_bytes = sum(variant.source_bytes for variant in variants)
+    return Inspection(
+        archive.path, archive.format_version, source_bytes, archive.stored_bytes, variants
+    )

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packing, unpacking and verifying.
+
+All of them release the GIL, may run several at once with different outputs, and stop within a
+fraction of a second on KeyboardInterrupt or when the progress callback raises; what they had
+written is removed. `progress(done, total)` is called in bytes of the models' files, on the calling
+thread, at most some twenty times a second; the last call comes when all is done, too late to undo
+it by raising. `threads` of 0 means all processors; `memory` is an aim
+in bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from qstore import _qstore
+from qstore._archive import Archive
+from qstore.errors import InvalidArgumentError, PathNotFoundError, UnknownNameError
+
+Progress = Callable[[int, int], object]
+Path = str | os.PathLike[str]
+
+LEVELS = {"fast": 1, "balanced": 2, "max": 3}
+MEMORY = 512 << 20
+
+
+class PackReport(NamedTuple):
+    source_bytes: int  # Of all files of all variants.
+    stored_bytes: int  # Of the archive.
+
+
+class UnpackReport(NamedTuple):
+    files: int
+    bytes: int  # Of these files.
+
+
+class VerifyReport(NamedTuple):
+    files: int  # Of all variants.
+    bytes: int  # Of these files.
+    compared_bytes: int
+
+
+def pack(
+    variants: Mapping[str, Path],
+    out: Path,
+    *,
+    level: str = "balanced",
+    threads: int = 0,
+    memory: int = MEMORY,
+    overwrite: bool = False,
+    sync: bool = True,
+    progress: Progress | None = None,
+) -> PackReport:
+    """Stores {name: directory or file} in one archive at `out`, which appears when complete.
+
+    `level` is "fast", "balanced" or "max". `sync` waits until the archive is on the disk.
+    Raises InvalidArgumentError, PathNotFoundError, AlreadyExistsError, IoError,
+    SourceChangedError, LimitError.
+    """
+    if level not in LEVELS:
+        raise InvalidArgumentError(f"level {level!r} is none of {', '.join(LEVELS)}")
+    sources = _sources(variants)
+    done = _qstore.pack(
+        sources, os.fsencode(out), LEVELS[level], threads, memory, overwrite, sync, progress
+    )
+    return PackReport(*done)
+
+
+def unpack(
+    archive: Path | Archive,
+    variant: str | None,
+    directory: Path,
+    *,
+    tensors: str = "",
+    threads: int = 0,
+    memory: int = MEMORY,
+    overwrite: bool = False,
+    sync: bool = True,
+    progress: Progress | None = None,
+) -> UnpackReport:
+    """Writes every file of a variant below `directory`, equal byte for byte to what was packed.
+
+    With `tensors`, a pattern as of fnmatch, only the matching tensors are written, to one new file
+    model.safetensors. Raises UnknownNameError, AlreadyExistsError (the directory is not empty and
+    `overwrite` is not set), InvalidArgumentError, CorruptError, IoError, and what `Archive` does.
+    """
+    opened = _open(archive)
+    name = opened.variant_names[opened.find_variant(variant)]
+    where = os.fsencode(directory)
+    try:
+        done = _qstore.unpack(
+            opened._native, name, where, tensors, threads, memory, overwrite, sync, progress
+        )
+    except PathNotFoundError as error:
+        if not tensors:
+            raise
+        raise UnknownNameError(*error.args) from None
+    return UnpackReport(*done)
+
+
+def verify(
+    archive: Path | Archive,
+    originals: Mapping[str, Path] | None = None,
+    *,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Decodes the whole archive, compares the digest of every file, then every variant named in
+    `originals` with the files found at its path.
+
+    Raises CorruptError (the first damage), MismatchError (the first file that is missing, added or
+    different), UnknownNameError, PathNotFoundError, IoError, and what `Archive` does.
+    """
+    opened = _open(archive)
+    for name in originals or ():
+        opened.find_variant(name)
+    done = _qstore.verify(opened._native, _sources(originals or {}), threads, progress)
+    return VerifyReport(*done)
+
+
+def _sources(variants: Mapping[str, Path]) -> list[tuple[str, bytes]]:
+    return [(name, os.fsencode(path)) for name, path in variants.items()]
+
+
+def _open(archive: Path | Archive) -> Archive:
+    return archive if isinstance(archive, Archive) else Archive(archive)

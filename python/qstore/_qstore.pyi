@@ -1,0 +1,65 @@
+from collections.abc import Callable
+from typing import Any
+
+__version__: str
+
+Coding = tuple[int, str, tuple[str, ...], int | None, int | None, int | None]
+Progress = Callable[[int, int], object] | None
+Sources = list[tuple[str, bytes]]
+
+def instruction_set() -> str: ...
+
+class Archive:
+    @staticmethod
+    def open(path: bytes) -> Archive: ...
+    @property
+    def format_version(self) -> int: ...
+    @property
+    def stored_bytes(self) -> int: ...
+    @property
+    def bytes_read(self) -> int: ...
+    def variants(self) -> list[tuple[str, int, int, int, int, int]]: ...
+    def files(self, variant: int) -> list[tuple[str, int, bytes, bool]]: ...
+    def tensors(self, variant: int) -> list[tuple[str, str, tuple[int, ...], int, int]]: ...
+    def tensor_name(self, variant: int, tensor: int) -> str: ...
+    def sizes(self, variant: int) -> tuple[int, int, int, int]: ...
+    def codings(self, variant: int) -> list[Coding]: ...
+    def read(
+        self,
+        variant: int,
+        tensor: int,
+        out: Any,
+        begin: int = 0,
+        end: int | None = None,
+        step: int = 1,
+        threads: int = 0,
+    ) -> None: ...
+    def read_file(
+        self, variant: int, file: int, begin: int = 0, end: int | None = None
+    ) -> bytes: ...
+    def load(self, variant: int, torch: bool, threads: int = 0) -> list[Any]: ...
+
+def pack(
+    sources: Sources,
+    output: bytes,
+    level: int,
+    threads: int,
+    memory: int,
+    overwrite: bool,
+    sync: bool,
+    progress: Progress,
+) -> tuple[int, int]: ...
+def unpack(
+    archive: Archive,
+    variant: str,
+    directory: bytes,
+    tensors: str,
+    threads: int,
+    memory: int,
+    overwrite: bool,
+    sync: bool,
+    progress: Progress,
+) -> tuple[int, int]: ...
+def verify(
+    archive: Archive, originals: Sources, threads: int, progress: Progress
+) -> tuple[int, int, int]: ...

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading one variant of an archive as safetensors.safe_open reads a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, NamedTuple
+
+from qstore._archive import Archive
+from qstore._frameworks import Framework, find_framework
+from qstore._slices import Rows, TensorSlice
+from qstore.errors import ClosedError, UnknownNameError
+
+
+class TensorEntry(NamedTuple):
+    number: int  # In the variant.
+    dtype: str
+    shape: tuple[int, ...]
+    byte_size: int
+    file: int  # In the variant.
+
+
+class Reader:
+    """The tensors of one variant, read into those of a framework. Thread-safe."""
+
+    def __init__(self, archive: Archive, variant: int, framework: Framework, threads: int) -> None:
+        self.archive = archive
+        self.variant = variant
+        self.framework = framework
+        self.threads = threads
+        self.entries: dict[str, TensorEntry] = {}
+        for number, (name, *_) in enumerate(tensors := archive._native.tensors(variant)):
+            # Of several tensors of one name the first file's counts.
+            self.entries.setdefault(name, TensorEntry(number, *tensors[number][1:]))
+
+    def find(self, name: str) -> TensorEntry:
+        entry = self.entries.get(name)
+        if entry is None:
+            variant = self.archive.variant_names[self.variant]
+            raise UnknownNameError(
+                f"{self.archive.path}: variant {variant!r} has no tensor named {name!r}"
+            )
+        return entry
+
+    def read(self, entry: TensorEntry) -> Any:
+        tensor, memory = self.framework.empty(entry.dtype, entry.shape)
+        if entry.byte_size:
+            native = self.archive._native
+            native.read(self.variant, entry.number, memory, 0, None, 1, self.threads)
+        return tensor
+
+    def read_rows(self, entry: TensorEntry, rows: Rows) -> Any:
+        tensor, memory = self.framework.empty(entry.dtype, rows.shape(entry.shape))
+        if len(memory):
+            self.archive._native.read(
+                self.variant, entry.number, memory, rows.begin, rows.end, rows.step, self.threads
+            )
+        return tensor
+
+    def read_all(self) -> dict[str, Any]:
+        """All tensors, decoded at once into one piece of memory that they share."""
+        names: dict[int, str] = {entry.number: name for name, entry in self.entries.items()}
+        framework = self.framework
+        for entry in self.entries.values():
+            framework.dtype(entry.dtype)
+        loaded = self.archive._native.load(self.variant, framework.is_torch, self.threads)
+        tensors = {}
+        for number, memory in enumerate(loaded):
+            if number not in names:
+                continue
+            entry = self.entries[names[number]]
+            if entry.byte_size:
+                tensor = framework.wrap(memory, entry.dtype, entry.shape)
+            else:
+                tensor, _ = framework.empty(entry.dtype, entry.shape)
+            tensors[names[number]] = framework.finish(tensor)
+        return tensors
+
+    def headers(self) -> list[dict[str, Any]]:
+        """What the headers of the variant's safetensors files say, by file."""
+        native = self.archive._native
+        headers = []
+        for number, (_, _, _, is_safetensors) in enumerate(native.files(self.variant)):
+            if is_safetensors:
+                size = int.from_bytes(native.read_file(self.variant, number, 0, 8), "little")
+                headers.append(json.loads(native.read_file(self.variant, number, 8, 8 + size)))
+        return headers
+
+
+class safe_open:
+    """Reads tensors of one variant of an archive, with the methods of safetensors.safe_open.
+
+    `variant` may be left out when there is only one. `framework` is "pt" (torch) or "np" (NumPy).
+    `device` is where tensors of torch go. `threads` of 0 means all processors.
+
+    Thread-safe. Reading releases the GIL. Pickling keeps the arguments, and unpickling opens the
+    archive again. A handle may be used after a fork. Closing it leaves tensors and slices valid.
+
+    Raises UnknownNameError (listing the variants), InvalidArgumentError (framework, device), and
+    what `qstore.Archive` raises; ImportError when the framework is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        variant: str | None = None,
+        framework: str = "pt",
+        device: Any = "cpu",
+        *,
+        threads: int = 0,
+    ) -> None:
+        adapter = find_framework(framework, device)
+        archive = Archive(path)
+        number = archive.find_variant(variant)
+        self._arguments = (archive.path, archive.variant_names[number], framework, device, threads)
+        self._reader: Reader | None = Reader(archive, number, adapter, threads)
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant."""
+        return self._arguments[1]
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from the archive so far, header and index included."""
+        return self._open().archive.bytes_read
+
+    def keys(self) -> list[str]:
+        """The names of the tensors, sorted."""
+        return sorted(self._open().entries)
+
+    def offset_keys(self) -> list[str]:
+        """The names of the tensors, as they lie in the variant's files."""
+        names: dict[str, None] = {}
+        for header in self._open().headers():
+            tensors = {name: at for name, at in header.items() if name != "__metadata__"}
+            names |= dict.fromkeys(sorted(tensors, key=lambda name: tensors[name]["data_offsets"]))
+        return list(names)
+
+    def metadata(self) -> dict[str, str] | None:
+        """The `__metadata__` of the variant's safetensors files, or None when none has any.
+
+        Where files of a model differ, the first one's value counts.
+        """
+        found: dict[str, str] = {}
+        for header in reversed(self._open().headers()):
+            found |= header.get("__metadata__") or {}
+        return found or None
+
+    def get_tensor(self, name: str) -> Any:
+        """The whole tensor, decoded straight into its own memory.
+
+        Raises UnknownNameError, CorruptError (naming tensor and chunk), IoError, and
+        InvalidArgumentError when the framework has no such type.
+        """
+        reader = self._open()
+        return reader.framework.finish(reader.read(reader.find(name)))
+
+    def get_tensors(self) -> dict[str, Any]:
+        """All tensors, by name: the fastest way to load. They share one piece of memory, which
+        lives as long as one of them. Raises as `get_tensor` does, and LimitError."""
+        return self._open().read_all()
+
+    def get_slice(self, name: str) -> TensorSlice:
+        """A view that reads the part of the tensor it is indexed with. Raises UnknownNameError."""
+        reader = self._open()
+        return TensorSlice(reader, reader.find(name))
+
+    def close(self) -> None:
+        """Ends the use of this handle; what is being read by other threads is still finished."""
+        self._reader = None
+
+    def __enter__(self) -> safe_open:
+        self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._open()
+        return _reopen, self._arguments
+
+    def __repr__(self) -> str:
+        state = "closed" if self._reader is None else "open"
+        return f"<qstore.safe_open {self._arguments[0]!r} {self.variant!r}: {state}>"
+
+    def _open(self) -> Reader:
+        reader = self._reader
+        if reader is None:
+            raise ClosedError("the handle is closed")
+        return reader
+
+
+def _reopen(path: str, variant: str, framework: str, device: Any, threads: int) -> safe_open:
+    return safe_open(path, variant, framework, device, threads=threads)

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole variants as arrays of NumPy."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy
+
+from qstore._reader import safe_open
+
+__all__ = ["load_file"]
+
+
+def load_file(
+    path: str | os.PathLike[str], variant: str | None = None, *, threads: int = 0
+) -> dict[str, numpy.ndarray[Any, Any]]:
+    """All tensors of a variant, by name, with the types and shapes they were saved with.
+
+    BF16 and FP8 have the types of ml_dtypes, which must be installed for them. The arrays are
+    decoded in parallel into one piece of memory, which they share and which lives as long as one of
+    them. Thread-safe; releases the GIL. Raises what `qstore.safe_open` and its `get_tensors` raise.
+    """
+    with safe_open(path, variant, "np", threads=threads) as file:
+        return file.get_tensors()

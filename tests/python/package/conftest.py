@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds and installs the wheel once, and packs what most tests of the package read.
+
+The installed package is kept in .cache/package of the tree, under a name that changes with its
+sources and with the interpreter.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import models
+import pytest
+import torch
+from safetensors.torch import save_file
+
+ROOT = Path(__file__).resolve().parents[3]
+SOURCES = ("CMakeLists.txt", "pyproject.toml", "cli", "cmake", "include", "python", "src")
+
+
+def sources():
+    for name in SOURCES:
+        path = ROOT / name
+        found = [path] if path.is_file() else sorted(path.rglob("*"))
+        yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts)
+
+
+def pip(*arguments):
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture(scope="session")
+def installed():
+    """A folder with the built wheel, and `site`, into which it is installed."""
+    digest = hashlib.sha256(sys.version.encode())
+    for file in sources():
+        digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
+    cache = ROOT / ".cache" / "package"
+    folder = cache / digest.hexdigest()[:16]
+    if not folder.is_dir():
+        scratch = cache / f"{folder.name}.{os.getpid()}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        here = importlib.util.find_spec("scikit_build_core") and importlib.util.find_spec(
+            "nanobind"
+        )
+        isolation = ["--no-build-isolation"] if here else []
+        pip("wheel", ".", "--no-deps", *isolation, "--wheel-dir", scratch)
+        (wheel,) = scratch.glob("*.whl")
+        pip("install", "--no-deps", "--no-index", "--target", scratch / "site", wheel)
+        scratch.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def qstore(installed):
+    """The package."""
+    sys.path.insert(0, str(installed / "site"))
+    module = importlib.import_module("qstore")
+    assert Path(module.__file__).is_relative_to(installed)
+    return module
+
+
+@pytest.fixture(scope="session")
+def run_python(installed):
+    """Runs code in a process of its own, which finds the package; returns what it printed."""
+
+    def run(code, *arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env=os.environ | {"PYTHONPATH": str(installed / "site")},
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+DTYPES = [
+    "bool",
+    "uint8",
+    "int8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float16",
+]
+DTYPES += ["bfloat16", "float32", "float64", "complex64", "float8_e4m3fn", "float8_e5m2"]
+DTYPES += ["float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz"]
+
+
+def random_tensor(dtype, shape, seed):
+    """Any bytes of that type; only 0 and 1 for bool."""
+    generator = torch.Generator().manual_seed(seed)
+    element = torch.empty((), dtype=dtype).element_size()
+    size = element * torch.Size(shape).numel()
+    content = torch.randint(0, 2 if dtype == torch.bool else 256, (size,), generator=generator)
+    return content.to(torch.uint8).view(dtype).reshape(shape)
+
+
+def every_dtype():
+    """Tensors of every type, some empty, some without dimensions."""
+    tensors = {}
+    for seed, name in enumerate(DTYPES):
+        dtype = getattr(torch, name)
+        tensors[f"{name}.cube"] = random_tensor(dtype, (6, 5, 4), seed)
+        tensors[f"{name}.vector"] = random_tensor(dtype, (7,), seed)
+        tensors[f"{name}.scalar"] = random_tensor(dtype, (), seed)
+        tensors[f"{name}.empty"] = random_tensor(dtype, (3, 0, 2), seed)
+    return tensors
+
+
+@pytest.fixture(scope="session")
+def dtypes(qstore, tmp_path_factory):
+    """A file with all types: .file, and an .archive whose only variant it is."""
+    folder = tmp_path_factory.mktemp("dtypes")
+    save_file(every_dtype(), folder / "all.safetensors", metadata={"format": "pt", "of": "types"})
+    qstore.pack({"all": folder / "all.safetensors"}, folder / "m.qstore", sync=False)
+    return SimpleNamespace(file=folder / "all.safetensors", archive=folder / "m.qstore")
+
+
+@pytest.fixture(scope="session")
+def pair(qstore, tmp_path_factory):
+    """A 16-bit model of two files and its int8 twin: .high, .low and their .archive."""
+    folder = tmp_path_factory.mktemp("pair")
+    tensors = {f"{i}.weight": models.llm_weights(2048, 1024, i) for i in range(4)}
+    tensors["norm"] = models.llm_weights(1, 1024, 9)[0]
+    high, low = models.save_pair(tensors, folder)
+    first = {name: tensors[name] for name in ("0.weight", "2.weight")}
+    rest = {name: tensors[name] for name in tensors if name not in first}
+    (high / "model.safetensors").unlink()
+    (high / "config.json").write_text('{"model_type": "none"}')
+    save_file(first, high / "b.safetensors", metadata={"format": "pt", "part": "b"})
+    save_file(rest, high / "a.safetensors", metadata={"format": "pt", "part": "a"})
+    archive = folder / "m.qstore"
+    qstore.pack({"bf16": high, "int8": low}, archive, level="fast", sync=False)
+    return SimpleNamespace(high=high, low=low, archive=archive, tensors=tensors)

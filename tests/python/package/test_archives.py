@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pack, unpack, verify and inspect."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import models
+import pytest
+from command import contents
+
+
+def test_round_trip(qstore, space, pair):
+    seen = []
+    report = qstore.pack(
+        {"bf16": pair.high, "int8": pair.low},
+        space / "m.qstore",
+        level="max",
+        threads=2,
+        memory=64 << 20,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert report.stored_bytes == (space / "m.qstore").stat().st_size
+    assert seen[-1] == (report.source_bytes, report.source_bytes)
+    assert seen == sorted(seen)
+    for name, folder in (("bf16", pair.high), ("int8", pair.low)):
+        done = qstore.unpack(space / "m.qstore", name, space / name)
+        assert contents(space / name) == contents(folder)
+        assert done == (len(contents(folder)), sum(f.stat().st_size for f in folder.iterdir()))
+    checked = qstore.verify(space / "m.qstore", {"int8": pair.low})
+    assert checked.bytes == report.source_bytes
+    assert checked.compared_bytes == sum(f.stat().st_size for f in pair.low.iterdir())
+    one = qstore.unpack(space / "m.qstore", "int8", space / "one", tensors="0.*")
+    assert one.files == 1
+
+
+def test_inspect(qstore, pair):
+    told = qstore.inspect(pair.archive)
+    assert told.path == str(pair.archive)
+    assert told.stored_bytes == pair.archive.stat().st_size
+    assert [variant.name for variant in told.variants] == ["int8", "bf16"]
+    int8, bf16 = told.variants
+    assert [file.path for file in bf16.files] == ["a.safetensors", "b.safetensors", "config.json"]
+    tensor = next(tensor for tensor in bf16.tensors if tensor.name == "0.weight")
+    assert tensor.shape == (2048, 1024) and tensor.dtype == "BF16"
+    assert tensor.file == "b.safetensors"
+    assert tensor.relation == "llm-int8"
+    assert tensor.parent == ("int8", "0.weight") and tensor.scales == ("int8", "0.SCB")
+    assert 0 < tensor.stored_bytes < tensor.byte_size
+    norm = next(tensor for tensor in bf16.tensors if tensor.name == "norm")
+    assert norm.same_as == ("int8", "norm")
+
+
+def test_archive(qstore, pair):
+    archive = qstore.Archive.open(pair.archive)
+    assert archive.variant_names == ["int8", "bf16"]
+    assert archive.read_file("bf16", "config.json") == b'{"model_type": "none"}'
+    for file in archive.files("bf16"):
+        assert archive.read_file("bf16", file.path) == (pair.high / file.path).read_bytes()
+    with pytest.raises(qstore.UnknownNameError, match="no file 'x'"):
+        archive.read_file("int8", "x")
+    assert "int8, bf16" in repr(archive)
+
+
+def test_errors(qstore, space, pair):
+    sources = {"int8": pair.low}
+    with pytest.raises(ValueError, match="'best' is none of fast, balanced, max"):
+        qstore.pack(sources, space / "m.qstore", level="best")
+    with pytest.raises(qstore.InvalidArgumentError):
+        qstore.pack({"-": pair.low}, space / "m.qstore")
+    with pytest.raises(FileNotFoundError):
+        qstore.pack({"a": space / "none"}, space / "m.qstore")
+    (space / "m.qstore").write_text("mine")
+    with pytest.raises(FileExistsError) as caught:
+        qstore.pack(sources, space / "m.qstore")
+    assert isinstance(caught.value, qstore.AlreadyExistsError)
+    assert (space / "m.qstore").read_text() == "mine"
+    qstore.pack(sources, space / "m.qstore", overwrite=True, level="fast")
+    with pytest.raises(KeyError, match="there are: int8"):
+        qstore.unpack(space / "m.qstore", "bf16", space / "out")
+    with pytest.raises(KeyError, match="none.match"):
+        qstore.unpack(space / "m.qstore", "int8", space / "out", tensors="none.match")
+    with pytest.raises(KeyError, match="there are: int8"):
+        qstore.verify(space / "m.qstore", {"bf16": pair.high})
+    with pytest.raises(qstore.MismatchError):
+        qstore.verify(space / "m.qstore", {"int8": pair.high})
+    assert sorted(path.name for path in space.iterdir()) == ["m.qstore"]
+
+
+def test_a_callback_that_raises(qstore, space, pair):
+    def stop(done, total):
+        raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        qstore.pack({"bf16": pair.high}, space / "m.qstore", progress=stop)
+    with pytest.raises(LookupError, match="enough"):
+        qstore.unpack(pair.archive, "bf16", space / "out", progress=stop)
+    with pytest.raises(LookupError, match="enough"):
+        qstore.verify(pair.archive, progress=stop)
+    assert list(space.iterdir()) == []
+
+
+INTERRUPTED = """
+import sys, time, qstore
+operation, source, out = sys.argv[1:]
+def tell(done, total):
+    print("working", flush=True)
+try:
+    while True:
+        if operation == "pack":
+            qstore.pack({"v": source}, out, level="max", threads=1, overwrite=True, progress=tell)
+        elif operation == "unpack":
+            qstore.unpack(source, "v", out, threads=1, overwrite=False, progress=tell)
+        else:
+            qstore.verify(source, threads=1, progress=tell)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("operation", ["pack", "unpack", "verify"])
+def test_ctrl_c(qstore, space, installed, operation):
+    source, out = space / "in", space / "out" / "result"
+    out.parent.mkdir()
+    tensors = {f"{i}.weight": models.llm_weights(2048, 4096, i) for i in range(8)}
+    models.save(tensors, source)
+    if operation != "pack":
+        qstore.pack({"v": source}, space / "m.qstore", level="max", sync=False)
+        source = space / "m.qstore"
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, operation, source, out],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(installed / "site")},
+    )
+    assert process.stdout.readline() == "working\n"
+    process.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    output, errors = process.communicate(timeout=60)
+    assert output.endswith("interrupted\n"), errors
+    assert time.monotonic() - begin < 3
+    assert list(out.parent.iterdir()) == []
