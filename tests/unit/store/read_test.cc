@@ -72,28 +72,29 @@ TEST_F(Read, EveryTensorAlone) {
 
 TEST_F(Read, AnyStretchOfAFile) {
   const Archive archive = Open();
-  for (size_t f = 0; f < 2; ++f) {
-    const FileInfo info = archive.file(f);
-    const std::string file = ReadFile(dir_ / (f == 0 ? "high" : "low") / info.path);
-    const auto all = std::as_bytes(std::span(file));
-    ASSERT_EQ(all.size(), info.size);
-    const uint64_t middle = info.size / 2;
-    for (const auto& [begin, end] :
-         std::vector<std::pair<uint64_t, uint64_t>>{{0, info.size},
-                                                    {0, 8},
-                                                    {5, 5},
-                                                    {7, middle + 1},
-                                                    {middle, info.size},
-                                                    {info.size - 1, info.size},
-                                                    {info.size, info.size}}) {
-      Bytes out(end - begin);
-      const Status status = archive.ReadFile(f, begin, out);
-      ASSERT_TRUE(status.ok()) << status.ToString();
-      EXPECT_TRUE(std::equal(out.begin(), out.end(), all.begin() + begin)) << begin;
+  for (size_t v = 0; v < archive.variant_count(); ++v) {
+    const VariantInfo variant = archive.variant(v);
+    for (size_t f = variant.first_file; f < variant.first_file + variant.file_count; ++f) {
+      const FileInfo info = archive.file(f);
+      const std::string file = ReadFile(dir_ / variant.name / info.path);
+      const auto all = std::as_bytes(std::span(file));
+      ASSERT_EQ(all.size(), info.size);
+      const uint64_t size = info.size;
+      for (const auto& [begin, end] :
+           std::vector<std::pair<uint64_t, uint64_t>>{{0, size},
+                                                      {0, std::min<uint64_t>(size, 8)},
+                                                      {size / 9, size / 2},
+                                                      {size / 2, size},
+                                                      {size, size}}) {
+        Bytes out(end - begin);
+        const Status status = archive.ReadFile(f, begin, out);
+        ASSERT_TRUE(status.ok()) << status.ToString();
+        EXPECT_TRUE(std::equal(out.begin(), out.end(), all.begin() + begin)) << begin;
+      }
+      Bytes byte(1);
+      EXPECT_EQ(archive.ReadFile(f, size, byte).code(), ErrorCode::kInvalidArgument);
+      EXPECT_EQ(archive.ReadFile(f, UINT64_MAX, byte).code(), ErrorCode::kInvalidArgument);
     }
-    Bytes byte(1);
-    EXPECT_EQ(archive.ReadFile(f, info.size, byte).code(), ErrorCode::kInvalidArgument);
-    EXPECT_EQ(archive.ReadFile(f, UINT64_MAX, byte).code(), ErrorCode::kInvalidArgument);
   }
 }
 
