@@ -7,7 +7,7 @@ import os
 from typing import NamedTuple
 
 from qstore import _qstore
-from qstore.errors import UnknownNameError
+from qstore.errors import InvalidArgumentError, UnknownNameError
 
 
 class File(NamedTuple):
@@ -70,8 +70,8 @@ class Archive:
         Raises PathNotFoundError, IoError, CorruptError, UnsupportedVersionError,
         UnsupportedFeatureError, LimitError, InvalidArgumentError (a directory).
         """
-        self.path = os.path.abspath(os.fspath(path))
-        self._native = _qstore.Archive.open(os.fsencode(path))
+        self._native = _qstore.Archive.open(encode(path))
+        self.path = os.path.abspath(os.fsdecode(path))
         self._variants = self._native.variants()
 
     @classmethod
@@ -162,6 +162,14 @@ class Archive:
             if first <= tensor < first + count:
                 return name, self._native.tensor_name(number, tensor - first)
         raise AssertionError("a tensor of no variant")
+
+
+def encode(path: str | os.PathLike[str]) -> bytes:
+    """The path as the system wants it. A null would end it early, at another file's name."""
+    name = os.fsencode(path)
+    if b"\0" in name:
+        raise InvalidArgumentError(f"{path!r}: a path cannot hold a null character")
+    return name
 
 
 def inspect(path: str | os.PathLike[str]) -> Inspection:

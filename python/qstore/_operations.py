@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from qstore import _qstore
-from qstore._archive import Archive
+from qstore._archive import Archive, encode
 from qstore.errors import InvalidArgumentError, PathNotFoundError, UnknownNameError
 
 Progress = Callable[[int, int], object]
@@ -63,7 +63,7 @@ def pack(
         raise InvalidArgumentError(f"level {level!r} is none of {', '.join(LEVELS)}")
     sources = _sources(variants)
     done = _qstore.pack(
-        sources, os.fsencode(out), LEVELS[level], threads, memory, overwrite, sync, progress
+        sources, encode(out), LEVELS[level], threads, memory, overwrite, sync, progress
     )
     return PackReport(*done)
 
@@ -88,7 +88,7 @@ def unpack(
     """
     opened = _open(archive)
     name = opened.variant_names[opened.find_variant(variant)]
-    where = os.fsencode(directory)
+    where = encode(directory)
     try:
         done = _qstore.unpack(
             opened._native, name, where, tensors, threads, memory, overwrite, sync, progress
@@ -121,7 +121,7 @@ def verify(
 
 
 def _sources(variants: Mapping[str, Path]) -> list[tuple[str, bytes]]:
-    return [(name, os.fsencode(path)) for name, path in variants.items()]
+    return [(name, encode(path)) for name, path in variants.items()]
 
 
 def _open(archive: Path | Archive) -> Archive:

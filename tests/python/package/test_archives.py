@@ -72,6 +72,14 @@ def test_errors(qstore, space, pair):
         qstore.pack({"-": pair.low}, space / "m.qstore")
     with pytest.raises(FileNotFoundError):
         qstore.pack({"a": space / "none"}, space / "m.qstore")
+    for use in (
+        lambda: qstore.pack(sources, f"{space}/a\0b"),
+        lambda: qstore.pack({"a": f"{pair.low}\0b"}, space / "m.qstore"),
+        lambda: qstore.unpack(pair.archive, "int8", f"{space}/a\0b"),
+        lambda: qstore.inspect(f"{pair.archive}\0b"),
+    ):
+        with pytest.raises(qstore.InvalidArgumentError, match="null"):
+            use()
     (space / "m.qstore").write_text("mine")
     with pytest.raises(FileExistsError) as caught:
         qstore.pack(sources, space / "m.qstore")
