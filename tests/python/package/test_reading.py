@@ -204,28 +204,31 @@ def test_threads(qstore, pair):
     assert not failures
 
 
-def test_the_gil_is_free_while_reading(qstore, pair):
-    """Another thread's steps during a read, each of which needs the GIL."""
-    switch = sys.getswitchinterval()
-    sys.setswitchinterval(60)  # A thread that holds the GIL would keep it.
-    try:
-        steps, done = 0, threading.Event()
+@pytest.mark.parametrize("method, times", [("get_tensors", 20), ("get_tensor", 60)])
+def test_the_gil_is_free_while_reading(qstore, pair, method, times):
+    """Another thread's steps during reads, each of which needs the GIL."""
+    steps, done = 0, threading.Event()
+    arguments = ["0.weight"] if method == "get_tensor" else []
+    # Of NumPy, since torch releases the GIL in calls of its own.
+    with qstore.safe_open(pair.archive, "bf16", "np", threads=1) as f:
 
         def work():
-            with qstore.safe_open(pair.archive, "bf16", threads=1) as f:
-                for _ in range(5):
-                    f.get_tensors()
+            for _ in range(times):
+                getattr(f, method)(*arguments)
             done.set()
 
         thread = threading.Thread(target=work)
-        thread.start()
-        while not done.is_set():
-            time.sleep(0.0005)
-            steps += 1
-        thread.join()
-    finally:
-        sys.setswitchinterval(switch)
-    assert steps > 5
+        switch = sys.getswitchinterval()
+        sys.setswitchinterval(60)  # A thread that does not release the GIL keeps it.
+        try:
+            thread.start()
+            while not done.is_set():
+                time.sleep(0.0005)
+                steps += 1
+            thread.join()
+        finally:
+            sys.setswitchinterval(switch)
+    assert steps > 40
 
 
 def test_load_model(qstore, space):
