@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import models
 import pytest
-import torch
+import samples
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -86,48 +86,13 @@ def run_python(installed):
     return run
 
 
-DTYPES = [
-    "bool",
-    "uint8",
-    "int8",
-    "int16",
-    "uint16",
-    "int32",
-    "uint32",
-    "int64",
-    "uint64",
-    "float16",
-]
-DTYPES += ["bfloat16", "float32", "float64", "complex64", "float8_e4m3fn", "float8_e5m2"]
-DTYPES += ["float8_e8m0fnu", "float8_e4m3fnuz", "float8_e5m2fnuz"]
-
-
-def random_tensor(dtype, shape, seed):
-    """Any bytes of that type; only 0 and 1 for bool."""
-    generator = torch.Generator().manual_seed(seed)
-    element = torch.empty((), dtype=dtype).element_size()
-    size = element * torch.Size(shape).numel()
-    content = torch.randint(0, 2 if dtype == torch.bool else 256, (size,), generator=generator)
-    return content.to(torch.uint8).view(dtype).reshape(shape)
-
-
-def every_dtype():
-    """Tensors of every type, some empty, some without dimensions."""
-    tensors = {}
-    for seed, name in enumerate(DTYPES):
-        dtype = getattr(torch, name)
-        tensors[f"{name}.cube"] = random_tensor(dtype, (6, 5, 4), seed)
-        tensors[f"{name}.vector"] = random_tensor(dtype, (7,), seed)
-        tensors[f"{name}.scalar"] = random_tensor(dtype, (), seed)
-        tensors[f"{name}.empty"] = random_tensor(dtype, (3, 0, 2), seed)
-    return tensors
-
-
 @pytest.fixture(scope="session")
 def dtypes(qstore, tmp_path_factory):
     """A file with all types: .file, and an .archive whose only variant it is."""
     folder = tmp_path_factory.mktemp("dtypes")
-    save_file(every_dtype(), folder / "all.safetensors", metadata={"format": "pt", "of": "types"})
+    save_file(
+        samples.every_dtype(), folder / "all.safetensors", metadata={"format": "pt", "of": "types"}
+    )
     qstore.pack({"all": folder / "all.safetensors"}, folder / "m.qstore", sync=False)
     return SimpleNamespace(file=folder / "all.safetensors", archive=folder / "m.qstore")
 

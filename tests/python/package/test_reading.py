@@ -10,19 +10,9 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from conftest import DTYPES
+from samples import DTYPES, equal
 
 NUMPY_OWN = [name for name in DTYPES if not name.startswith(("bfloat", "float8"))]
-
-
-def equal(a, b):
-    """Same type, shape and bytes; a NaN equals itself."""
-    if isinstance(a, torch.Tensor):
-        a, b = (
-            t.clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).numpy()
-            for t in (a, b)
-        )
-    return a.tobytes() == b.tobytes()
 
 
 def assert_same(mine, theirs):

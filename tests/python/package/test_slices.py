@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors
 import torch
-from test_reading import equal
+from samples import equal
 
 
 class Index:
