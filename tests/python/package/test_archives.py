@@ -143,6 +143,8 @@ def test_ctrl_c(qstore, space, installed, operation):
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(installed / "site")},
+        # Whoever runs the tests may have had it ignored (a job in the background), as is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout.readline() == "working\n"
     process.send_signal(signal.SIGINT)
