@@ -157,7 +157,8 @@ class QSTORE_EXPORT Archive {
   std::unique_ptr<store::ArchiveFile> impl_;
 };
 
-/// The instruction set that coding and decoding use: "scalar", "avx2" or "avx512". The best one of
+/// The instruction set that coding and decoding use: "scalar", "avx2" or "avx512" (with
+/// VBMI and VBMI2: Intel Ice Lake, AMD Zen 4, and later). The best one of
 /// the machine, or what the environment variable QSTORE_ISA names when the machine has it.
 QSTORE_EXPORT std::string_view InstructionSet();
 

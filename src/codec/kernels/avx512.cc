@@ -7,7 +7,7 @@
 #include "codec/kernels/internal.h"
 #include "codec/kernels/vector_loops.h"
 
-// Needs AVX-512 F, BW, DQ, VL and BMI2.
+// Needs AVX-512 F, BW, DQ, VL, VBMI, VBMI2 and BMI2.
 
 namespace qstore::codec {
 namespace {
@@ -59,92 +59,18 @@ __m256i Join(const uint64_t lanes[4]) {
                            static_cast<int64_t>(lanes[1]), static_cast<int64_t>(lanes[0]));
 }
 
-// Words in place of those marked in `wide`, in order; reads kWideSlack bytes.
-__m512i TakeWide(__m512i pattern, __mmask32 wide, WideCursor* cursor) {
-  const auto* at = reinterpret_cast<const __m256i*>(cursor->values + 2 * cursor->used);
-  const auto low = static_cast<__mmask16>(wide);
-  const auto high = static_cast<__mmask16>(wide >> 16);
-  const auto low_count = static_cast<size_t>(_mm_popcnt_u32(low));
-  const __m512i first = _mm512_cvtepu16_epi32(_mm256_loadu_si256(at));
-  const auto* then = reinterpret_cast<const uint8_t*>(at) + 2 * low_count;
-  const __m512i second =
-      _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(then)));
-  const __m256i a = _mm512_cvtepi32_epi16(_mm512_maskz_expand_epi32(low, first));
-  const __m256i b = _mm512_cvtepi32_epi16(_mm512_maskz_expand_epi32(high, second));
-  cursor->used += static_cast<size_t>(_mm_popcnt_u32(wide));
-  const __m512i values = _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
-  return _mm512_mask_mov_epi16(pattern, wide, values);
-}
-
-// Magnitudes from (first + index) << shift, signs from q.
-__m512i Finish(__m512i value, __m512i first, __m512i pattern, __m128i shift, WideCursor* wide) {
-  const __m512i magnitude = _mm512_set1_epi16(0x7fff);
-  const __mmask32 is_wide = _mm512_cmpeq_epi16_mask(first, magnitude);
-  pattern = _mm512_sll_epi16(pattern, shift);
-  pattern = _mm512_ternarylogic_epi32(magnitude, pattern, value, 0xca);
-  return TakeWide(pattern, is_wide, wide);
-}
-
-void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
-           BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out) {
-  alignas(64) uint16_t packed[kBinCount];
-  PackTable(table, packed);
-  const WordTable mask_threshold(packed);
-  const WordTable first(table->first);
-  const __m128i by = _mm_cvtsi32_si128(static_cast<int>(shift));
-  const uint8_t* const floor_bytes = floor_bits->bytes;
-  const uint8_t* const extra_bytes = extra_bits->bytes;
-  uint64_t floor_at = floor_bits->position;
-  uint64_t extra_at = extra_bits->position;
-  WideCursor taken = *wide;
-  size_t done = 0;
-  for (; done + kRun <= count; done += kRun) {
-    if (floor_at + 7 * kRun > floor_bits->limit || extra_at + kRun > extra_bits->limit) break;
-    if (taken.used > taken.count) break;
-    const __m512i value =
-        _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + done)));
-    const __m512i bin = _mm512_and_si512(_mm512_abs_epi16(value), _mm512_set1_epi16(0x7f));
-    const __mmask32 upper = _mm512_test_epi16_mask(bin, _mm512_set1_epi16(64));
-    const __m512i code = mask_threshold.Look(bin, upper);
-    alignas(32) uint64_t lanes[4];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), _mm512_cvtepi16_epi8(code));
-    uint64_t found[4];
-    for (int i = 0; i < 4; ++i) {
-      const uint64_t mask = lanes[i];
-      const uint64_t window = LoadWord(floor_bytes + (floor_at >> 3)) >> (floor_at & 7);
-      found[i] = _pdep_u64(window, mask);
-      floor_at += static_cast<uint64_t>(_mm_popcnt_u64(mask));
-    }
-    const __m512i index = _mm512_cvtepu8_epi16(Join(found));
-    const __m512i threshold = _mm512_srli_epi16(code, 8);
-    const __mmask32 extra = _mm512_cmpge_epu16_mask(index, threshold);
-    const uint64_t window = LoadWord(extra_bytes + (extra_at >> 3)) >> (extra_at & 7);
-    const auto bits = static_cast<__mmask32>(_pdep_u64(window, extra));
-    extra_at += static_cast<uint64_t>(_mm_popcnt_u64(extra));
-    const __m512i start = first.Look(bin, upper);
-    __m512i pattern = _mm512_add_epi16(start, index);
-    pattern = _mm512_mask_add_epi16(pattern, extra, pattern, _mm512_sub_epi16(index, threshold));
-    pattern = _mm512_mask_sub_epi16(pattern, bits, pattern, _mm512_set1_epi16(-1));
-    _mm512_storeu_si512(out + 2 * done, Finish(value, start, pattern, by, &taken));
-  }
-  floor_bits->position = floor_at;
-  extra_bits->position = extra_at;
-  *wide = taken;
-  scalar::Bins8(q + done, count - done, table, shift, floor_bits, extra_bits, wide, out + 2 * done);
-}
-
 void Finish16(const uint8_t* q, const uint8_t* index, size_t count, const uint16_t first[kBinCount],
               unsigned shift, WideCursor* wide, uint8_t* out) {
   const WordTable starts(first);
   const __m128i by = _mm_cvtsi32_si128(static_cast<int>(shift));
   size_t done = 0;
-  for (; done + kRun <= count && wide->used <= wide->count; done += kRun) {
+  for (; done + kRun <= count; done += kRun) {
     const __m512i value =
         _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(q + done)));
     const __m512i bin = _mm512_and_si512(_mm512_abs_epi16(value), _mm512_set1_epi16(0x7f));
     const __m512i start = starts.Look(bin, _mm512_test_epi16_mask(bin, _mm512_set1_epi16(64)));
-    const __m512i pattern = _mm512_add_epi16(start, _mm512_loadu_si512(index + 2 * done));
-    _mm512_storeu_si512(out + 2 * done, Finish(value, start, pattern, by, wide));
+    const __m512i places = _mm512_loadu_si512(index + 2 * done);
+    _mm512_storeu_si512(out + 2 * done, Finish(value, start, places, by, wide));
   }
   scalar::Finish16(q + done, index + 2 * done, count - done, first, shift, wide, out + 2 * done);
 }
@@ -203,7 +129,7 @@ const Kernels kAvx512Kernels = {
     .split_float16 = loops::SplitFloat16,
     .merge_float32 = loops::MergeFloat32,
     .find_places = FindPlaces,
-    .bins8 = Bins8,
+    .bins8 = avx512::Bins8,
     .put_bins8 = avx512::PutBins8,
     .put_bins16 = avx512::PutBins16,
     .bins16 = Bins16,

@@ -7,23 +7,22 @@
 #include "codec/kernels/internal.h"
 #include "codec/kernels/vector_loops.h"
 
-// Needs AVX-512 F, BW, DQ, VL and BMI2. The encoders of bins.
+// Needs AVX-512 F, BW, DQ, VL, VBMI2 and BMI2. The encoders of bins.
 
 namespace qstore::codec {
 namespace {
 
+// Mask for pdep and threshold of every bin, as the bytes of one word.
+void PackTable(const BinTable8* table, uint16_t* packed) {
+  for (size_t k = 0; k < kBinCount; ++k) {
+    packed[k] = static_cast<uint16_t>(((1u << table->width[k]) - 1) | table->threshold[k] << 8);
+  }
+}
+
 // Appends the words that `wide` marks; writes kWideSlack bytes.
 void PutWide(__m512i value, __mmask32 wide, BinSinks* sinks) {
-  const auto low = static_cast<__mmask16>(wide);
-  const auto high = static_cast<__mmask16>(wide >> 16);
-  const __m512i first = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(value));
-  const __m512i second = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(value, 1));
   uint8_t* at = sinks->wide + 2 * sinks->wide_count;
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
-                      _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(low, first)));
-  at += 2 * static_cast<size_t>(_mm_popcnt_u32(low));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
-                      _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(high, second)));
+  _mm512_storeu_si512(at, _mm512_maskz_compress_epi16(wide, value));
   sinks->wide_count += static_cast<size_t>(_mm_popcnt_u32(wide));
 }
 

@@ -13,7 +13,7 @@
 namespace qstore::codec {
 namespace {
 
-constexpr size_t kRun = 32;  // weights a step of the bin kernels takes
+constexpr size_t kRun = 32;  // weights that a step of most bin kernels takes
 
 // A table of 128 words in registers.
 struct WordTable {
@@ -28,11 +28,18 @@ struct WordTable {
   }
 };
 
-// Mask for pdep and threshold of every bin, as the bytes of one word.
-void PackTable(const BinTable8* table, uint16_t* packed) {
-  for (size_t k = 0; k < kBinCount; ++k) {
-    packed[k] = static_cast<uint16_t>(((1u << table->width[k]) - 1) | table->threshold[k] << 8);
-  }
+// Magnitudes from (first + index) << shift, signs from the words of q; words of wide bins are the
+// next ones of `wide`, of which it reads kWideSlack bytes.
+inline __m512i Finish(__m512i value, __m512i first, __m512i index, __m128i shift,
+                      WideCursor* wide) {
+  const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+  const __mmask32 is_wide = _mm512_cmpeq_epi16_mask(first, magnitude);
+  const size_t at = wide->used < wide->count ? wide->used : wide->count;
+  const __m512i values = _mm512_loadu_si512(wide->values + 2 * at);
+  const __m512i shifted = _mm512_sll_epi16(_mm512_add_epi16(first, index), shift);
+  const __m512i pattern = _mm512_ternarylogic_epi32(magnitude, shifted, value, 0xca);
+  wide->used += static_cast<size_t>(_mm_popcnt_u32(is_wide));
+  return _mm512_mask_expand_epi16(pattern, is_wide, values);
 }
 
 }  // namespace
