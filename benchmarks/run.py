@@ -20,6 +20,7 @@ from driver.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = ("fast", "balanced", "max")
+BASELINES = ("uncompressed", "uncompressed by 1 thread", "zipnn")
 NOTES = (
     "Every load ends with the tensors in memory that nothing had touched before, checksums of "
     "QStore's chunks verified; what was loaded is compared with the original outside the time.",
@@ -27,6 +28,8 @@ NOTES = (
     "interleaved in rounds. Nothing is synced to the disk when saving.",
     "QStore needs the 8-bit model to load the 16-bit one; the others load the 16-bit file alone. "
     "ZipNN has only the 16-bit file.",
+    "uncompressed is read by as many threads as the others have; a program that reads its files "
+    "one after another does what one thread does.",
     "lz4 and zstd compress chunks of 1 MiB with all threads, by their C libraries. safetensors "
     "clones each tensor out of the mapped file, and saves tensors that are in memory already.",
     "A bandwidth is a token bucket in the reading process, over files in the page cache. With it "
@@ -41,6 +44,12 @@ def parse_arguments():
     parser.add_argument("--size", choices=SIZES, help="full, or quick, or tiny for a test")
     parser.add_argument("--rounds", type=int, help="how often everything is repeated")
     parser.add_argument("--dataset", action="append", help="only this one; may be repeated")
+    parser.add_argument(
+        "--bandwidth",
+        type=lambda text: tuple(int(word) for word in text.split(",")),
+        metavar="MIB,...",
+        help="read bandwidths in MiB/s to imitate, such as 20,50,100,200,400,800,1500",
+    )
     parser.add_argument("--system", action="append", help="only systems with names that begin so")
     parser.add_argument(
         "--extra",
@@ -58,6 +67,8 @@ def choose_settings(arguments):
     settings = SIZES[arguments.size or ("quick" if arguments.quick else "full")]
     if arguments.rounds:
         settings = dataclasses.replace(settings, rounds=arguments.rounds)
+    if arguments.bandwidth:
+        settings = dataclasses.replace(settings, bandwidths=arguments.bandwidth)
     if arguments.dataset:
         chosen = tuple(r for r in settings.recipes if r.name in arguments.dataset)
         if not chosen:
@@ -67,8 +78,9 @@ def choose_settings(arguments):
 
 
 def make_systems(arguments, worker):
-    systems = [Raw(arguments.qstore, "none"), PythonLibrary("safetensors", worker)]
-    systems += [Raw(arguments.qstore, "none", huge_pages=True), Raw(arguments.qstore, "lz4")]
+    plain = {"qstore": arguments.qstore, "codec": "none"}
+    systems = [Raw(**plain), PythonLibrary("safetensors", worker), Raw(**plain, threads=1)]
+    systems += [Raw(**plain, huge_pages=True), Raw(arguments.qstore, "lz4")]
     systems += [Raw(arguments.qstore, "zstd", level) for level in (1, 3, 9)]
     systems += [PythonLibrary("zipnn", worker)]
     extras = [extra.split("=", 1) for extra in arguments.extra]
@@ -114,7 +126,7 @@ def measure(arguments, settings, worker):
             "runs": settings.runs,
             "bandwidths": list(settings.bandwidths),
             "systems": names,
-            "baselines": [n for n in ("uncompressed", "zipnn", *extras) if n in names],
+            "baselines": [n for n in (*BASELINES, *extras) if n in names],
             "sync": False,
             "cgroup_io_max": "not used",
         },

@@ -72,11 +72,14 @@ class QStore:
 class Raw:
     """Files as they are, or by a general compressor."""
 
-    def __init__(self, qstore, codec, level=None, huge_pages=False):
+    def __init__(self, qstore, codec, level=None, huge_pages=False, threads=None):
         self.name = {"none": "uncompressed"}.get(codec, codec) + (f" {level}" if level else "")
         self.command = [qstore, "bench", "raw", "--codec", codec]
         self.load = ["--huge-pages"] if huge_pages else []
         self.name += " to huge pages" if huge_pages else ""
+        if threads:
+            self.command += ["--threads", threads]
+            self.name += f" by {threads} thread"
         if level:
             self.command += ["--zstd-level", level]
         self.is_plain = codec == "none"
