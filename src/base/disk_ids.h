@@ -45,8 +45,12 @@ enum class ChunkCodec : uint8_t {
   kFloat = 4,      ///< Floats: exponent with leading mantissa bits as a plane, the rest as planes.
   kBins = 5,       ///< Index in the bin that the base parent's integer and scale leave.
   kCastDelta = 6,  ///< Difference of ordinals to the cast of the base parent.
+  kRows = 40,      ///< Each element as the rows before, and the elements before it, let expect it.
 };
-inline constexpr unsigned kChunkCodecCount = 7;
+inline constexpr unsigned kChunkCodecCount = 7;  ///< Of those numbered without a gap.
+constexpr bool IsChunkCodec(unsigned number) {
+  return number < kChunkCodecCount || number == static_cast<unsigned>(ChunkCodec::kRows);
+}
 
 /// How a plane stream is coded. docs/format-coding.md, "Plane streams".
 enum class PlaneMode : uint8_t {

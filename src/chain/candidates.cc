@@ -48,7 +48,7 @@ Rank RankOf(const TensorTable& variant) {
 
 }  // namespace
 
-ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_size) {
+ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_size, Level level) {
   ObjectSpec spec;
   spec.byte_size = byte_size;
   const unsigned bits = DTypeBits(dtype);
@@ -58,7 +58,9 @@ ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_s
     const auto row = shape.size() > 1 ? shape.subspan(1) : shape;
     spec.row_elems = std::max<uint64_t>(1, ElementCount(row));
   }
-  spec.chunk_elems = ChooseChunkElems(spec.row_elems);
+  const bool is_modelled = spec.dtype == DType::kI8 || codec::IsCodedFloat(spec.dtype);
+  const bool has_rows = is_modelled && shape.size() > 1;
+  spec.chunk_elems = ChooseChunkElems(spec.row_elems, has_rows ? level : Level::kBalanced);
   return spec;
 }
 

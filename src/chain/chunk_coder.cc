@@ -14,6 +14,7 @@
 #include "codec/general.h"
 #include "codec/integer.h"
 #include "codec/kernels/kernels.h"
+#include "codec/rows.h"
 
 namespace qstore::chain {
 namespace {
@@ -49,6 +50,10 @@ codec::Effort EffortFor(const ObjectSpec& spec, Level level) {
   return fine ? codec::Effort::kRans : codec::Effort::kHuffman;
 }
 
+// At the max level, the share of the size that a model of the rows must get below: it decodes many
+// times more slowly than all else.
+constexpr double kRowsWorthwhile = 0.995;
+
 // Bytes from the middle of a chunk on which zstd is tried before it gets the whole.
 constexpr size_t kProbeBytes = 16384;
 
@@ -66,6 +71,12 @@ int ZstdLevel(Level level) {
 
 // Bit streams are read in words: zeros follow the last one.
 void AppendSlack(Bytes* payload) { payload->resize(payload->size() + codec::kReadSlack); }
+
+// No rows where `count` elements do not make whole ones.
+codec::RowShape RowsOf(const ObjectSpec& spec, uint64_t count) {
+  if (count % spec.row_elems != 0) return {};
+  return {static_cast<size_t>(count / spec.row_elems), static_cast<size_t>(spec.row_elems)};
+}
 
 bool IsSignedByte(const ObjectSpec& spec) { return spec.dtype == DType::kI8; }
 
@@ -92,8 +103,9 @@ Status CheckParents(const ObjectSpec& spec, uint64_t chunk, const ParentBytes& p
 
 }  // namespace
 
-uint64_t ChooseChunkElems(uint64_t row_elems) {
-  return row_elems >= kChunkElems ? kChunkElems : kChunkElems / row_elems * row_elems;
+uint64_t ChooseChunkElems(uint64_t row_elems, Level level) {
+  const uint64_t target = level == Level::kMax ? kMaxLevelChunkElems : kChunkElems;
+  return row_elems >= target ? target : target / row_elems * row_elems;
 }
 
 struct ChunkCoder::Scratch {
@@ -101,8 +113,23 @@ struct ChunkCoder::Scratch {
   BinsScratch bins;
   RepeatScratch repeats;
   codec::Zstd zstd;
+  codec::RowScratch rows;
   Bytes candidate;
   Bytes other;
+
+  // Replaces *payload if modelling rows is worth its time.
+  void TryRows(const ObjectSpec& spec, std::span<const std::byte> raw, ChunkCodec* codec,
+               Bytes* payload) {
+    const codec::RowShape shape = RowsOf(spec, raw.size() / spec.elem_bytes());
+    if (!codec::IsCodedRows(spec.dtype, shape)) return;
+    const auto limit = static_cast<size_t>(kRowsWorthwhile * static_cast<double>(payload->size()));
+    other.clear();
+    if (!codec::EncodeRows(spec.dtype, shape, limit, raw, &planes, &rows, &other)) return;
+    AppendSlack(&other);
+    if (other.size() >= payload->size()) return;
+    std::swap(*payload, other);
+    *codec = ChunkCodec::kRows;
+  }
 
   RowRange Range(const ObjectSpec& spec, uint64_t chunk) const {
     return {spec.first_elem(chunk), spec.row_elems};
@@ -203,6 +230,7 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
                          : own == ChunkCodec::kPlanes ? own_size
                                                       : 0.98 * own_size;
     QSTORE_TRY(scratch_->TryZstd(raw, level, repeats, limit, &codec, payload));
+    if (level == Level::kMax) scratch_->TryRows(spec, raw, &codec, payload);
   }
   if (payload->size() >= raw.size()) {
     payload->assign(raw.begin(), raw.end());
@@ -250,6 +278,14 @@ Status ChunkCoder::Decode(const ObjectSpec& spec, uint64_t chunk, ChunkCodec cod
       status = DecodeCastDelta(spec.dtype, spec.parent_dtype, &reader, parents.base,
                                &scratch_->planes, raw);
       break;
+    case ChunkCodec::kRows: {
+      const codec::RowShape shape = RowsOf(spec, raw.size() / spec.elem_bytes());
+      if (!codec::IsCodedRows(spec.dtype, shape))
+        return Corrupt("rows chunk: elements form no matrix that has one");
+      status =
+          codec::DecodeRows(spec.dtype, shape, &reader, &scratch_->planes, &scratch_->rows, raw);
+      break;
+    }
     default:
       return Corrupt("unknown chunk codec " + std::to_string(static_cast<unsigned>(codec)));
   }

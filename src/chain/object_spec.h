@@ -8,6 +8,7 @@
 
 #include "base/disk_ids.h"
 #include "qstore/dtype.h"
+#include "qstore/level.h"
 
 namespace qstore::chain {
 
@@ -40,11 +41,13 @@ struct ObjectSpec {
 /// Target number of elements of a chunk: large enough for tables to cost little, small enough that
 /// a chunk's working set stays in a core's second-level cache.
 inline constexpr uint64_t kChunkElems = uint64_t{1} << 18;
+/// At the max level a model of the rows learns in a chunk what its later rows gain by.
+inline constexpr uint64_t kMaxLevelChunkElems = uint64_t{1} << 21;
 
 /// The chunk length for content with rows of `row_elems`: whole rows when a row is shorter than
 /// kChunkElems. A function of its argument alone, so that a parent and a child of equal shape
 /// agree.
-uint64_t ChooseChunkElems(uint64_t row_elems);
+uint64_t ChooseChunkElems(uint64_t row_elems, Level level);
 
 /// The decoded bytes of the parents that a chunk needs. Empty spans when relation is kNone.
 struct ParentBytes {

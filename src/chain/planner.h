@@ -35,8 +35,10 @@ class TensorTable {
 };
 
 /// The spec of a tensor's content before any parent is chosen: dtype (sub-byte types and content
-/// whose length is no multiple of the element become kU8), row_elems, chunk_elems.
-ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_size);
+/// whose length is no multiple of the element become kU8), row_elems, chunk_elems. At level max the
+/// chunks of matrices are larger.
+ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_size,
+                   Level level = Level::kBalanced);
 
 /// A way to explain a tensor by tensors of another variant, found by names, dtypes and shapes.
 struct CandidateRef {

@@ -233,7 +233,7 @@ class Decoder {
     auto& rows = index_.chunks;
     for (ChunkEntry& c : rows) {
       const auto codec = in->Fixed<uint8_t>();
-      if (codec >= kChunkCodecCount) return Unknown("chunk codec", codec);
+      if (!IsChunkCodec(codec)) return Unknown("chunk codec", codec);
       c.codec = static_cast<ChunkCodec>(codec);
     }
     uint64_t offset = Header::kEncodedSize;

@@ -70,7 +70,7 @@ class Equals {
       return chain::SpecFor(DType::kU8, {}, size);
     }
     const io::SafetensorsTensor& tensor = file.header.tensors[place.part - 1];
-    return chain::SpecFor(tensor.dtype, tensor.shape, size);
+    return chain::SpecFor(tensor.dtype, tensor.shape, size, options_.level);
   }
 
   Result<uint64_t> SampleHash(const PartPlace& place) const {

@@ -37,6 +37,8 @@ std::string_view NameOf(ChunkCodec codec) {
       return "float";
     case ChunkCodec::kBins:
       return "bins";
+    case ChunkCodec::kRows:
+      return "rows";
     case ChunkCodec::kCastDelta:
       return "cast-delta";
   }

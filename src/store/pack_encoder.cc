@@ -22,7 +22,10 @@ namespace {
 using Bytes = std::vector<std::byte>;
 
 // What an item holds at most: content and payload of a chunk more than kItemBytes.
-constexpr uint64_t kTokenBytes = 3 * (kItemBytes + (uint64_t{1} << 20));
+uint64_t TokenBytes(Level level) {
+  const uint64_t elems = level == Level::kMax ? chain::kMaxLevelChunkElems : chain::kChunkElems;
+  return 3 * (kItemBytes + elems * sizeof(float));
+}
 
 // Their checksums alone would exceed what an index may have.
 constexpr uint64_t kMaxChunks = format::kMaxIndexBytes / sizeof(uint64_t);
@@ -66,7 +69,8 @@ class Encoder {
         options_(options),
         output_(*output),
         scales_([this](uint32_t object, Bytes* out) { return ReadWhole(object, out); }) {
-    const uint64_t affordable = std::max<uint64_t>(1, options.memory_limit / kTokenBytes);
+    const uint64_t affordable =
+        std::max<uint64_t>(1, options.memory_limit / TokenBytes(options.level));
     pipeline_.tokens = static_cast<size_t>(std::min<uint64_t>(affordable, 3 * uint64_t{threads}));
     pipeline_.threads = static_cast<unsigned>(std::min<uint64_t>(affordable, threads));
   }

@@ -9,7 +9,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto input = std::as_bytes(std::span(data, size));
   static qstore::chain::ChunkCoder coder;
   qstore::fuzz::FuzzInput in(input);
-  const auto codec = static_cast<qstore::ChunkCodec>(in.Below(qstore::kChunkCodecCount + 1));
+  const auto number = in.Below(qstore::kChunkCodecCount + 2);
+  const auto codec = number > qstore::kChunkCodecCount ? qstore::ChunkCodec::kRows
+                                                       : static_cast<qstore::ChunkCodec>(number);
   const auto chunk = qstore::fuzz::TakeChunkCase(&in);
   if (chunk.spec.byte_size == 0) return 0;
   const std::vector<std::byte> payload(in.Rest().begin(), in.Rest().end());

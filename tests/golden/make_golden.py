@@ -182,6 +182,21 @@ def source_medium(folder, random):
     write_safetensors(folder / "int8" / "model.safetensors", low)
 
 
+def source_related(folder, random):
+    """Matrices whose columns follow from few others, higher and wider, at level max."""
+    values = {}
+    for name, shape in {"high": (150, 96), "wide": (40, 180)}.items():
+        common = weights(random, shape[0], 6) @ random.standard_normal((6, shape[1]))
+        values[f"{name}.weight"] = (common + 0.1 * weights(random, *shape)).astype(np.float32)
+        values[f"{name}.embedding"] = values[f"{name}.weight"][:, ::-1] * np.float32(0.5)
+    values["high.embedding"][3, 4] = 0
+    high, low = pair_of("F16", values)
+    low["f32.embedding"] = tensor("F32", values["high.embedding"][:60] + np.float32(1e-4))
+    high["bf16.embedding"] = tensor("BF16", values["wide.embedding"] * np.float32(3))
+    write_safetensors(folder / "f16" / "model.safetensors", high)
+    write_safetensors(folder / "int8" / "model.safetensors", low)
+
+
 def source_large(folder, random):
     """More than one chunk in a tensor, and planes long enough for every interleaving."""
     value = weights(random, 130, 2100)
@@ -202,6 +217,7 @@ ARCHIVES = {
     "pair-fast": (source_pair, ["bf16=bf16", "int8=int8"], ["--level", "fast"]),
     "pair-max": (source_pair, ["bf16=bf16", "int8=int8"], ["--level", "max"]),
     "medium-max": (source_medium, ["bf16=bf16", "int8=int8"], ["--level", "max"]),
+    "related-max": (source_related, ["f16=f16", "int8=int8"], ["--level", "max"]),
     "chain": (source_chain, ["f32=f32", "f16=f16", "bf16=bf16", "int8=int8"], []),
     "rows": (source_rows, ["f32=f32", "int8=int8"], []),
     "dtypes": (source_dtypes, ["all=all"], []),
@@ -366,6 +382,7 @@ def unknown_codec(parts):
 
 
 RAW, ZSTD, PLANES, INT8, FLOAT, BINS, CAST = range(7)
+ROWS = 40
 PATH = b"tokenizer/vocab.txt"
 
 # KIND.RULE: the valid archive it is made from, and what is changed.
@@ -397,6 +414,8 @@ DAMAGES = {
     "corrupt.bins-floor-count": ("pair", damage_payload(BINS, 4, 1)),
     "corrupt.slack": ("pair", damage_payload(BINS, -1, 1)),
     "corrupt.zstd-frame": ("pair", damage_payload(ZSTD, 0, 0)),
+    "corrupt.rows-parameter": ("related-max", damage_payload(ROWS, 0, 99)),
+    "corrupt.rows-end": ("related-max", damage_payload(ROWS, -9, 0)),
     "corrupt.cast-planes": ("chain", damage_payload(CAST, 0, 77)),
 }
 

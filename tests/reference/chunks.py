@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import zstandard
+from rows import decode_row_stream, float_symbols, int8_symbols
 
 READ_SLACK = 8
 HUFFMAN_RUN = 4
@@ -375,6 +376,30 @@ def decode_bins(cursor, spec, parent_base, parent_scales):
     return patterns
 
 
+def decode_rows(cursor, spec):
+    require(spec.dtype == "I8" or spec.dtype in FLOATS, "rows: type")
+    columns = spec.row_elems
+    rows, over = divmod(spec.elem_count, columns)
+    require(over == 0 and rows >= 8 and columns >= 8, "rows: no matrix")
+    if spec.dtype == "I8":
+        symbols = decode_row_stream(cursor, int8_symbols(), rows, columns, require)
+        return (symbols - 128).astype(np.int8).tobytes()
+    kind = FLOATS[spec.dtype]
+    shift, base, count = cursor.byte(), cursor.varint(), cursor.varint()
+    require(kind.mantissa_bits - 3 <= shift <= kind.mantissa_bits, "rows: shift")
+    require(1 <= count <= 2048, "rows: magnitudes")
+    require(base + count <= kind.infinity >> shift, "rows: magnitudes beyond the finite")
+    low = np.zeros(spec.elem_count, np.int64)
+    for byte in range((shift + 7) // 8):
+        low |= decode_plane(cursor, spec.elem_count).astype(np.int64) << (8 * byte)
+    symbols = float_symbols(lambda p: values_of(p, spec.dtype), shift, base, count)
+    s = decode_row_stream(cursor, symbols, rows, columns, require)
+    m = np.where(s >= count, s - count, count - 1 - s)
+    patterns = (base + m) << shift | low & ((1 << shift) - 1)
+    patterns |= (s < count).astype(np.int64) << kind.sign_bit
+    return patterns.astype(kind.unsigned).tobytes()
+
+
 def to_f32(patterns, dtype):
     """Patterns of F16 or BF16 as patterns of F32."""
     patterns = patterns.astype(np.uint32)
@@ -451,6 +476,8 @@ def decode_chunk(codec, spec, payload, parent_base=None, parent_scales=None):
         require(spec.dtype in FLOATS, "float chunk of a type that is none")
         kind = FLOATS[spec.dtype]
         content = decode_floats(cursor, n, kind).astype(kind.unsigned).tobytes()
+    elif codec == "kRows":
+        content = decode_rows(cursor, spec)
     elif codec in ("kBins", "kCastDelta"):
         wanted = {"kBins": "kLlmInt8", "kCastDelta": "kCast"}[codec]
         require(spec.relation == wanted, "codec without its relation")

@@ -68,7 +68,10 @@ DTYPE_BITS = {
 DTYPES = list(DTYPE_BITS)
 FILE_KINDS = ("kOpaque", "kSafetensors")
 RELATIONS = ("kNone", "kLlmInt8", "kCast")
-CODECS = ("kRaw", "kZstd", "kPlanes", "kInt8", "kFloat", "kBins", "kCastDelta")
+CODECS = {
+    0: "kRaw", 1: "kZstd", 2: "kPlanes", 3: "kInt8", 4: "kFloat", 5: "kBins", 6: "kCastDelta",
+    40: "kRows",
+}  # fmt: skip
 
 
 class Unsupported(Corrupt):
@@ -132,6 +135,12 @@ def named(names, number, what):
     if number >= len(names):
         raise Unsupported(f"unknown {what} {number}")
     return names[number]
+
+
+def codec_named(number):
+    if number not in CODECS:
+        raise Unsupported(f"unknown codec {number}")
+    return CODECS[number]
 
 
 def text_of(data):
@@ -294,7 +303,7 @@ class Archive:
 
     def read_chunks(self, cursor):
         count = cursor.varint()
-        chunks = [Chunk(named(CODECS, cursor.byte(), "codec")) for _ in range(count)]
+        chunks = [Chunk(codec_named(cursor.byte())) for _ in range(count)]
         offset = HEADER_SIZE
         for chunk in chunks:
             chunk.stored_size = cursor.varint()

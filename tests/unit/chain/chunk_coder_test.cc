@@ -258,6 +258,55 @@ TEST(ChunkCoder, Int8IsForElementsOfOneByte) {
   EXPECT_EQ(coder.Decode(spec, 0, ChunkCodec::kInt8, payload, {}, out).code(), ErrorCode::kCorrupt);
 }
 
+// A matrix in which every row is a multiple of the first one, and some noise.
+Bytes AlikeRows(uint64_t rows, uint64_t columns) {
+  std::mt19937 random(4);
+  std::normal_distribution<float> normal;
+  std::vector<float> first(columns);
+  for (float& v : first) v = normal(random);
+  Bytes out;
+  for (uint64_t r = 0; r < rows; ++r) {
+    const float factor = normal(random);
+    for (const float v : first) {
+      testing::AppendPattern(DType::kBF16, factor * v + 0.05f * normal(random), &out);
+    }
+  }
+  return out;
+}
+
+TEST(ChunkCoder, LevelMaxKnowsRowsThatAreAlike) {
+  const uint64_t shape[2] = {300, 64};
+  const Bytes raw = AlikeRows(shape[0], shape[1]);
+  const Subject s{SpecFor(DType::kBF16, shape, raw.size(), Level::kMax), raw, {}, {}};
+  const uint64_t most = RoundTrip(s, Level::kMax);
+  EXPECT_LT(static_cast<double>(most), 0.85 * static_cast<double>(RoundTrip(s, Level::kBalanced)));
+  ChunkCoder coder;
+  Bytes payload;
+  ASSERT_EQ(coder.Encode(s.spec, Level::kMax, 0, raw, {}, &payload).value(), ChunkCodec::kRows);
+  Bytes out(raw.size());
+  // Other types, and chunks that are not of whole rows, have no such codec.
+  ObjectSpec spec = s.spec;
+  spec.dtype = DType::kI16;
+  EXPECT_EQ(coder.Decode(spec, 0, ChunkCodec::kRows, payload, {}, out).code(), ErrorCode::kCorrupt);
+  spec = s.spec;
+  spec.row_elems = 63;
+  EXPECT_EQ(coder.Decode(spec, 0, ChunkCodec::kRows, payload, {}, out).code(), ErrorCode::kCorrupt);
+}
+
+TEST(ChunkCoder, LevelMaxHasLargerChunksWhereRowsAreModelled) {
+  const uint64_t matrix[2] = {8192, 1024};
+  const uint64_t list[1] = {8192 * 1024};
+  const auto elems = [](DType dtype, std::span<const uint64_t> shape, Level level) {
+    return SpecFor(dtype, shape, 8192 * 1024 * DTypeBits(dtype) / 8, level).chunk_elems;
+  };
+  for (const DType dtype : {DType::kI8, DType::kF16, DType::kBF16, DType::kF32}) {
+    EXPECT_EQ(elems(dtype, matrix, Level::kMax), kMaxLevelChunkElems);
+    EXPECT_EQ(elems(dtype, matrix, Level::kBalanced), kChunkElems);
+    EXPECT_EQ(elems(dtype, list, Level::kMax), kChunkElems);
+  }
+  EXPECT_EQ(elems(DType::kI64, matrix, Level::kMax), kChunkElems);
+}
+
 TEST(ChunkCoder, ParentsOfTheWrongSizeAreRefused) {
   const WeightPair pair = MakePair(DType::kBF16, 8, 64, 2);
   Subject s = Int8Subject(DType::kBF16, pair);
