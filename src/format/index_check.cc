@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <limits>
 #include <string>
 
 #include "base/status_macros.h"
@@ -185,14 +184,16 @@ Status CheckParents(const ObjectEntry& object, const ObjectEntry& base, const Ob
 }
 
 std::optional<uint64_t> TensorBytes(DType dtype, std::span<const uint64_t> shape) {
-  // Whatever is beside a zero, the product is zero.
-  if (std::find(shape.begin(), shape.end(), uint64_t{0}) != shape.end()) return 0;
   uint64_t bits = DTypeBits(dtype);
+  bool overflows = false;
+  bool has_zero = false;
   for (const uint64_t dim : shape) {
-    if (bits > std::numeric_limits<uint64_t>::max() / dim) return std::nullopt;
-    bits *= dim;
+    overflows |= __builtin_mul_overflow(bits, dim, &bits);
+    has_zero |= dim == 0;
   }
-  if (bits % 8 != 0 || bits / 8 > kMaxSize) return std::nullopt;
+  // Whatever is beside a zero, the product is zero.
+  if (has_zero) return 0;
+  if (overflows || bits % 8 != 0 || bits / 8 > kMaxSize) return std::nullopt;
   return bits / 8;
 }
 

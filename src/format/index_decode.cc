@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/hash.h"
+#include "base/page_memory.h"
 #include "base/status_macros.h"
 #include "format/index.h"
 #include "format/limits.h"
@@ -29,6 +30,17 @@ bool IsOneFrame(std::span<const std::byte> bytes) {
   return bytes.size() >= sizeof(uint32_t) &&
          base::LoadLe<uint32_t>(bytes.data()) == ZSTD_MAGICNUMBER &&
          ZSTD_findFrameCompressedSize(bytes.data(), bytes.size()) == bytes.size();
+}
+
+// As resize. The pages of a large table come at once: as they are first touched, one by one, they
+// cost more than reading the table does.
+template <class Row>
+void ResizeTable(size_t count, std::vector<Row>* rows) {
+  constexpr size_t kWorthwhile = size_t{1} << 17;
+  rows->reserve(count);
+  const size_t size = count * sizeof(Row);
+  if (size >= kWorthwhile) base::Prefault({reinterpret_cast<std::byte*>(rows->data()), size});
+  rows->resize(count);
 }
 
 class Decoder {
@@ -80,7 +92,7 @@ class Decoder {
   static Status Resize(base::ByteReader* in, uint64_t row_bytes, std::vector<Row>* rows) {
     const uint64_t count = in->Varint();
     if (count > in->remaining() / row_bytes) return Corrupt("a table of the index has no room");
-    rows->resize(static_cast<size_t>(count));
+    ResizeTable(static_cast<size_t>(count), rows);
     return {};
   }
 
@@ -126,7 +138,7 @@ class Decoder {
     for (FileEntry& f : rows) QSTORE_TRY(Take(in->Varint(), &next, &f.tensors));
     tensor_count_ = next;
     if (part_count > in->remaining()) return Corrupt("the part table has no room");
-    index_.parts.resize(part_count);
+    ResizeTable(part_count, &index_.parts);
     uint64_t expected = 0;
     for (uint32_t& object : index_.parts) {
       const uint64_t id = Unzigzag(in->Varint(), expected);
@@ -166,7 +178,7 @@ class Decoder {
       dims += rank;
       if (dims > in->remaining()) return Corrupt("the shapes have no room");
     }
-    index_.dims.resize(static_cast<size_t>(dims));
+    ResizeTable(static_cast<size_t>(dims), &index_.dims);
     for (uint64_t& dim : index_.dims) dim = in->Varint();
     return TensorNames(in);
   }
@@ -286,7 +298,7 @@ Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& foote
     return Corrupt("the index is not one zstd frame of the size given");
   }
   Index index;
-  index.storage.resize(static_cast<size_t>(footer.index_raw_size));
+  ResizeTable(static_cast<size_t>(footer.index_raw_size), &index.storage);
   const size_t size =
       ZSTD_decompress(index.storage.data(), index.storage.size(), stored.data(), stored.size());
   if (ZSTD_isError(size) != 0 || size != index.storage.size()) {
