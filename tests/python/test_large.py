@@ -3,36 +3,15 @@
 
 import hashlib
 import shutil
-import subprocess
-import sys
-import time
 
 import pytest
-from command import BINARY, ok, raw_size
+from command import ok, raw_size
+from peak_memory import peak_and_seconds
 
 GIB = 1 << 30
 PEAK_LIMIT = 1 * GIB
 # Both variants, the archive, and the larger variant restored.
 DISK_NEEDED = 16 * GIB
-
-# A small process of its own, since a child counts what its parent had in memory when it started.
-LAUNCHER = """
-import resource, subprocess, sys
-done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
-sys.exit(done.returncode)
-"""
-
-
-def peak_and_seconds(*arguments):
-    """Peak resident bytes of the command, as /usr/bin/time counts them, and its wall time."""
-    start = time.monotonic()
-    launcher = [sys.executable, "-S", "-c", LAUNCHER]
-    done = subprocess.run(
-        [*launcher, BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=3600
-    )
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout), time.monotonic() - start
 
 
 def digests(folder):
