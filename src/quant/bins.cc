@@ -114,6 +114,24 @@ bool FindBf16(float scale, float absmax, uint32_t* first) {
   return bad == 0 && first[kMaxMagnitude + 1] <= 0x7f80 && first[1] > 0x80;
 }
 
+// The same for F16, where the nearest pattern to the boundary is the first of the bin, or one away.
+bool FindF16(float scale, float absmax, uint32_t* first) {
+  const float step = absmax / 127.0f;
+  uint32_t bad = 0;
+  const auto reached = [scale](uint32_t pattern) {
+    return RoundHalfEven(base::Fp16ToFloat(static_cast<uint16_t>(pattern)) * scale);
+  };
+  for (unsigned k = 1; k <= kMaxMagnitude + 1; ++k) {
+    const auto bound = static_cast<float>(static_cast<int>(k));
+    const uint32_t guess = uint32_t{base::FloatToFp16((bound - 0.5f) * step)} - 1;
+    const uint32_t below1 = reached(guess + 1) < bound;
+    const uint32_t below2 = reached(guess + 2) < bound;
+    bad |= !(reached(guess) < bound) | !(reached(guess + 3) >= bound);
+    first[k] = guess + 1 + below1 + below2;
+  }
+  return bad == 0 && first[kMaxMagnitude + 1] <= 0x7c00;
+}
+
 // Keeps every number that decides a bin normal: hosts may have subnormals flushed to zero.
 constexpr float kMinAbsmax = 0x1p-100f;
 
@@ -124,6 +142,7 @@ bool FindBins(const BinRule& rule, float absmax, uint32_t first[kMaxMagnitude + 
   if (!(absmax >= kMinAbsmax) || !std::isfinite(absmax)) return false;
   const float scale = 127.0f / absmax;
   if (rule.target == DType::kBF16 && !rule.via_fp16 && FindBf16(scale, absmax, first)) return true;
+  if (rule.target == DType::kF16 && FindF16(scale, absmax, first)) return true;
   const Predicate reaches{rule, scale};
   const uint32_t infinity = InfinityOf(rule.target);
   for (unsigned k = 1; k <= kMaxMagnitude + 1; ++k) {
