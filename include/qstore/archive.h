@@ -9,9 +9,11 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "qstore/byte_source.h"
 #include "qstore/dtype.h"
 #include "qstore/export.h"
 #include "qstore/loaded_tensors.h"
@@ -86,6 +88,12 @@ struct OpenOptions {
   /// When set, called before every read of the file with the number of bytes; it may wait, as a
   /// limit of bandwidth does. Called from many threads at once.
   std::function<void(uint64_t bytes)> before_read;
+  /// For sources whose reads take long to begin, such as a server. When not 0, what a call needs is
+  /// read before it is decoded, by this many threads, in reads of `read_size` bytes at most that
+  /// take in gaps of a 64th of it. Takes memory of about (read_ahead + 2) * read_size beside what
+  /// Archive::Read names; Open reads up to 64 KiB before the index too.
+  unsigned read_ahead = 0;
+  uint64_t read_size = uint64_t{4} << 20;
 };
 
 /// An open archive. Everything in it has been checked when Open returns but the payloads of chunks,
@@ -97,6 +105,10 @@ class QSTORE_EXPORT Archive {
   /// Errors, naming the path and the rule: kNotFound, kIo, kCorrupt, kUnsupportedVersion,
   /// kUnsupportedFeature, kLimit, kInvalidArgument (a directory).
   static Result<Archive> Open(const std::filesystem::path& path, const OpenOptions& options = {});
+  /// Reads from `source` in place of a file; `name` stands for it in messages and in path().
+  /// Errors: those above that a file's content can have, and those of the source.
+  static Result<Archive> Open(std::shared_ptr<const ByteSource> source, std::string name,
+                              const OpenOptions& options = {});
   ~Archive();
   Archive(Archive&&) noexcept;
   Archive& operator=(Archive&&) noexcept;

@@ -27,7 +27,7 @@ std::vector<uint64_t> SampleChunks(const ObjectSpec& spec) {
 
 class Sampler {
  public:
-  Sampler(const ObjectSpec& spec, const base::ByteSource& content, Level level, ChunkCoder* coder)
+  Sampler(const ObjectSpec& spec, const ByteSource& content, Level level, ChunkCoder* coder)
       : spec_(spec), content_(content), level_(level), coder_(coder) {
     spec_.chunk_elems = std::min(spec_.chunk_elems, kSampleElems);
     chunks_ = SampleChunks(spec_);
@@ -59,19 +59,19 @@ class Sampler {
   }
 
  private:
-  static Status ReadAll(const base::ByteSource& source, std::vector<std::byte>* out) {
+  static Status ReadAll(const ByteSource& source, std::vector<std::byte>* out) {
     out->resize(source.size());
     return source.Read(0, *out);
   }
 
-  static Status ReadChunk(const base::ByteSource& source, const ObjectSpec& spec, uint64_t chunk,
+  static Status ReadChunk(const ByteSource& source, const ObjectSpec& spec, uint64_t chunk,
                           uint64_t elem_bytes, std::vector<std::byte>* out) {
     out->resize(spec.chunk_elem_count(chunk) * elem_bytes);
     return source.Read(spec.first_elem(chunk) * elem_bytes, *out);
   }
 
   ObjectSpec spec_;
-  const base::ByteSource& content_;
+  const ByteSource& content_;
   Level level_;
   ChunkCoder* coder_;
   std::vector<uint64_t> chunks_;
@@ -80,7 +80,7 @@ class Sampler {
 
 }  // namespace
 
-Result<std::optional<size_t>> ChooseParent(const ObjectSpec& spec, const base::ByteSource& content,
+Result<std::optional<size_t>> ChooseParent(const ObjectSpec& spec, const ByteSource& content,
                                            std::span<const Candidate> candidates, Level level,
                                            ChunkCoder* coder) {
   std::optional<size_t> best;

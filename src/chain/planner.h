@@ -9,9 +9,9 @@
 #include <string_view>
 #include <vector>
 
-#include "base/byte_source.h"
 #include "chain/chunk_coder.h"
 #include "chain/object_spec.h"
+#include "qstore/byte_source.h"
 #include "qstore/dtype.h"
 #include "qstore/level.h"
 #include "qstore/status.h"
@@ -58,13 +58,13 @@ std::vector<size_t> OrderVariants(std::span<const TensorTable* const> variants);
 struct Candidate {
   Relation relation = Relation::kNone;
   DType parent_dtype = DType::kU8;
-  const base::ByteSource* base = nullptr;
-  const base::ByteSource* scales = nullptr;  ///< Null when the relation has none.
+  const ByteSource* base = nullptr;
+  const ByteSource* scales = nullptr;  ///< Null when the relation has none.
 };
 
 /// Codes samples of `content` alone and under every candidate and returns the index of the
 /// cheapest candidate, or nothing when no parent is better than none. Errors are read errors.
-Result<std::optional<size_t>> ChooseParent(const ObjectSpec& spec, const base::ByteSource& content,
+Result<std::optional<size_t>> ChooseParent(const ObjectSpec& spec, const ByteSource& content,
                                            std::span<const Candidate> candidates, Level level,
                                            ChunkCoder* coder);
 

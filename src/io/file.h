@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
-#include "base/byte_source.h"
+#include "qstore/byte_source.h"
 #include "qstore/status.h"
 
 namespace qstore::io {
 
 /// An input file opened for reading at any offset (pread). Thread-safe.
-class SourceFile final : public base::ByteSource {
+class SourceFile final : public ByteSource {
  public:
   /// Opens a regular file, following symbolic links.
   /// Errors: kNotFound, kInvalidArgument (a directory, pipe, socket or device), kIo (permissions
@@ -33,7 +33,7 @@ class SourceFile final : public base::ByteSource {
   Status Read(uint64_t offset, std::span<std::byte> out) const override;
   /// kSourceChanged when size, modification or change time, device or inode of the path differ from
   /// when it was opened.
-  Status CheckUnchanged() const;
+  Status CheckUnchanged() const override;
 
  private:
   struct Identity;

@@ -117,7 +117,7 @@ Result<uint64_t> TensorByteSize(DType dtype, const std::vector<uint64_t>& shape)
   return bits / 8;
 }
 
-Result<SafetensorsHeader> ReadSafetensorsHeader(const base::ByteSource& file) {
+Result<SafetensorsHeader> ReadSafetensorsHeader(const ByteSource& file) {
   const uint64_t size = file.size();
   if (size < kLengthBytes) return Corrupt("file is shorter than the 8 bytes of the header length");
   std::byte field[kLengthBytes];

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/byte_source.h"
+#include "qstore/byte_source.h"
 #include "qstore/dtype.h"
 #include "qstore/status.h"
 
@@ -36,7 +36,7 @@ inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
 /// refuses the same files. Of several entries with one name the last counts. kCorrupt names the
 /// rule broken; a caller that archives then treats the file as opaque. Other errors are those of
 /// `file`.
-Result<SafetensorsHeader> ReadSafetensorsHeader(const base::ByteSource& file);
+Result<SafetensorsHeader> ReadSafetensorsHeader(const ByteSource& file);
 
 /// A file to be written: its first bytes, and where the tensors go.
 struct SafetensorsLayout {

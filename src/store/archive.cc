@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "base/pipeline.h"
 #include "base/status_macros.h"
+#include "io/file.h"
 #include "store/archive_file.h"
 #include "store/chunk_batch.h"
 #include "store/object_cache.h"
+#include "store/read_ahead.h"
 #include "store/read_plan.h"
 
 namespace qstore {
@@ -17,6 +20,17 @@ namespace {
 
 uint64_t SizeOf(const format::Index& index, const format::TensorEntry& tensor) {
   return index.objects[index.parts[tensor.part]].byte_size;
+}
+
+// Null when nothing is to be read ahead.
+std::unique_ptr<store::ReadAhead> ReadAheadOf(const store::ArchiveFile& archive,
+                                              const store::ReadPlan& plan) {
+  if (archive.options().read_ahead == 0) return nullptr;
+  std::unordered_set<uint32_t> scales;
+  return std::make_unique<store::ReadAhead>(archive, plan.unit_count(),
+                                            [&](size_t unit, std::vector<store::Extent>* extents) {
+                                              plan.AddExtents(unit, &scales, extents);
+                                            });
 }
 
 }  // namespace
@@ -27,7 +41,14 @@ Archive::Archive(Archive&&) noexcept = default;
 Archive& Archive::operator=(Archive&&) noexcept = default;
 
 Result<Archive> Archive::Open(const std::filesystem::path& path, const OpenOptions& options) {
-  QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(path, options));
+  QSTORE_ASSIGN(auto file, io::SourceFile::Open(path));
+  QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(std::move(file), path, options));
+  return Archive(std::move(impl));
+}
+
+Result<Archive> Archive::Open(std::shared_ptr<const ByteSource> source, std::string name,
+                              const OpenOptions& options) {
+  QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(std::move(source), std::move(name), options));
   return Archive(std::move(impl));
 }
 
@@ -157,16 +178,20 @@ Status Archive::ReadFile(size_t file, uint64_t begin, std::span<std::byte> out,
 Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned threads) const {
   threads = base::ThreadCount(threads);
   const store::ReadPlan plan(*impl_, std::move(targets), threads);
-  store::ObjectCache scales([this](uint32_t object, std::vector<std::byte>* out) {
-    return store::DecodeWhole(*impl_, object, out);
+  const auto ahead = ReadAheadOf(*impl_, plan);
+  store::ObjectCache scales([&](uint32_t object, std::vector<std::byte>* out) {
+    return store::DecodeWhole(*impl_, ahead.get(), object, out);
   });
   std::vector<std::unique_ptr<store::ChunkBatch>> batches(threads);
   const Status status = base::RunPipeline(
       plan.unit_count(), {threads, size_t{4} * threads},
       [&](const base::PipelineItem& item) {
         auto& batch = batches[item.worker];
-        if (batch == nullptr) batch = impl_->TakeBatch();
-        return plan.RunUnit(item.index, &scales, batch.get());
+        if (batch == nullptr) batch = impl_->TakeBatch(ahead.get());
+        if (ahead != nullptr) ahead->Begin(item.index);
+        const Status done = plan.RunUnit(item.index, &scales, batch.get());
+        if (ahead != nullptr) ahead->Done(item.index);
+        return done;
       },
       nullptr);
   for (auto& batch : batches) {

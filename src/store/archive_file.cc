@@ -1,43 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/archive_file.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status_macros.h"
 #include "codec/kernels/kernels.h"
 
 namespace qstore::store {
+namespace {
 
-Result<std::unique_ptr<ArchiveFile>> ArchiveFile::Open(const std::filesystem::path& path,
+// Read together with the footer where each read takes long to begin: most indices are smaller.
+constexpr uint64_t kEndReadAhead = uint64_t{64} << 10;
+
+}  // namespace
+
+Result<std::unique_ptr<ArchiveFile>> ArchiveFile::Open(std::shared_ptr<const ByteSource> source,
+                                                       std::filesystem::path path,
                                                        const OpenOptions& options) {
   std::unique_ptr<ArchiveFile> archive(new ArchiveFile());
+  archive->source_ = std::move(source);
+  archive->path_ = std::move(path);
   archive->options_ = options;
-  QSTORE_ASSIGN(archive->file_, io::SourceFile::Open(path));
-  const auto parse = [&]() -> Status {
-    const uint64_t size = archive->file_->size();
-    if (size < format::Header::kEncodedSize + format::Footer::kEncodedSize) {
-      return Corrupt("not a qstore archive (" + std::to_string(size) + " bytes are too few)");
-    }
-    std::byte ends[format::Header::kEncodedSize + format::Footer::kEncodedSize];
-    const auto header = std::span(ends).first(format::Header::kEncodedSize);
-    const auto footer = std::span(ends).subspan(format::Header::kEncodedSize);
-    QSTORE_TRY(archive->Read(0, header));
-    QSTORE_ASSIGN(archive->header_, format::Header::DecodeFrom(header));
-    QSTORE_TRY(archive->Read(size - footer.size(), footer));
-    QSTORE_ASSIGN(archive->footer_, format::Footer::DecodeFrom(footer, size));
-    std::vector<std::byte> stored(archive->footer_.index_stored_size);
-    QSTORE_TRY(archive->Read(archive->footer_.index_offset, stored));
-    QSTORE_ASSIGN(archive->index_, format::DecodeIndex(stored, archive->footer_));
-    return {};
-  };
-  QSTORE_TRY(parse().WithContext(path.string()));
+  const Status status = archive->ReadIndex();
+  if (!status.ok()) return archive->Explained(status.WithContext(archive->path_.string()));
   return archive;
 }
 
+Status ArchiveFile::ReadIndex() {
+  constexpr size_t kHeader = format::Header::kEncodedSize;
+  constexpr size_t kFooter = format::Footer::kEncodedSize;
+  const uint64_t size = source_->size();
+  if (size < kHeader + kFooter) {
+    return Corrupt("not a qstore archive (" + std::to_string(size) + " bytes are too few)");
+  }
+  std::byte header[kHeader];
+  QSTORE_TRY(Read(0, header));
+  QSTORE_ASSIGN(header_, format::Header::DecodeFrom(header));
+  const uint64_t end = options_.read_ahead == 0 ? kFooter : kEndReadAhead;
+  std::vector<std::byte> last(static_cast<size_t>(std::min(end, size - kHeader)));
+  QSTORE_TRY(Read(size - last.size(), last));
+  QSTORE_ASSIGN(footer_, format::Footer::DecodeFrom(std::span(last).last(kFooter), size));
+  // What of the index came with the footer.
+  const auto known = std::span(last).first(last.size() - kFooter);
+  std::vector<std::byte> stored(footer_.index_stored_size);
+  const size_t common = std::min(stored.size(), known.size());
+  QSTORE_TRY(Read(footer_.index_offset, std::span(stored).first(stored.size() - common)));
+  std::copy(known.end() - static_cast<ptrdiff_t>(common), known.end(),
+            stored.end() - static_cast<ptrdiff_t>(common));
+  QSTORE_ASSIGN(index_, format::DecodeIndex(stored, footer_));
+  return {};
+}
+
 Status ArchiveFile::Read(uint64_t offset, std::span<std::byte> out) const {
+  if (out.empty()) return {};
   if (options_.before_read) options_.before_read(out.size());
   bytes_read_.fetch_add(out.size(), std::memory_order_relaxed);
-  return file_->Read(offset, out);
+  return source_->Read(offset, out);
+}
+
+Status ArchiveFile::Explained(Status damage) const {
+  if (damage.code() != ErrorCode::kCorrupt) return damage;
+  const Status change = source_->CheckUnchanged();
+  return change.code() == ErrorCode::kSourceChanged ? change : damage;
 }
 
 chain::ObjectSpec ArchiveFile::spec(uint32_t object) const {
@@ -79,11 +104,12 @@ std::string ArchiveFile::Describe(uint32_t object) const {
   return "object " + std::to_string(object);
 }
 
-std::unique_ptr<ChunkBatch> ArchiveFile::TakeBatch() const {
+std::unique_ptr<ChunkBatch> ArchiveFile::TakeBatch(ReadAhead* ahead) const {
   const std::lock_guard lock(mutex_);
-  if (batches_.empty()) return std::make_unique<ChunkBatch>(this);
+  if (batches_.empty()) batches_.push_back(std::make_unique<ChunkBatch>(this));
   auto batch = std::move(batches_.back());
   batches_.pop_back();
+  batch->ReadBy(ahead);
   return batch;
 }
 

@@ -13,27 +13,33 @@
 #include "chain/object_spec.h"
 #include "format/index.h"
 #include "format/layout.h"
-#include "io/file.h"
 #include "qstore/archive.h"
+#include "qstore/byte_source.h"
 #include "qstore/status.h"
 #include "store/chunk_batch.h"
 
 namespace qstore::store {
 
+class ReadAhead;
+
 /// An open archive as the modules of store see it: its index, and reads that are counted.
 /// Thread-safe.
 class ArchiveFile {
  public:
-  static Result<std::unique_ptr<ArchiveFile>> Open(const std::filesystem::path& path,
+  static Result<std::unique_ptr<ArchiveFile>> Open(std::shared_ptr<const ByteSource> source,
+                                                   std::filesystem::path path,
                                                    const OpenOptions& options);
 
-  const std::filesystem::path& path() const { return file_->path(); }
+  const std::filesystem::path& path() const { return path_; }
+  const OpenOptions& options() const { return options_; }
   const format::Header& header() const { return header_; }
   const format::Footer& footer() const { return footer_; }
   const format::Index& index() const { return index_; }
   uint64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
 
   Status Read(uint64_t offset, std::span<std::byte> out) const;
+  /// kSourceChanged in place of `damage`, which was found in what was read, when that explains it.
+  Status Explained(Status damage) const;
 
   chain::ObjectSpec spec(uint32_t object) const;
   const format::ChunkEntry& chunk(uint32_t object, uint32_t chunk) const {
@@ -45,13 +51,16 @@ class ArchiveFile {
   /// "tensor 'x' of variant 'int8'", for messages.
   std::string Describe(uint32_t object) const;
 
-  /// A batch with warm scratch memory, to be given back.
-  std::unique_ptr<ChunkBatch> TakeBatch() const;
+  /// A batch with warm scratch memory, to be given back. Reads by way of `ahead` when there is one.
+  std::unique_ptr<ChunkBatch> TakeBatch(ReadAhead* ahead) const;
   void GiveBack(std::unique_ptr<ChunkBatch> batch) const;
 
  private:
   ArchiveFile() = default;
-  std::shared_ptr<const io::SourceFile> file_;
+  Status ReadIndex();
+
+  std::shared_ptr<const ByteSource> source_;
+  std::filesystem::path path_;
   OpenOptions options_;
   format::Header header_;
   format::Footer footer_;

@@ -9,6 +9,7 @@
 #include "base/page_memory.h"
 #include "base/status_macros.h"
 #include "store/archive_file.h"
+#include "store/read_ahead.h"
 
 namespace qstore::store {
 namespace {
@@ -97,7 +98,9 @@ Status ChunkBatch::ReadRun(size_t begin, size_t end) {
   const format::ChunkEntry& last_chunk = archive_.chunk(last.object, last.chunk);
   const uint64_t size = last_chunk.offset + last_chunk.stored_size - first_chunk.offset;
   std::byte* to = first.is_direct ? first.out.data() : buffer_.data() + first.payload_begin;
-  return archive_.Read(first_chunk.offset, {to, static_cast<size_t>(size)});
+  const std::span<std::byte> out(to, static_cast<size_t>(size));
+  return ahead_ == nullptr ? archive_.Read(first_chunk.offset, out)
+                           : ahead_->Read(first_chunk.offset, out);
 }
 
 Status ChunkBatch::Decode(Step* step, ObjectCache* scales) {
@@ -133,15 +136,16 @@ Status ChunkBatch::Decode(Step* step, ObjectCache* scales) {
 Status ChunkBatch::Damaged(const Step& step, const Status& status) const {
   if (status.ok()) return status;
   const format::ChunkEntry& chunk = archive_.chunk(step.object, step.chunk);
-  return status.WithContext(archive_.path().string() + ": " + archive_.Describe(step.object) +
-                            ", chunk " + std::to_string(step.chunk) + " at offset " +
-                            std::to_string(chunk.offset));
+  return archive_.Explained(status.WithContext(
+      archive_.path().string() + ": " + archive_.Describe(step.object) + ", chunk " +
+      std::to_string(step.chunk) + " at offset " + std::to_string(chunk.offset)));
 }
 
-Status DecodeWhole(const ArchiveFile& archive, uint32_t object, std::vector<std::byte>* out) {
+Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object,
+                   std::vector<std::byte>* out) {
   const format::ObjectEntry& entry = archive.index().objects[object];
   out->resize(static_cast<size_t>(entry.byte_size));
-  auto batch = archive.TakeBatch();
+  auto batch = archive.TakeBatch(ahead);
   batch->Clear();
   for (uint32_t chunk = 0; chunk < entry.chunk_count; ++chunk) {
     const uint64_t size = archive.index().chunk_raw_size(entry, chunk);

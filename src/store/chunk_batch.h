@@ -14,6 +14,7 @@
 namespace qstore::store {
 
 class ArchiveFile;
+class ReadAhead;
 
 /// Chunks that are read together and decoded one after the other, each perhaps from the one before.
 /// Holds the scratch memory of one thread. Not thread-safe.
@@ -22,6 +23,9 @@ class ChunkBatch {
   static constexpr size_t kNoStep = SIZE_MAX;
 
   explicit ChunkBatch(const ArchiveFile* archive) : archive_(*archive) {}
+
+  /// Payloads come by way of `ahead`; straight from the archive when it is null, as at first.
+  void ReadBy(ReadAhead* ahead) { ahead_ = ahead; }
 
   void Clear();
   /// Adds a chunk. `parent` is the step with the base parent's content, kNoStep when the chunk
@@ -58,6 +62,7 @@ class ChunkBatch {
   Status Damaged(const Step& step, const Status& status) const;
 
   const ArchiveFile& archive_;
+  ReadAhead* ahead_ = nullptr;
   chain::ChunkCoder coder_;
   std::vector<Step> steps_;
   std::vector<size_t> by_offset_;
@@ -65,7 +70,8 @@ class ChunkBatch {
   std::vector<std::vector<std::byte>> scratch_;  // By depth.
 };
 
-/// Decodes a whole object; what an ObjectCache for scales loads.
-Status DecodeWhole(const ArchiveFile& archive, uint32_t object, std::vector<std::byte>* out);
+/// Decodes a whole object; what an ObjectCache for scales loads. `ahead` may be null.
+Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object,
+                   std::vector<std::byte>* out);
 
 }  // namespace qstore::store

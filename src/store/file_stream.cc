@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "base/hash.h"
@@ -12,6 +13,7 @@
 #include "store/chunk_batch.h"
 #include "store/file_items.h"
 #include "store/object_cache.h"
+#include "store/read_ahead.h"
 
 namespace qstore::store {
 namespace {
@@ -27,11 +29,12 @@ class Streamer {
         files_(files),
         options_(options),
         sink_(*sink),
-        scales_([&](uint32_t object, std::vector<std::byte>* out) {
-          return DecodeWhole(archive, object, out);
+        scales_([this](uint32_t object, std::vector<std::byte>* out) {
+          return DecodeWhole(archive_, ahead_.get(), object, out);
         }),
         done_bytes_(options.done_bytes) {
     for (uint32_t f = 0; f < files_.size(); ++f) AddFile(f);
+    StartReadAhead();
     const uint64_t affordable = std::max<uint64_t>(1, options.memory_limit / kTokenBytes);
     pipeline_.tokens =
         static_cast<size_t>(std::min<uint64_t>(affordable, 3 * uint64_t{options.threads}));
@@ -51,7 +54,11 @@ class Streamer {
     return base::RunPipeline(
         items_.items().size(), pipeline_,
         [this](const base::PipelineItem& item) {
-          return Decode(items_.items()[item.index], item.worker, &contents_[item.slot]);
+          if (ahead_ != nullptr) ahead_->Begin(item.index);
+          const Status done =
+              Decode(items_.items()[item.index], item.worker, &contents_[item.slot]);
+          if (ahead_ != nullptr) ahead_->Done(item.index);
+          return done;
         },
         [this](const base::PipelineItem& item) {
           return Retire(items_.items()[item.index], contents_[item.slot]);
@@ -68,9 +75,26 @@ class Streamer {
     items_.Add(file, parts);
   }
 
+  void StartReadAhead() {
+    if (archive_.options().read_ahead == 0) return;
+    std::unordered_set<uint32_t> scales;
+    ahead_ = std::make_unique<ReadAhead>(
+        archive_, items_.items().size(), [&](size_t i, std::vector<Extent>* extents) {
+          const FileItem& item = items_.items()[i];
+          for (const Piece& piece : items_.pieces(item)) {
+            uint32_t object = files_[item.file].objects[piece.part];
+            AddChunk(archive_, object, piece.chunk, &scales, extents);
+            while (archive_.NeedsParents(object, piece.chunk)) {
+              object = archive_.index().objects[object].base;
+              AddChunk(archive_, object, piece.chunk, &scales, extents);
+            }
+          }
+        });
+  }
+
   Status Decode(const FileItem& item, unsigned worker, std::vector<std::byte>* content) {
     auto& batch = batches_[worker];
-    if (batch == nullptr) batch = archive_.TakeBatch();
+    if (batch == nullptr) batch = archive_.TakeBatch(ahead_.get());
     batch->Clear();
     content->resize(item.end - item.begin);
     const StreamFile& file = files_[item.file];
@@ -106,6 +130,7 @@ class Streamer {
   const StreamOptions& options_;
   FileSink& sink_;
   FileItems items_;
+  std::unique_ptr<ReadAhead> ahead_;  // Null when nothing is to be read ahead.
   ObjectCache scales_;
   base::PipelineOptions pipeline_;
   std::vector<std::vector<std::byte>> contents_;      // By slot.

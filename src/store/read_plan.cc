@@ -156,6 +156,26 @@ bool ReadPlan::NeedsOwn(const Node& node, uint32_t chunk) const {
   });
 }
 
+void ReadPlan::AddExtents(size_t unit, std::unordered_set<uint32_t>* whole,
+                          std::vector<Extent>* extents) const {
+  for (size_t t = units_[unit].first_task; t < units_[unit].end_task; ++t) {
+    const Node& node = nodes_[tasks_[t].node];
+    if (node.is_scales) {
+      AddWhole(archive_, node.object, whole, extents);
+    } else {
+      AddNode(node, tasks_[t].chunk, whole, extents);
+    }
+  }
+}
+
+void ReadPlan::AddNode(const Node& node, uint32_t chunk, std::unordered_set<uint32_t>* whole,
+                       std::vector<Extent>* extents) const {
+  if (NeedsOwn(node, chunk)) AddChunk(archive_, node.object, chunk, whole, extents);
+  for (const uint32_t child : node.children) {
+    if (SubtreeNeeds(nodes_[child], chunk)) AddNode(nodes_[child], chunk, whole, extents);
+  }
+}
+
 void ReadPlan::Emit(uint32_t n, uint32_t chunk, size_t parent, ChunkBatch* batch,
                     std::vector<Copy>* copies) const {
   const Node& node = nodes_[n];

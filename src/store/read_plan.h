@@ -4,12 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "qstore/status.h"
 #include "store/archive_file.h"
 #include "store/chunk_batch.h"
+#include "store/read_ahead.h"
 
 namespace qstore::store {
 
@@ -29,6 +31,10 @@ class ReadPlan {
 
   /// Work for one thread at a time, in the order of the archive.
   size_t unit_count() const { return units_.size(); }
+  /// Appends what the unit reads of the archive. `whole` are the scales whose reading earlier units
+  /// have told of already.
+  void AddExtents(size_t unit, std::unordered_set<uint32_t>* whole,
+                  std::vector<Extent>* extents) const;
   /// Fills what the unit has of the targets.
   Status RunUnit(size_t unit, ObjectCache* scales, ChunkBatch* batch) const;
 
@@ -66,6 +72,8 @@ class ReadPlan {
   bool Overlaps(const Node& node, uint32_t chunk) const;
   bool SubtreeNeeds(const Node& node, uint32_t chunk) const;
   bool NeedsOwn(const Node& node, uint32_t chunk) const;
+  void AddNode(const Node& node, uint32_t chunk, std::unordered_set<uint32_t>* whole,
+               std::vector<Extent>* extents) const;
   void Emit(uint32_t node, uint32_t chunk, size_t parent, ChunkBatch* batch,
             std::vector<Copy>* copies) const;
   void CopyOut(const Node& node, uint64_t begin, std::span<const std::byte> content) const;

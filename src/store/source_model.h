@@ -94,7 +94,7 @@ class SourceTables {
 };
 
 /// A part of a source file as a source of its own.
-class PartSource final : public base::ByteSource {
+class PartSource final : public ByteSource {
  public:
   PartSource(const io::SourceFile* file, const SourcePart& part)
       : file_(file), begin_(part.begin), size_(part.size()) {}

@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "base/byte_source.h"
 #include "base/bytes.h"
+#include "qstore/byte_source.h"
 
 namespace qstore::fuzz {
 
@@ -46,7 +46,7 @@ class FuzzInput {
 };
 
 /// Memory as a file.
-class MemorySource final : public base::ByteSource {
+class MemorySource final : public ByteSource {
  public:
   explicit MemorySource(std::span<const std::byte> bytes) : bytes_(bytes) {}
   uint64_t size() const override { return bytes_.size(); }

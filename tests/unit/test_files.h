@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/byte_source.h"
+#include "qstore/byte_source.h"
 
 namespace qstore::testing {
 
@@ -49,7 +49,7 @@ inline std::span<const std::byte> Bytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-class MemorySource final : public base::ByteSource {
+class MemorySource final : public ByteSource {
  public:
   explicit MemorySource(std::string bytes) : bytes_(std::move(bytes)) {}
   uint64_t size() const override { return bytes_.size(); }

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "qstore/status.h"
+
+namespace qstore::store {
+
+class ArchiveFile;
+
+/// Bytes of the archive.
+struct Extent {
+  uint64_t offset = 0;
+  uint64_t size = 0;
+};
+
+/// Appends what a chunk's payload takes, and what its scales take when they are not in `whole`, the
+/// objects that have been added, yet.
+void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
+              std::unordered_set<uint32_t>* whole, std::vector<Extent>* extents);
+/// Appends what all of an object takes, unless it is in `whole`, and puts it there.
+void AddWhole(const ArchiveFile& archive, uint32_t object, std::unordered_set<uint32_t>* whole,
+              std::vector<Extent>* extents);
+
+/// Reads for one call what its units of work will need, in few large reads and several at once, by
+/// OpenOptions::read_ahead threads of its own. Units that follow one another make a window, which
+/// is read in the order of the archive and let go when all its units are done. Thread-safe.
+class ReadAhead {
+ public:
+  /// Appends what a unit reads. Called in the order of units.
+  using ExtentsOf = std::function<void(size_t unit, std::vector<Extent>* extents)>;
+
+  ReadAhead(const ArchiveFile& archive, size_t unit_count, const ExtentsOf& extents_of);
+  /// Waits for the reads that have begun.
+  ~ReadAhead();
+  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead& operator=(const ReadAhead&) = delete;
+
+  /// A unit begins; units begin in order. Done when it needs nothing more.
+  void Begin(size_t unit);
+  void Done(size_t unit);
+
+  /// Fills `out`, waiting for what is being read. What no window of a unit begun holds is read now.
+  /// Errors: those of the read that the bytes come from.
+  Status Read(uint64_t offset, std::span<std::byte> out);
+
+ private:
+  enum class State { kWaiting, kReading, kRead };
+  // One read.
+  struct Piece {
+    Extent extent;
+    State state = State::kWaiting;
+    Status status;
+    std::unique_ptr<std::byte[]> bytes;
+  };
+  struct Window {
+    size_t end_unit = 0;
+    size_t units_left = 0;
+    uint64_t bytes = 0;
+    bool is_held = false;                        // Its bytes count against the budget.
+    std::vector<std::shared_ptr<Piece>> pieces;  // By offset; empty once all its units are done.
+  };
+
+  void AddWindow(size_t first_unit, size_t end_unit, std::vector<Extent> extents);
+  size_t WindowOf(size_t unit) const;
+  void StartThreads();
+  void Work();
+  std::shared_ptr<Piece> NextWaiting();
+  bool HasRoom(const Window& window) const;
+  void Hold(Window* window);
+  std::shared_ptr<Piece> Find(uint64_t offset);
+  void Fetch(Piece* piece, std::unique_lock<std::mutex>* lock);
+
+  const ArchiveFile& archive_;
+  uint64_t budget_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Window> windows_;
+  size_t begun_ = 0;        // Windows that units have begun in.
+  size_t next_window_ = 0;  // The reading threads have come so far.
+  size_t next_piece_ = 0;
+  uint64_t held_ = 0;  // Bytes of windows whose reading has begun.
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace qstore::store
