@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 #include <sys/mman.h>
@@ -12,8 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "errors.h"
+#include "interruptible.h"
 #include "module.h"
+#include "source.h"
 
 namespace qstore::python {
 namespace {
@@ -34,16 +36,23 @@ void CheckIndex(size_t index, size_t count) {
   if (index >= count) throw nb::index_error("no such number");
 }
 
-Archive Open(const nb::bytes& path) {
+OpenArchive Open(const nb::bytes& path) {
   const std::string name(path.c_str(), path.size());
-  auto archive = [&] {
-    nb::gil_scoped_release release;
-    return Archive::Open(name);
-  }();
-  return Unwrap(std::move(archive));
+  return {RunReading<Archive>(nullptr, [&] { return Archive::Open(name); }), nullptr};
 }
 
-nb::list Variants(const Archive& archive) {
+// `read_ahead` and `read_size` as in OpenOptions.
+OpenArchive OpenSource(const nb::object& object, const std::string& name, unsigned read_ahead,
+                       uint64_t read_size) {
+  const auto source = std::make_shared<const PythonSource>(object);
+  OpenOptions options;
+  options.read_ahead = read_ahead;
+  options.read_size = read_size;
+  return {RunReading<Archive>(source.get(), [&] { return Archive::Open(source, name, options); }),
+          source};
+}
+
+nb::list Variants(const OpenArchive& archive) {
   nb::list list;
   for (size_t v = 0; v < archive.variant_count(); ++v) {
     const VariantInfo info = archive.variant(v);
@@ -58,7 +67,7 @@ VariantInfo VariantAt(const Archive& archive, size_t variant) {
   return archive.variant(variant);
 }
 
-nb::list Files(const Archive& archive, size_t variant) {
+nb::list Files(const OpenArchive& archive, size_t variant) {
   const VariantInfo info = VariantAt(archive, variant);
   nb::list list;
   for (size_t f = info.first_file; f < info.first_file + info.file_count; ++f) {
@@ -70,7 +79,7 @@ nb::list Files(const Archive& archive, size_t variant) {
   return list;
 }
 
-nb::list Tensors(const Archive& archive, size_t variant) {
+nb::list Tensors(const OpenArchive& archive, size_t variant) {
   const VariantInfo info = VariantAt(archive, variant);
   nb::list list;
   for (size_t t = info.first_tensor; t < info.first_tensor + info.tensor_count; ++t) {
@@ -83,19 +92,19 @@ nb::list Tensors(const Archive& archive, size_t variant) {
   return list;
 }
 
-nb::object TensorName(const Archive& archive, size_t variant, size_t tensor) {
+nb::object TensorName(const OpenArchive& archive, size_t variant, size_t tensor) {
   const VariantInfo info = VariantAt(archive, variant);
   CheckIndex(tensor, info.tensor_count);
   return Text(archive.tensor(info.first_tensor + tensor).name);
 }
 
-nb::tuple Sizes(const Archive& archive, size_t variant) {
+nb::tuple Sizes(const OpenArchive& archive, size_t variant) {
   VariantAt(archive, variant);
   const VariantSizes sizes = archive.SizesOf(variant);
   return nb::make_tuple(sizes.own_bytes, sizes.load_bytes, sizes.tensor_bytes, sizes.tensor_stored);
 }
 
-nb::list Codings(const Archive& archive, size_t variant) {
+nb::list Codings(const OpenArchive& archive, size_t variant) {
   VariantAt(archive, variant);
   nb::list list;
   for (const TensorCoding& coding : archive.CodingsOf(variant)) {
@@ -104,6 +113,11 @@ nb::list Codings(const Archive& archive, size_t variant) {
                                OrNone(coding.scales), OrNone(coding.same_as)));
   }
   return list;
+}
+
+Result<bool> Done(Status status) {
+  if (!status.ok()) return status;
+  return true;
 }
 
 // Fresh memory is given out in pages of 4 KiB, whose first touch takes about as long as decoding
@@ -132,22 +146,19 @@ Status ReadRows(const Archive& archive, size_t tensor, std::span<std::byte> out,
   return archive.Read(requests, threads);
 }
 
-void Read(const Archive& archive, size_t variant, size_t tensor, const Buffer& out, uint64_t begin,
-          const nb::object& end, uint64_t step, unsigned threads) {
+void Read(const OpenArchive& archive, size_t variant, size_t tensor, const Buffer& out,
+          uint64_t begin, const nb::object& end, uint64_t step, unsigned threads) {
   const VariantInfo info = VariantAt(archive, variant);
   CheckIndex(tensor, info.tensor_count);
   const uint64_t last = end.is_none() ? kAllRows : nb::cast<uint64_t>(end);
   if (step == 0 || (step != 1 && last < begin)) throw nb::value_error("no such rows");
   const auto bytes = std::as_writable_bytes(std::span(out.data(), out.size()));
-  Status status;
-  {
-    nb::gil_scoped_release release;
-    status = ReadRows(archive, info.first_tensor + tensor, bytes, begin, last, step, threads);
-  }
-  if (!status.ok()) Throw(status);
+  RunReading<bool>(archive.source(), [&] {
+    return Done(ReadRows(archive, info.first_tensor + tensor, bytes, begin, last, step, threads));
+  });
 }
 
-nb::bytes ReadFile(const Archive& archive, size_t variant, size_t file, uint64_t begin,
+nb::bytes ReadFile(const OpenArchive& archive, size_t variant, size_t file, uint64_t begin,
                    const nb::object& end) {
   const VariantInfo info = VariantAt(archive, variant);
   CheckIndex(file, info.file_count);
@@ -158,12 +169,8 @@ nb::bytes ReadFile(const Archive& archive, size_t variant, size_t file, uint64_t
       nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(last - begin)));
   if (!bytes.is_valid()) throw nb::python_error();
   const std::span out(reinterpret_cast<std::byte*>(PyBytes_AsString(bytes.ptr())), last - begin);
-  Status status;
-  {
-    nb::gil_scoped_release release;
-    status = archive.ReadFile(info.first_file + file, begin, out);
-  }
-  if (!status.ok()) Throw(status);
+  RunReading<bool>(archive.source(),
+                   [&] { return Done(archive.ReadFile(info.first_file + file, begin, out)); });
   return nb::borrow<nb::bytes>(bytes);
 }
 
@@ -183,13 +190,11 @@ nb::list ShareAll(LoadedTensors loaded) {
   return list;
 }
 
-nb::list Load(const Archive& archive, size_t variant, bool torch, unsigned threads) {
+nb::list Load(const OpenArchive& archive, size_t variant, bool torch, unsigned threads) {
   VariantAt(archive, variant);
-  auto loaded = [&] {
-    nb::gil_scoped_release release;
+  auto tensors = RunReading<LoadedTensors>(archive.source(), [&] {
     return archive.Load({&variant, 1}, threads);
-  }();
-  LoadedTensors tensors = Unwrap(std::move(loaded));
+  });
   return torch ? ShareAll<nb::pytorch>(std::move(tensors))
                : ShareAll<nb::numpy>(std::move(tensors));
 }
@@ -197,8 +202,10 @@ nb::list Load(const Archive& archive, size_t variant, bool torch, unsigned threa
 }  // namespace
 
 void BindArchive(nb::module_& module) {
-  nb::class_<Archive>(module, "Archive")
+  nb::class_<OpenArchive>(module, "Archive")
       .def_static("open", &Open, nb::arg("path"))
+      .def_static("open_source", &OpenSource, nb::arg("source"), nb::arg("name"),
+                  nb::arg("read_ahead"), nb::arg("read_size"))
       .def_prop_ro("format_version", &Archive::format_version)
       .def_prop_ro("stored_bytes", &Archive::stored_bytes)
       .def_prop_ro("bytes_read", &Archive::bytes_read)

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from qstore import _qstore
+from qstore import _qstore, _sources
 from qstore.errors import InvalidArgumentError, UnknownNameError
 
 
@@ -58,29 +59,60 @@ class Inspection(NamedTuple):
 
 
 class Archive:
-    """An open archive. Thread-safe; pickled by its path, and usable after a fork.
+    """An open archive. Thread-safe; pickled by how it was opened, and usable after a fork.
+
+    `path` is a path, or a URL: "https://…" of a server that serves ranges, "file:///…", and with
+    fsspec installed whatever it knows, as "s3://bucket/m.qstore". Of a URL only those bytes travel
+    that a call needs, in a few large requests at once.
+
+    `storage_options` are for URLs. Over HTTP: `headers` (a mapping, sent to that server only),
+    `timeout` (seconds a server may be silent, 30), `retries` (of a read after errors that may pass,
+    5). Otherwise those of the file system of fsspec.
 
     Reads are positioned, so that threads and processes do not disturb one another. The file stays
-    open until the last object that reads from it is gone.
+    open until the last object that reads from it is gone. KeyboardInterrupt ends all reads of a URL
+    that are running; other threads then get CancelledError from the same object.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
         """Reads header and index.
 
         Raises PathNotFoundError, IoError, CorruptError, UnsupportedVersionError,
-        UnsupportedFeatureError, LimitError, InvalidArgumentError (a directory).
+        UnsupportedFeatureError, LimitError, InvalidArgumentError (a directory, a wrong URL or
+        option), SourceChangedError; ImportError when a URL needs what is not installed.
         """
-        self._native = _qstore.Archive.open(encode(path))
-        self.path = os.path.abspath(os.fsdecode(path))
+        local = _sources.local_path(path) if _sources.is_url(path) else path
+        #: The absolute path, or the URL without what may be secret.
+        self.path: str
+        if local is None:
+            source = _sources.open_source(path, storage_options or {})
+            self.path = source.name
+            self._native = _qstore.Archive.open_source(
+                source, source.name, _sources.READ_AHEAD, _sources.READ_SIZE
+            )
+        elif storage_options:
+            raise InvalidArgumentError(f"{path!r}: storage_options are for URLs")
+        else:
+            self._native = _qstore.Archive.open(encode(local))
+            self.path = os.path.abspath(os.fsdecode(local))
+        self._how = (path if local is None else self.path, storage_options)
         self._variants = self._native.variants()
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Archive:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Archive:
         """The same as calling the class."""
-        return cls(path)
+        return cls(path, storage_options)
 
-    def __reduce__(self) -> tuple[type[Archive], tuple[str]]:
-        return type(self), (self.path,)
+    def __reduce__(self) -> tuple[type[Archive], tuple[Any, ...]]:
+        return type(self), self._how
 
     def __repr__(self) -> str:
         return f"<qstore.Archive {self.path!r}: {', '.join(self.variant_names)}>"
@@ -172,9 +204,21 @@ def encode(path: str | os.PathLike[str]) -> bytes:
     return name
 
 
-def inspect(path: str | os.PathLike[str]) -> Inspection:
-    """What the archive holds, and how each tensor is coded. Raises what `Archive` does."""
-    archive = Archive(path)
+Location = str | os.PathLike[str] | Archive
+
+
+def open_archive(path: Location, storage_options: Mapping[str, Any] | None = None) -> Archive:
+    """An archive that is open already, or the one at a path or URL."""
+    if not isinstance(path, Archive):
+        return Archive(path, storage_options)
+    if storage_options:
+        raise InvalidArgumentError(f"{path.path}: is open: storage_options come too late")
+    return path
+
+
+def inspect(path: Location, storage_options: Mapping[str, Any] | None = None) -> Inspection:
+    """What an archive holds, and how each tensor is coded. Raises what `Archive` does."""
+    archive = open_archive(path, storage_options)
     variants = archive.variants()
     source_bytes = sum(variant.source_bytes for variant in variants)
     return Inspection(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from qstore import _qstore
-from qstore._archive import Archive, encode
+from qstore._archive import Location, encode, open_archive
 from qstore.errors import InvalidArgumentError, PathNotFoundError, UnknownNameError
 
 Progress = Callable[[int, int], object]
@@ -69,7 +69,7 @@ def pack(
 
 
 def unpack(
-    archive: Path | Archive,
+    archive: Location,
     variant: str | None,
     directory: Path,
     *,
@@ -86,7 +86,7 @@ def unpack(
     model.safetensors. Raises UnknownNameError, AlreadyExistsError (the directory is not empty and
     `overwrite` is not set), InvalidArgumentError, CorruptError, IoError, and what `Archive` does.
     """
-    opened = _open(archive)
+    opened = open_archive(archive)
     name = opened.variant_names[opened.find_variant(variant)]
     where = encode(directory)
     try:
@@ -101,7 +101,7 @@ def unpack(
 
 
 def verify(
-    archive: Path | Archive,
+    archive: Location,
     originals: Mapping[str, Path] | None = None,
     *,
     threads: int = 0,
@@ -113,7 +113,7 @@ def verify(
     Raises CorruptError (the first damage), MismatchError (the first file that is missing, added or
     different), UnknownNameError, PathNotFoundError, IoError, and what `Archive` does.
     """
-    opened = _open(archive)
+    opened = open_archive(archive)
     for name in originals or ():
         opened.find_variant(name)
     done = _qstore.verify(opened._native, _sources(originals or {}), threads, progress)
@@ -122,7 +122,3 @@ def verify(
 
 def _sources(variants: Mapping[str, Path]) -> list[tuple[str, bytes]]:
     return [(name, encode(path)) for name, path in variants.items()]
-
-
-def _open(archive: Path | Archive) -> Archive:
-    return archive if isinstance(archive, Archive) else Archive(archive)

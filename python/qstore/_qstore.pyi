@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from qstore._sources import Source
+
 __version__: str
 
 Coding = tuple[int, str, tuple[str, ...], int | None, int | None, int | None]
@@ -12,6 +14,8 @@ def instruction_set() -> str: ...
 class Archive:
     @staticmethod
     def open(path: bytes) -> Archive: ...
+    @staticmethod
+    def open_source(source: Source, name: str, read_ahead: int, read_size: int) -> Archive: ...
     @property
     def format_version(self) -> int: ...
     @property

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from qstore._archive import Archive
+from qstore._archive import Archive, Location, open_archive
 from qstore._frameworks import Framework, find_framework
 from qstore._slices import Rows, TensorSlice
 from qstore.errors import ClosedError, UnknownNameError
@@ -91,8 +91,9 @@ class Reader:
 class safe_open:
     """Reads tensors of one variant of an archive, with the methods of safetensors.safe_open.
 
-    `variant` may be left out when there is only one. `framework` is "pt" (torch) or "np" (NumPy).
-    `device` is where tensors of torch go. `threads` of 0 means all processors.
+    `path` is a path, a URL, or an archive that is open; `storage_options` as `qstore.Archive` has
+    them. `variant` may be left out when there is only one. `framework` is "pt" (torch) or "np"
+    (NumPy). `device` is where tensors of torch go. `threads` of 0 means all processors.
 
     Thread-safe. Reading releases the GIL. Pickling keeps the arguments, and unpickling opens the
     archive again. A handle may be used after a fork. Closing it leaves tensors and slices valid.
@@ -103,17 +104,18 @@ class safe_open:
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: Location,
         variant: str | None = None,
         framework: str = "pt",
         device: Any = "cpu",
         *,
         threads: int = 0,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         adapter = find_framework(framework, device)
-        archive = Archive(path)
+        archive = open_archive(path, storage_options)
         number = archive.find_variant(variant)
-        self._arguments = (archive.path, archive.variant_names[number], framework, device, threads)
+        self._arguments = (archive, archive.variant_names[number], framework, device, threads)
         self._reader: Reader | None = Reader(archive, number, adapter, threads)
 
     @property
@@ -184,7 +186,7 @@ class safe_open:
 
     def __repr__(self) -> str:
         state = "closed" if self._reader is None else "open"
-        return f"<qstore.safe_open {self._arguments[0]!r} {self.variant!r}: {state}>"
+        return f"<qstore.safe_open {self._arguments[0].path!r} {self.variant!r}: {state}>"
 
     def _open(self) -> Reader:
         reader = self._reader
@@ -193,5 +195,5 @@ class safe_open:
         return reader
 
 
-def _reopen(path: str, variant: str, framework: str, device: Any, threads: int) -> safe_open:
-    return safe_open(path, variant, framework, device, threads=threads)
+def _reopen(archive: Archive, variant: str, framework: str, device: Any, threads: int) -> safe_open:
+    return safe_open(archive, variant, framework, device, threads=threads)

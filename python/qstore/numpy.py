@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy
 
+from qstore._archive import Location
 from qstore._reader import safe_open
 
 __all__ = ["load_file"]
 
 
 def load_file(
-    path: str | os.PathLike[str], variant: str | None = None, *, threads: int = 0
+    path: Location,
+    variant: str | None = None,
+    *,
+    threads: int = 0,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> dict[str, numpy.ndarray[Any, Any]]:
     """All tensors of a variant, by name, with the types and shapes they were saved with.
 
@@ -22,5 +27,5 @@ def load_file(
     decoded in parallel into one piece of memory, which they share and which lives as long as one of
     them. Thread-safe; releases the GIL. Raises what `qstore.safe_open` and its `get_tensors` raise.
     """
-    with safe_open(path, variant, "np", threads=threads) as file:
+    with safe_open(path, variant, "np", threads=threads, storage_options=storage_options) as file:
         return file.get_tensors()

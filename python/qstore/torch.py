@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
+from qstore._archive import Location
 from qstore._reader import safe_open
 
 __all__ = ["load_file", "load_model"]
@@ -15,11 +17,12 @@ Device = str | int | torch.device
 
 
 def load_file(
-    path: str | os.PathLike[str],
+    path: Location,
     variant: str | None = None,
     device: Device = "cpu",
     *,
     threads: int = 0,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
     """All tensors of a variant, by name, with the types and shapes they were saved with.
 
@@ -27,16 +30,20 @@ def load_file(
     as one of them. Thread-safe; releases the GIL. Raises what `qstore.safe_open` and its
     `get_tensors` raise.
     """
-    with safe_open(path, variant, "pt", device, threads=threads) as file:
+    with safe_open(
+        path, variant, "pt", device, threads=threads, storage_options=storage_options
+    ) as file:
         return file.get_tensors()
 
 
 def load_model(
     model: torch.nn.Module,
-    path: str | os.PathLike[str],
+    path: Location,
     variant: str | None = None,
     strict: bool = True,
     device: Device = "cpu",
+    *,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> tuple[list[str], list[str]]:
     """Copies the tensors of a variant into a model, as safetensors.torch.load_model does.
 
@@ -44,7 +51,7 @@ def load_model(
     whose tensor the model shares with a loaded one is not missing. Raises RuntimeError, before
     anything is copied, when `strict` and there are such names; what `load_file` raises.
     """
-    loaded = load_file(path, variant, device)
+    loaded = load_file(path, variant, device, storage_options=storage_options)
     own = model.state_dict()
     filled = {_place(own[name]) for name in loaded if name in own}
     missing = sorted(name for name in own if name not in loaded and _place(own[name]) not in filled)

@@ -10,7 +10,7 @@ import models
 import pytest
 import safetensors.torch
 
-NOT_ON_IMPORT = ("torch", "numpy", "ml_dtypes", "safetensors")
+NOT_ON_IMPORT = ("torch", "numpy", "ml_dtypes", "safetensors", "fsspec", "http.client", "ssl")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "interruptible.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <tuple>
+
+namespace qstore::python {
+namespace {
+
+// How long a signal may go unseen, and how often at most Python hears of progress.
+constexpr std::chrono::milliseconds kPoll{50};
+
+}  // namespace
+
+// What the calling thread and the one that works share.
+struct Watcher::Channel {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<Progress> progress;
+  bool begun = false;
+  bool cancelled = false;
+  bool finished = false;
+
+  // Waits for the end, the first progress, or a while.
+  // Returns: whether the work has ended, and how far it came since the last call.
+  std::pair<bool, std::optional<Progress>> Wait() {
+    std::unique_lock lock(mutex);
+    changed.wait_for(lock, kPoll, [this] { return finished || (!begun && progress); });
+    begun = begun || progress.has_value();
+    return {finished, std::exchange(progress, std::nullopt)};
+  }
+};
+
+Watcher::Watcher(nb::object callback, const PythonSource* source)
+    : callback_(std::move(callback)), source_(source), channel_(std::make_unique<Channel>()) {}
+
+Watcher::~Watcher() = default;
+
+ProgressCallback Watcher::progress() {
+  return [channel = channel_.get()](const Progress& progress) {
+    const std::lock_guard lock(channel->mutex);
+    channel->progress = progress;
+    channel->changed.notify_one();
+    return !channel->cancelled;
+  };
+}
+
+void Watcher::Finish() {
+  const std::lock_guard lock(channel_->mutex);
+  channel_->finished = true;
+  channel_->changed.notify_one();
+}
+
+void Watcher::Wait(std::thread* worker) {
+  std::optional<nb::python_error> raised;
+  for (bool finished = false; !finished;) {
+    std::optional<Progress> progress;
+    {
+      nb::gil_scoped_release release;
+      std::tie(finished, progress) = channel_->Wait();
+    }
+    try {
+      if (raised) {
+        // Again and again, since a read may have begun after the last time.
+        if (source_ != nullptr) source_->Interrupt();
+        continue;
+      }
+      Report(progress);
+    } catch (nb::python_error& error) {
+      if (!raised) raised.emplace(std::move(error));
+      const std::lock_guard lock(channel_->mutex);
+      channel_->cancelled = true;
+    }
+  }
+  {
+    nb::gil_scoped_release release;
+    worker->join();
+  }
+  if (raised) throw std::move(*raised);
+}
+
+// Calls Python's handlers of signals and its callback; throws what they raise.
+void Watcher::Report(const std::optional<Progress>& progress) const {
+  if (PyErr_CheckSignals() != 0) throw nb::python_error();
+  if (!progress || callback_.is_none()) return;
+  callback_(progress->done_bytes, progress->total_bytes);
+}
+
+}  // namespace qstore::python

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "errors.h"
+#include "qstore/progress.h"
+#include "qstore/status.h"
+#include "source.h"
+
+namespace qstore::python {
+
+/// Waits, on the calling thread, for work that runs on another: calls Python's handlers of signals
+/// and its callback of progress meanwhile.
+class Watcher {
+ public:
+  /// `callback` may be None. `source` is what the work reads, null when it reads files only.
+  /// REQUIRES: the GIL.
+  Watcher(nb::object callback, const PythonSource* source);
+  ~Watcher();
+  Watcher(const Watcher&) = delete;
+  Watcher& operator=(const Watcher&) = delete;
+
+  /// For the work: to be told of progress, which it says whether to go on, and of its end.
+  ProgressCallback progress();
+  void Finish();
+  /// Returns when the work has finished. Throws what a handler or the callback raised, after the
+  /// work was asked to stop and did. REQUIRES: the GIL, which is released meanwhile.
+  void Wait(std::thread* worker);
+
+ private:
+  struct Channel;
+  void Report(const std::optional<Progress>& progress) const;
+
+  nb::object callback_;
+  const PythonSource* source_;
+  std::unique_ptr<Channel> channel_;
+};
+
+/// Runs `work` on a thread of its own. Python handles signals on its main thread alone, which must
+/// not be busy for longer than a user waits after Ctrl-C; it also calls the callback, so that the
+/// work never waits for the GIL because of it. REQUIRES: the GIL.
+template <class T>
+T RunInterruptibly(const nb::object& callback, const PythonSource* source,
+                   const std::function<Result<T>(const ProgressCallback&)>& work) {
+  Watcher watcher(callback, source);
+  std::optional<Result<T>> result;
+  std::thread worker([&] {
+    try {
+      result.emplace(work(watcher.progress()));
+    } catch (const std::exception& error) {
+      result.emplace(InternalError(error.what()));
+    }
+    watcher.Finish();
+  });
+  watcher.Wait(&worker);
+  return Unwrap(std::move(*result));
+}
+
+/// The same for work without progress, which is not worth a thread unless it reads from afar.
+template <class T>
+T RunReading(const PythonSource* source, const std::function<Result<T>()>& work) {
+  if (source != nullptr) {
+    return RunInterruptibly<T>(nb::none(), source, [&](const ProgressCallback&) { return work(); });
+  }
+  std::optional<Result<T>> result;
+  {
+    nb::gil_scoped_release release;
+    result.emplace(work());
+  }
+  return Unwrap(std::move(*result));
+}
+
+}  // namespace qstore::python

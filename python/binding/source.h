@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include "qstore/archive.h"
+#include "qstore/byte_source.h"
+
+namespace qstore::python {
+
+namespace nb = nanobind;
+
+/// A source written in Python: qstore._sources.Source says what the object has to do.
+/// Thread-safety: Read and CheckUnchanged take the GIL, and must not be called by who holds it.
+class PythonSource final : public ByteSource {
+ public:
+  /// REQUIRES: the GIL.
+  explicit PythonSource(nb::object object);
+  ~PythonSource() override;
+  PythonSource(const PythonSource&) = delete;
+  PythonSource& operator=(const PythonSource&) = delete;
+
+  uint64_t size() const override { return size_; }
+  Status Read(uint64_t offset, std::span<std::byte> out) const override;
+  Status CheckUnchanged() const override;
+  /// Has the reads that are running end with kCancelled. REQUIRES: the GIL.
+  void Interrupt() const;
+
+ private:
+  nb::object object_;
+  uint64_t size_ = 0;
+};
+
+/// An archive and, when it is no file, what it is read from.
+class OpenArchive : public Archive {
+ public:
+  OpenArchive(Archive archive, std::shared_ptr<const PythonSource> source)
+      : Archive(std::move(archive)), source_(std::move(source)) {}
+  /// Null for a file.
+  const PythonSource* source() const { return source_.get(); }
+
+ private:
+  std::shared_ptr<const PythonSource> source_;
+};
+
+}  // namespace qstore::python
