@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documentation is a site without a broken link, and every block of code in it runs.
+
+A section (from a heading of the second level to the next) is run from top to bottom in a folder of
+its own. There it finds model/, model-int8/ and m.qstore, except those that it makes itself. Blocks of
+Python share their names. What cannot be done here is exchanged: see EXCHANGED and SHIMS.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fsspec
+import pytest
+from range_server import RangeServer
+
+ROOT = Path(__file__).resolve().parents[3]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+LANGUAGES = {"sh", "python", "cpp", "cmake"}
+
+# Sizes that take long, and places that are nowhere.
+EXCHANGED = {
+    "--shape 4096x4096 --count 6": "--shape 256x256 --count 2",
+    "https://models.example/m.qstore": "{url}",
+    "s3://bucket/m.qstore": "memory://bucket/m.qstore",
+}
+
+# The real ones build the tree, or what these tests have installed already. Here it is checked that
+# they know what is asked of them.
+SHIMS = {
+    "dev": """
+case " $("$ROOT/dev" help | grep -oE '^  [a-z-]+') " in *" $1"*) ;; *) exit 1 ;; esac
+for word in "$@"; do case $word in
+  --*) grep -qrF -- "\\"$word\\"" "$ROOT/benchmarks" || exit 1 ;;
+esac; done
+""",
+    "pip": '[[ "$*" == "install ." && -f "$ROOT/pyproject.toml" ]]',
+}
+
+
+def sections():
+    for page in PAGES:
+        for part in re.split(r"^(?=## )", page.read_text(encoding="utf-8"), flags=re.M):
+            blocks = BLOCK.findall(part)
+            if blocks:
+                title = part.splitlines()[0].lstrip("# ")
+                yield pytest.param(blocks, id=f"{page.relative_to(ROOT)}: {title}")
+
+
+@pytest.fixture(scope="module")
+def models(installed, tmp_path_factory):
+    """A small model in two precisions, and both in an archive."""
+    folder = tmp_path_factory.mktemp("models")
+    qstore = installed / "site" / "bin" / "qstore"
+    size = ["--layers", "1", "--hidden", "64", "--vocab", "256"]
+    for arguments in (
+        ["synth", *size, "-o", "model"],
+        ["quantize", "--to", "llm-int8", "model", "-o", "model-int8"],
+        ["pack", "-o", "m.qstore", "bf16=model", "int8=model-int8"],
+    ):
+        subprocess.run([qstore, *arguments], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """Where the C++ library is installed, from its release build."""
+    prefix = tmp_path_factory.mktemp("library")
+    command = ["cmake", "--install", ROOT / "build", "--prefix", prefix]
+    subprocess.run(command, check=True, capture_output=True)
+    return prefix
+
+
+@pytest.fixture
+def place(models, installed, tmp_path, monkeypatch):
+    """The folder to be in, and a URL of the archive."""
+    for path in models.iterdir():
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, tmp_path / path.name)
+    shims = tmp_path / ".shims"
+    shims.mkdir()
+    for name, script in SHIMS.items():
+        folder = tmp_path if name == "dev" else shims
+        (folder / name).write_text(f"#!/usr/bin/env bash\nROOT={shlex.quote(str(ROOT))}\n{script}")
+        (folder / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(
+        "PATH", os.pathsep.join([str(shims), str(installed / "site" / "bin"), os.environ["PATH"]])
+    )
+    content = (models / "m.qstore").read_bytes()
+    fsspec.filesystem("memory").pipe("/bucket/m.qstore", content)
+    with RangeServer(content) as server:
+        yield tmp_path, server.url
+
+
+def remove_what_is_made(text, folder):
+    for name in ("model", "model-int8", "m.qstore"):
+        if re.search(rf'-o {re.escape(name)}\b(?!-)|pack\(.*, "{re.escape(name)}"', text):
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def program(block):
+    """A program of a block: classes and includes as they are, the rest inside a function."""
+    head = re.match(r"(?:#include[^\n]*\n|\n|class .*?^};\n)*", block, re.M | re.S).group(0)
+    return f"""#include <cstdio>
+#include <cstddef>
+#include <vector>
+{head}
+static qstore::Status Run() {{
+{block[len(head) :]}}}
+int main() {{
+  const qstore::Status status = Run();
+  std::puts(status.ToString().c_str());
+  return status.ok() ? 0 : 1;
+}}
+"""
+
+
+def build_and_run(blocks, cmake, folder, library):
+    """All programs of a section, by a project that uses the library as the page says."""
+    lines = ["cmake_minimum_required(VERSION 3.22)", "project(app CXX)"]
+    for i, block in enumerate(blocks):
+        (folder / f"app{i}.cc").write_text(program(block))
+        lines += [f"add_executable(app{i} app{i}.cc)", cmake.replace("(app ", f"(app{i} ")]
+    (folder / "CMakeLists.txt").write_text("\n".join(lines))
+    configure = ["cmake", "-B", "made", f"-DCMAKE_PREFIX_PATH={library}"]
+    for command in (configure, ["cmake", "--build", "made"]):
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    for i in range(len(blocks)):
+        done = subprocess.run([folder / "made" / f"app{i}"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def run_shell(block):
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", block], capture_output=True, text=True)
+    assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("blocks", list(sections()))
+def test_blocks_run(qstore, request, place, blocks):
+    folder, url = place
+    remove_what_is_made("\n".join(text for _, text in blocks), folder)
+    names = {"__name__": "documentation"}
+    for language, text in blocks:
+        assert language in LANGUAGES
+        for old, new in EXCHANGED.items():
+            text = text.replace(old, new.format(url=url))
+        if language == "sh":
+            run_shell(text)
+        elif language == "python":
+            exec(compile(text, f"a block of {request.node.name}", "exec"), names)
+
+
+def cpp_pages():
+    for page in PAGES:
+        blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+        found = {kind: [text for k, text in blocks if k == kind] for kind in ("cpp", "cmake")}
+        if found["cpp"]:
+            yield pytest.param(found["cpp"], found["cmake"], id=str(page.relative_to(ROOT)))
+
+
+@pytest.mark.parametrize(("blocks", "cmake"), list(cpp_pages()))
+def test_programs_run(place, library, blocks, cmake):
+    assert len(cmake) == 1
+    build_and_run(blocks, cmake[0], place[0], library)
+
+
+def test_exchanges_are_needed():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert all(old in text for old in EXCHANGED)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not re.search("WARNING|ERROR", done.stderr), done.stderr
+    return folder
+
+
+def test_site_has_every_public_name(qstore, site):
+    page = (site / "reference" / "python" / "index.html").read_text(encoding="utf-8")
+    for name in set(qstore.__all__) - {"__version__"}:
+        assert f'id="qstore.{name}"' in page, name
+
+
+def test_links_out_of_the_readme():
+    for target in re.findall(r"\]\(([^)#:]+)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert (ROOT / target).exists(), target
