@@ -37,9 +37,9 @@ class Connection:
         proxy = urlsplit(_proxy_of(url))
         host, port = (proxy.hostname, proxy.port) if proxy.netloc else (url.hostname, url.port)
         assert host is not None
-        connect_timeout = min(timeout, _CONNECT_TIMEOUT)
-        context = {"context": ssl.create_default_context()} if url.scheme == "https" else {}
-        self._http = kind(host, port or (80 if proxy.netloc else None), connect_timeout, **context)
+        options = {"context": ssl.create_default_context()} if url.scheme == "https" else {}
+        options["timeout"] = min(timeout, _CONNECT_TIMEOUT)
+        self._http = kind(host, port or (80 if proxy.netloc else None), **options)
         self._headers = {}
         self._prefix = ""
         if proxy.netloc:

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import models
 import pytest
 import samples
+from range_server import RangeServer
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -113,3 +114,22 @@ def pair(qstore, tmp_path_factory):
     archive = folder / "m.qstore"
     qstore.pack({"bf16": high, "int8": low}, archive, level="fast", sync=False)
     return SimpleNamespace(high=high, low=low, archive=archive, tensors=tensors)
+
+
+@pytest.fixture(scope="session")
+def content(pair):
+    """The bytes of the pair's archive."""
+    return pair.archive.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def expected(qstore, pair):
+    """The tensors of both variants of the pair."""
+    return {name: qstore.torch.load_file(pair.archive, name) for name in ("bf16", "int8")}
+
+
+@pytest.fixture
+def server(content):
+    """An HTTP server with the pair's archive."""
+    with RangeServer(content) as server:
+        yield server

@@ -2,6 +2,7 @@
 """An HTTP server on this machine that serves ranges of one file, slowly and badly when told to."""
 
 import re
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,9 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class RangeServer:
     """Serves `content` at /m.qstore. `behave(request)` may answer in place of it: it returns True
-    when it did. `latency` is in seconds, `bandwidth` in bytes a second of all answers together."""
+    when it did. `latency` is in seconds, `bandwidth` in bytes a second of all answers together,
+    `tls` a certificate and its key."""
 
-    def __init__(self, content, latency=0.0, bandwidth=None):
+    def __init__(self, content, latency=0.0, bandwidth=None, tls=None):
         self.content, self.latency, self.bandwidth = content, latency, bandwidth
         self.etag, self.modified = '"1"', None
         self.behave = lambda request: False
@@ -25,7 +27,12 @@ class RangeServer:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
         self.server.handle_error = lambda *_: None  # Clients may leave at any time.
-        self.url = f"http://127.0.0.1:{self.server.server_port}/m.qstore"
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.server.server_port}/m.qstore"
 
     @property
     def bytes_sent(self):

@@ -55,3 +55,10 @@ def equal(a, b):
             for t in (a, b)
         )
     return a.tobytes() == b.tobytes()
+
+
+def same(loaded, expected):
+    """Whether two mappings have the same names with equal tensors."""
+    return loaded.keys() == expected.keys() and all(
+        equal(loaded[name], expected[name]) for name in expected
+    )

@@ -2,8 +2,8 @@
 """The documentation is a site without a broken link, and every block of code in it runs.
 
 A section (from a heading of the second level to the next) is run from top to bottom in a folder of
-its own. There it finds model/, model-int8/ and m.qstore, except those that it makes itself. Blocks of
-Python share their names. What cannot be done here is exchanged: see EXCHANGED and SHIMS.
+its own. There it finds model/, model-int8/ and m.qstore, except those that it makes itself. Blocks
+of Python share their names. What cannot be done here is exchanged: see EXCHANGED and SHIMS.
 """
 
 import os
