@@ -4,7 +4,8 @@
     with qstore.safe_open("m.qstore", "int8", framework="pt") as f:
         weight = f.get_tensor("lm_head.weight")
 
-`qstore.torch` and `qstore.numpy` load whole variants; they import their framework when first used.
+`qstore.torch` and `qstore.numpy` load whole variants, `qstore.transformers` models; they import
+their framework when first used.
 """
 
 from importlib import import_module
@@ -43,7 +44,7 @@ from qstore.errors import (
 )
 
 if TYPE_CHECKING:
-    from qstore import numpy, torch
+    from qstore import numpy, torch, transformers
 
 __all__ = [
     "AlreadyExistsError",
@@ -79,12 +80,13 @@ __all__ = [
     "pack",
     "safe_open",
     "torch",
+    "transformers",
     "unpack",
     "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("numpy", "torch"):
+    if name in ("numpy", "torch", "transformers"):
         return import_module(f"qstore.{name}")
     raise AttributeError(f"module 'qstore' has no attribute '{name}'")

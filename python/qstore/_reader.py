@@ -22,17 +22,30 @@ class TensorEntry(NamedTuple):
 
 
 class Reader:
-    """The tensors of one variant, read into those of a framework. Thread-safe."""
+    """The tensors of a variant, or of one of its files, read into those of a framework.
 
-    def __init__(self, archive: Archive, variant: int, framework: Framework, threads: int) -> None:
+    Thread-safe.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        variant: int,
+        framework: Framework,
+        threads: int,
+        file: int | None = None,
+    ) -> None:
         self.archive = archive
         self.variant = variant
         self.framework = framework
         self.threads = threads
+        self.file = file
         self.entries: dict[str, TensorEntry] = {}
-        for number, (name, *_) in enumerate(tensors := archive._native.tensors(variant)):
-            # Of several tensors of one name the first file's counts.
-            self.entries.setdefault(name, TensorEntry(number, *tensors[number][1:]))
+        for number, (name, *rest) in enumerate(archive._native.tensors(variant)):
+            entry = TensorEntry(number, *rest)
+            if file is None or entry.file == file:
+                # Of several tensors of one name the first file's counts.
+                self.entries.setdefault(name, entry)
 
     def find(self, name: str) -> TensorEntry:
         entry = self.entries.get(name)
@@ -82,7 +95,7 @@ class Reader:
         native = self.archive._native
         headers = []
         for number, (_, _, _, is_safetensors) in enumerate(native.files(self.variant)):
-            if is_safetensors:
+            if is_safetensors and self.file in (None, number):
                 size = int.from_bytes(native.read_file(self.variant, number, 0, 8), "little")
                 headers.append(json.loads(native.read_file(self.variant, number, 8, 8 + size)))
         return headers

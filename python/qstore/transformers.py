@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models, configs and tokenizers of transformers, straight from an archive.
+
+    model = qstore.transformers.from_pretrained("m.qstore", "int8", device_map="cpu")
+    tokenizer = qstore.transformers.load_tokenizer("m.qstore", "int8")
+
+Weights are never written to disk: each tensor is decoded when transformers asks for it, on the
+threads that it loads with. Files other than weights go to a temporary directory meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import transformers
+
+from qstore._archive import Archive
+from qstore._virtual_files import variant_directory
+from qstore.errors import InvalidArgumentError, QStoreError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+__all__ = ["directory", "from_pretrained", "load_config", "load_processor", "load_tokenizer"]
+
+Source = str | os.PathLike[str] | Archive
+
+
+def from_pretrained(
+    path: Source,
+    variant: str | None = None,
+    *model_args: Any,
+    model_class: type | str | None = None,
+    threads: int = 0,
+    **options: Any,
+) -> Any:
+    """The model that `model_class.from_pretrained` gives for the unpacked directory of a variant.
+
+    `model_class` is a class with `from_pretrained`, or the name of one in transformers, such as
+    "AutoModelForCausalLM"; otherwise the first of the config's `architectures`, or AutoModel when
+    transformers has none of that name. `threads` decode each tensor (0: all processors). All other
+    arguments go to `from_pretrained`: `device_map`, `dtype`, `quantization_config`, and so on.
+
+    Holds as much memory as loading the directory does. Thread-safe as far as transformers is.
+    Raises UnknownNameError (listing the variants), CorruptError (naming the tensor), and what
+    `qstore.Archive` and transformers raise. Offloading to disk is refused: InvalidArgumentError.
+    """
+    if _offloads_to_disk(options.get("device_map")):
+        raise InvalidArgumentError(
+            "device_map: weights cannot stay on disk in an archive; unpack the variant for that"
+        )
+    archive = _open(path)
+    errors: list[QStoreError] = []
+    with variant_directory(archive, variant, threads, errors) as folder:
+        if model_class is None or isinstance(model_class, str):
+            model_class = _find_class(archive, variant, model_class, options.get("subfolder", ""))
+        try:
+            result = model_class.from_pretrained(os.fspath(folder), *model_args, **options)
+        except Exception as error:
+            if errors and error is not errors[0]:
+                raise errors[0] from error
+            raise
+    if errors:
+        raise errors[0]
+    _rename(result[0] if isinstance(result, tuple) else result, folder, archive)
+    return result
+
+
+def load_config(path: Source, variant: str | None = None, **options: Any) -> PreTrainedConfig:
+    """What `AutoConfig.from_pretrained` gives for the unpacked directory of a variant.
+
+    Raises what `from_pretrained` does.
+    """
+    return _load(transformers.AutoConfig, path, variant, options)
+
+
+def load_tokenizer(
+    path: Source, variant: str | None = None, **options: Any
+) -> PreTrainedTokenizerBase:
+    """What `AutoTokenizer.from_pretrained` gives for the unpacked directory of a variant.
+
+    Raises what `from_pretrained` does.
+    """
+    return _load(transformers.AutoTokenizer, path, variant, options)
+
+
+def load_processor(path: Source, variant: str | None = None, **options: Any) -> Any:
+    """What `AutoProcessor.from_pretrained` gives for the unpacked directory of a variant.
+
+    Raises what `from_pretrained` does.
+    """
+    return _load(transformers.AutoProcessor, path, variant, options)
+
+
+@contextmanager
+def directory(path: Source, variant: str | None = None, *, threads: int = 0) -> Iterator[str]:
+    """A directory that transformers in this process loads the variant from, while it is open.
+
+    For what takes a directory: `pipeline`, several models of one archive, libraries on top of
+    transformers. It holds all files but weights; those are there in name only, and only what
+    transformers loads by its `from_pretrained` sees their content. Raises what `qstore.Archive`
+    does, and UnknownNameError.
+    """
+    with variant_directory(_open(path), variant, threads, []) as folder:
+        yield os.fspath(folder)
+
+
+def _load(loader: Any, path: Source, variant: str | None, options: dict[str, Any]) -> Any:
+    archive = _open(path)
+    with variant_directory(archive, variant, 0, []) as folder:
+        result = loader.from_pretrained(os.fspath(folder), **options)
+    _rename(result, folder, archive)
+    return result
+
+
+def _open(path: Source) -> Archive:
+    return path if isinstance(path, Archive) else Archive(path)
+
+
+def _offloads_to_disk(device_map: Any) -> bool:
+    return device_map == "disk" or isinstance(device_map, dict) and "disk" in device_map.values()
+
+
+def _find_class(archive: Archive, variant: str | None, name: str | None, subfolder: str) -> Any:
+    if name is not None:
+        found = getattr(transformers, name, None)
+        if not hasattr(found, "from_pretrained"):
+            raise InvalidArgumentError(f"model_class {name!r}: transformers has no such class")
+        return found
+    path = f"{subfolder}/config.json" if subfolder else "config.json"
+    config = json.loads(archive.read_file(variant, path))
+    for architecture in config.get("architectures") or ():
+        found = getattr(transformers, architecture, None)
+        if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):
+            return found
+    return transformers.AutoModel
+
+
+def _rename(loaded: Any, folder: Path, archive: Archive) -> None:
+    """Names the archive where transformers noted the directory, which is gone."""
+    for owner in (
+        loaded,
+        getattr(loaded, "config", None),
+        getattr(loaded, "generation_config", None),
+    ):
+        for attribute in ("name_or_path", "_name_or_path"):
+            if getattr(owner, attribute, None) == os.fspath(folder):
+                setattr(owner, attribute, archive.path)
+    arguments = getattr(loaded, "init_kwargs", {})
+    if arguments.get("name_or_path") == os.fspath(folder):
+        arguments["name_or_path"] = archive.path
