@@ -17,6 +17,7 @@
 #include "qstore/dtype.h"
 #include "qstore/export.h"
 #include "qstore/loaded_tensors.h"
+#include "qstore/progress.h"
 #include "qstore/status.h"
 
 namespace qstore {
@@ -142,9 +143,12 @@ class QSTORE_EXPORT Archive {
   /// (0: all processors) straight into the buffers. Tensors of several variants may be asked for
   /// together: a parent that is asked for too is decoded once. Reads no chunk that is not needed.
   /// Memory beside the buffers: a few MiB for each thread, and scales in use.
-  /// On an error the content of the buffers is undefined.
-  /// Errors: kInvalidArgument (sizes, rows), kCorrupt (naming tensor, chunk and offset), kIo.
-  Status Read(std::span<const ReadRequest> requests, unsigned threads = 0) const;
+  /// `progress` is told, about once in a MiB of the archive, how many of the buffers' bytes have
+  /// been filled, more or less. On an error the content of the buffers is undefined.
+  /// Errors: kInvalidArgument (sizes, rows), kCorrupt (naming tensor, chunk and offset), kIo,
+  /// kCancelled.
+  Status Read(std::span<const ReadRequest> requests, unsigned threads = 0,
+              const ProgressCallback& progress = {}) const;
   Status ReadTensor(size_t tensor, std::span<std::byte> out, unsigned threads = 0) const;
   Status ReadRows(size_t tensor, uint64_t row_begin, uint64_t row_end, std::span<std::byte> out,
                   unsigned threads = 0) const;
@@ -158,14 +162,16 @@ class QSTORE_EXPORT Archive {
   /// All tensors of these variants (0 to variant_count() - 1), read together into fresh memory for
   /// which the system is asked for huge pages: the fastest way to load. Errors: those of Read, and
   /// kLimit when there is not so much memory.
-  Result<LoadedTensors> Load(std::span<const size_t> variants, unsigned threads = 0) const;
+  Result<LoadedTensors> Load(std::span<const size_t> variants, unsigned threads = 0,
+                             const ProgressCallback& progress = {}) const;
 
   /// For the library's own use.
   const store::ArchiveFile& impl() const { return *impl_; }
 
  private:
   explicit Archive(std::unique_ptr<store::ArchiveFile> impl);
-  Status ReadTargets(std::vector<store::ReadTarget> targets, unsigned threads) const;
+  Status ReadTargets(std::vector<store::ReadTarget> targets, unsigned threads,
+                     const ProgressCallback& progress) const;
   std::unique_ptr<store::ArchiveFile> impl_;
 };
 

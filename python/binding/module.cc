@@ -11,5 +11,6 @@ NB_MODULE(_qstore, module) {
   module.attr("__version__") = QSTORE_VERSION;
   module.def("instruction_set", &qstore::InstructionSet);
   qstore::python::BindArchive(module);
+  qstore::python::BindDlpack(module);
   qstore::python::BindOperations(module);
 }

@@ -6,6 +6,7 @@
 namespace qstore::python {
 
 void BindArchive(nanobind::module_& module);
+void BindDlpack(nanobind::module_& module);
 /// REQUIRES: BindArchive before.
 void BindOperations(nanobind::module_& module);
 

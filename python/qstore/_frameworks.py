@@ -108,7 +108,7 @@ class NumpyFramework:
 
         self.numpy = numpy
         if str(device) != "cpu":
-            raise InvalidArgumentError(f"device {device!r}: NumPy has the cpu only")
+            raise InvalidArgumentError(f"device {device!r}: but for torch there is the cpu only")
 
     def dtype(self, name: str) -> Any:
         if name in _NUMPY_TYPES:
@@ -158,10 +158,16 @@ _NAMES: dict[str, type[TorchFramework] | type[NumpyFramework]] = {
     "np": NumpyFramework,
     "numpy": NumpyFramework,
 }
+_DLPACK = "jax-dlpack"
 
 
 def find_framework(name: str, device: Any) -> Framework:
     """Raises InvalidArgumentError when there is no such framework or device."""
+    if name == _DLPACK:
+        from qstore._dlpack import DlpackFramework
+
+        return DlpackFramework(device)
     if name not in _NAMES:
-        raise InvalidArgumentError(f"framework {name!r} is none of: {', '.join(_NAMES)}")
+        names = ", ".join((*_NAMES, _DLPACK))
+        raise InvalidArgumentError(f"framework {name!r} is none of: {names}")
     return _NAMES[name](device)

@@ -5,21 +5,21 @@ All of them release the GIL, may run several at once with different outputs, and
 fraction of a second on KeyboardInterrupt or when the progress callback raises; what they had
 written is removed. `progress(done, total)` is called in bytes of the models' files, on the calling
 thread, at most some twenty times a second; the last call comes when all is done, too late to undo
-it by raising. `threads` of 0 means all processors; `memory` is an aim
-in bytes.
+it by raising. `progress=True` shows a bar of tqdm, a class like tqdm a bar of that. `threads` of 0
+means all processors; `memory` is an aim in bytes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from qstore import _qstore
 from qstore._archive import Location, encode, open_archive
+from qstore._progress import Progress, reported
 from qstore.errors import InvalidArgumentError, PathNotFoundError, UnknownNameError
 
-Progress = Callable[[int, int], object]
 Path = str | os.PathLike[str]
 
 LEVELS = {"fast": 1, "balanced": 2, "max": 3}
@@ -51,7 +51,7 @@ def pack(
     memory: int = MEMORY,
     overwrite: bool = False,
     sync: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> PackReport:
     """Stores {name: directory or file} in one archive at `out`, which appears when complete.
 
@@ -62,9 +62,10 @@ def pack(
     if level not in LEVELS:
         raise InvalidArgumentError(f"level {level!r} is none of {', '.join(LEVELS)}")
     sources = _sources(variants)
-    done = _qstore.pack(
-        sources, encode(out), LEVELS[level], threads, memory, overwrite, sync, progress
-    )
+    with reported(progress, "pack") as tell:
+        done = _qstore.pack(
+            sources, encode(out), LEVELS[level], threads, memory, overwrite, sync, tell
+        )
     return PackReport(*done)
 
 
@@ -78,7 +79,7 @@ def unpack(
     memory: int = MEMORY,
     overwrite: bool = False,
     sync: bool = True,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> UnpackReport:
     """Writes every file of a variant below `directory`, equal byte for byte to what was packed.
 
@@ -90,9 +91,10 @@ def unpack(
     name = opened.variant_names[opened.find_variant(variant)]
     where = encode(directory)
     try:
-        done = _qstore.unpack(
-            opened._native, name, where, tensors, threads, memory, overwrite, sync, progress
-        )
+        with reported(progress, "unpack") as tell:
+            done = _qstore.unpack(
+                opened._native, name, where, tensors, threads, memory, overwrite, sync, tell
+            )
     except PathNotFoundError as error:
         if not tensors:
             raise
@@ -105,7 +107,7 @@ def verify(
     originals: Mapping[str, Path] | None = None,
     *,
     threads: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = None,
 ) -> VerifyReport:
     """Decodes the whole archive, compares the digest of every file, then every variant named in
     `originals` with the files found at its path.
@@ -116,7 +118,8 @@ def verify(
     opened = open_archive(archive)
     for name in originals or ():
         opened.find_variant(name)
-    done = _qstore.verify(opened._native, _sources(originals or {}), threads, progress)
+    with reported(progress, "verify") as tell:
+        done = _qstore.verify(opened._native, _sources(originals or {}), threads, tell)
     return VerifyReport(*done)
 
 

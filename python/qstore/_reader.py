@@ -105,8 +105,9 @@ class safe_open:
     """Reads tensors of one variant of an archive, with the methods of safetensors.safe_open.
 
     `path` is a path, a URL, or an archive that is open; `storage_options` as `qstore.Archive` has
-    them. `variant` may be left out when there is only one. `framework` is "pt" (torch) or "np"
-    (NumPy). `device` is where tensors of torch go. `threads` of 0 means all processors.
+    them. `variant` may be left out when there is only one. `framework` is "pt" (torch), "np"
+    (NumPy), or "jax-dlpack": objects that JAX and others take over by `from_dlpack` without a copy.
+    `device` is where tensors of torch go. `threads` of 0 means all processors.
 
     Thread-safe. Reading releases the GIL. Pickling keeps the arguments, and unpickling opens the
     archive again. A handle may be used after a fork. Closing it leaves tensors and slices valid.

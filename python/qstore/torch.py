@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole variants as tensors of torch."""
+"""Whole variants as tensors of torch, and archives of tensors in memory."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from qstore._archive import Location
+from qstore._operations import PackReport, Progress, pack
 from qstore._reader import safe_open
 
-__all__ = ["load_file", "load_model"]
+__all__ = ["load_file", "load_model", "save_file", "save_variants"]
 
 Device = str | int | torch.device
 
@@ -63,6 +67,61 @@ def load_model(
         )
     model.load_state_dict(loaded, strict=False)
     return missing, unexpected
+
+
+def save_file(
+    tensors: Mapping[str, torch.Tensor],
+    path: str | os.PathLike[str],
+    variant: str = "model",
+    metadata: dict[str, str] | None = None,
+    **options: Any,
+) -> PackReport:
+    """Saves tensors, by name, as the only variant of a new archive.
+
+    The same as `save_variants` of one variant.
+    """
+    return save_variants({variant: tensors}, path, metadata, **options)
+
+
+def save_variants(
+    variants: Mapping[str, Mapping[str, torch.Tensor]],
+    path: str | os.PathLike[str],
+    metadata: dict[str, str] | None = None,
+    *,
+    level: str = "balanced",
+    threads: int = 0,
+    overwrite: bool = False,
+    sync: bool = True,
+    progress: Progress = None,
+) -> PackReport:
+    """Saves several precisions of one model, each as {name: tensor}, in a new archive.
+
+    Each variant has one file, model.safetensors, as safetensors.torch.save_file writes it; these
+    files lie beside `path` until they are packed, or it failed. Options are those of
+    `qstore.pack`. Raises what that does; what safetensors.torch.save_file does, ValueError and
+    RuntimeError among them for tensors that share memory or are not contiguous; ImportError when
+    safetensors is not installed.
+    """
+    import safetensors.torch
+
+    beside = os.path.dirname(os.path.abspath(os.fspath(path)))
+    with tempfile.TemporaryDirectory(prefix=".qstore-", suffix=".tmp", dir=beside) as folder:
+        sources = {}
+        for number, (name, tensors) in enumerate(variants.items()):
+            sources[name] = Path(folder) / str(number)
+            sources[name].mkdir()
+            safetensors.torch.save_file(
+                dict(tensors), sources[name] / "model.safetensors", metadata=metadata
+            )
+        return pack(
+            sources,
+            path,
+            level=level,
+            threads=threads,
+            overwrite=overwrite,
+            sync=sync,
+            progress=progress,
+        )
 
 
 def _place(tensor: torch.Tensor) -> object:

@@ -33,6 +33,12 @@ std::unique_ptr<store::ReadAhead> ReadAheadOf(const store::ArchiveFile& archive,
                                             });
 }
 
+uint64_t SizeOf(const std::vector<store::ReadTarget>& targets) {
+  uint64_t size = 0;
+  for (const store::ReadTarget& target : targets) size += target.out.size();
+  return size;
+}
+
 }  // namespace
 
 Archive::Archive(std::unique_ptr<store::ArchiveFile> impl) : impl_(std::move(impl)) {}
@@ -130,7 +136,8 @@ Result<uint64_t> Archive::RowsByteSize(size_t tensor, uint64_t row_begin, uint64
   return info.byte_size / rows * (row_end - row_begin);
 }
 
-Status Archive::Read(std::span<const ReadRequest> requests, unsigned threads) const {
+Status Archive::Read(std::span<const ReadRequest> requests, unsigned threads,
+                     const ProgressCallback& progress) const {
   const format::Index& tables = impl_->index();
   std::vector<store::ReadTarget> targets;
   targets.reserve(requests.size());
@@ -148,7 +155,7 @@ Status Archive::Read(std::span<const ReadRequest> requests, unsigned threads) co
         request.row_begin == 0 ? 0 : SizeOf(tables, tensor) / tables.shape(tensor)[0];
     targets.push_back({tables.parts[tensor.part], request.row_begin * row_bytes, request.out});
   }
-  return ReadTargets(std::move(targets), threads);
+  return ReadTargets(std::move(targets), threads, progress);
 }
 
 Status Archive::ReadFile(size_t file, uint64_t begin, std::span<std::byte> out,
@@ -172,10 +179,12 @@ Status Archive::ReadFile(size_t file, uint64_t begin, std::span<std::byte> out,
       begin -= size;
     }
   }
-  return ReadTargets(std::move(targets), threads);
+  return ReadTargets(std::move(targets), threads, {});
 }
 
-Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned threads) const {
+Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned threads,
+                            const ProgressCallback& progress) const {
+  const uint64_t total_bytes = SizeOf(targets);
   threads = base::ThreadCount(threads);
   const store::ReadPlan plan(*impl_, std::move(targets), threads);
   const auto ahead = ReadAheadOf(*impl_, plan);
@@ -193,7 +202,14 @@ Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned thr
         if (ahead != nullptr) ahead->Done(item.index);
         return done;
       },
-      nullptr);
+      [&](const base::PipelineItem& item) {
+        if (!progress) return Status();
+        // Units take about the same time each, which is what progress is to tell.
+        const uint64_t left = plan.unit_count() - item.index - 1;
+        const uint64_t done_bytes = total_bytes - total_bytes / plan.unit_count() * left;
+        if (progress({done_bytes, total_bytes})) return Status();
+        return Status(ErrorCode::kCancelled, "stopped on request");
+      });
   for (auto& batch : batches) {
     if (batch != nullptr) impl_->GiveBack(std::move(batch));
   }

@@ -124,6 +124,29 @@ TEST_F(Read, LowVariantAloneReadsLittleMoreThanIsStoredForIt) {
   EXPECT_LT(low.load_bytes + high.own_bytes / 2, archive.stored_bytes());
 }
 
+TEST_F(Read, LoadTellsHowFarItIsAndStopsWhenTold) {
+  const Archive archive = Open();
+  const std::vector<size_t> variants = {0, 1};
+  const uint64_t size = archive.SizesOf(0).tensor_bytes + archive.SizesOf(1).tensor_bytes;
+  for (const unsigned threads : {1U, 4U}) {
+    std::vector<uint64_t> seen;
+    const auto loaded = archive.Load(variants, threads, [&](const Progress& progress) {
+      EXPECT_EQ(progress.total_bytes, size);
+      seen.push_back(progress.done_bytes);
+      return true;
+    });
+    ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+    ASSERT_GT(seen.size(), 3u);
+    EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
+    EXPECT_EQ(seen.back(), size);
+    unsigned calls = 0;
+    const auto stopped =
+        archive.Load(variants, threads, [&](const Progress&) { return ++calls < 2; });
+    EXPECT_EQ(stopped.status().code(), ErrorCode::kCancelled);
+    EXPECT_EQ(calls, 2u);
+  }
+}
+
 TEST_F(Read, LoadGivesAllTensorsOfTheVariants) {
   const Archive archive = Open();
   for (const std::vector<size_t>& variants :
