@@ -18,6 +18,7 @@ int Report(const Status& status);
 
 /// Each adds one sub-command. When the user chose it, it has run and set `*exit_code` once
 /// CLI::App::parse returns.
+void AddAnalyzeCommand(CLI::App& app, int* exit_code);
 void AddBenchCommand(CLI::App& app, int* exit_code);
 void AddInspectCommand(CLI::App& app, int* exit_code);
 void AddPackCommand(CLI::App& app, int* exit_code);

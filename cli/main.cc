@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   AddUnpackCommand(app, &exit_code);
   AddVerifyCommand(app, &exit_code);
   AddInspectCommand(app, &exit_code);
+  AddAnalyzeCommand(app, &exit_code);
   AddQuantizeCommand(app, &exit_code);
   AddSynthCommand(app, &exit_code);
   AddBenchCommand(app, &exit_code);

@@ -66,6 +66,21 @@ ProgressLine::ProgressLine(std::string what)
 
 ProgressLine::~ProgressLine() { Clear(); }
 
+std::string ProgressLine::TimeLeft(const Progress& progress) const {
+  const double passed = seconds();
+  if (passed < 3 || progress.done_bytes == 0 || progress.done_bytes >= progress.total_bytes) {
+    return "";
+  }
+  const double share =
+      static_cast<double>(progress.done_bytes) / static_cast<double>(progress.total_bytes);
+  const auto left = static_cast<uint64_t>(passed / share - passed);
+  std::array<char, 48> text{};
+  std::snprintf(text.data(), text.size(), ", %llu:%02llu left",
+                static_cast<unsigned long long>(left / 60),
+                static_cast<unsigned long long>(left % 60));
+  return text.data();
+}
+
 void ProgressLine::Clear() {
   if (is_shown_) std::cerr << "\r\033[K" << std::flush;
   is_shown_ = false;
@@ -87,7 +102,7 @@ bool ProgressLine::Show(const Progress& progress) {
     const uint64_t percent =
         progress.total_bytes == 0 ? 100 : progress.done_bytes * 100 / progress.total_bytes;
     std::cerr << "\r\033[K" << what_ << ' ' << percent << " % of "
-              << HumanBytes(progress.total_bytes) << std::flush;
+              << HumanBytes(progress.total_bytes) << TimeLeft(progress) << std::flush;
   }
   return !stop_requested;
 }

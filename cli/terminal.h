@@ -28,7 +28,8 @@ std::string HumanBytes(uint64_t bytes);
 /// Prints one JSON document on standard output.
 void PrintJson(const nlohmann::ordered_json& document);
 
-/// A line on standard error that shows how far an operation is, when that is a terminal. The
+/// A line on standard error that shows how far an operation is and, after some seconds, how long it
+/// will still take, when that is a terminal. The
 /// callback also stops the operation once a signal has come.
 class ProgressLine {
  public:
@@ -44,6 +45,8 @@ class ProgressLine {
 
  private:
   bool Show(const Progress& progress);
+  /// ", 1:23 left", or nothing while that cannot be told.
+  std::string TimeLeft(const Progress& progress) const;
   std::string what_;
   bool is_terminal_;
   bool is_shown_ = false;

@@ -6,14 +6,11 @@ import re
 import shutil
 import subprocess
 import sys
-import zlib
 
 import models
 import pytest
+from browser import BROWSER, browse, changes_in
 from command import BINARY, ROOT, ok_json, pack, run
-
-# Ubuntu 22.04 has none among its packages; there the page is looked at as text.
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
@@ -160,15 +157,6 @@ def test_report(report):
         assert all(system in text for system in (*SYSTEMS, *OURS))
 
 
-def browse(*arguments):
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
-    done = subprocess.run(
-        [BROWSER, *flags, *arguments], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert "CONSOLE" not in done.stderr
-    return done.stdout
-
-
 def page_text(report):
     return (report / "report.html").read_text(encoding="utf-8")
 
@@ -193,16 +181,3 @@ def test_page_shows_its_plots(report, space):
     picture = space / "page.png"
     browse(profile, f"--screenshot={picture}", "--window-size=1500,1200", page)
     assert changes_in(picture) > 50_000
-
-
-def changes_in(path):
-    """Bytes of a PNG that differ from what their neighbours predict: none on an empty page."""
-    data = path.read_bytes()
-    at, packed = 8, b""
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] == b"IDAT":
-            packed += data[at + 8 : at + 8 + size]
-        at += 12 + size
-    pixels = zlib.decompress(packed)
-    return len(pixels) - pixels.count(0)

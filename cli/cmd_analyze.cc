@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <fstream>
+#include <memory>
+
+#include "commands.h"
+#include "qstore/analyze.h"
+#include "terminal.h"
+#include "zipnn.h"
+
+namespace qstore::cli {
+namespace {
+
+struct AnalyzeArguments {
+  std::vector<std::string> variants;
+  std::string output;
+  std::vector<std::string> methods = {"huffman", "zstd", "conditional"};
+  std::string target;
+  std::string given;
+  std::string sample;
+  bool json = false;
+  AnalyzeOptions options;
+};
+
+// A share such as 0.1, or a number of rows. Throws CLI::ValidationError.
+void ParseSample(const std::string& text, AnalyzeOptions* options) {
+  const char* end = text.data() + text.size();
+  if (text.find('.') == std::string::npos) {
+    const auto parsed = std::from_chars(text.data(), end, options->sample_rows);
+    if (parsed.ec == std::errc() && parsed.ptr == end && options->sample_rows > 0) return;
+  } else {
+    const auto parsed = std::from_chars(text.data(), end, options->sample);
+    const bool number = parsed.ec == std::errc() && parsed.ptr == end;
+    if (number && options->sample > 0 && options->sample <= 1) return;
+  }
+  throw CLI::ValidationError("--sample is a share such as 0.1 or a number of rows, not '" + text +
+                             "'");
+}
+
+bool Has(const AnalyzeArguments& arguments, const char* method) {
+  const auto& methods = arguments.methods;
+  return std::find(methods.begin(), methods.end(), method) != methods.end() ||
+         std::find(methods.begin(), methods.end(), "all") != methods.end();
+}
+
+Result<AnalyzeOptions> Options(const AnalyzeArguments& arguments) {
+  AnalyzeOptions options = arguments.options;
+  if (!arguments.sample.empty()) ParseSample(arguments.sample, &options);
+  if (!arguments.target.empty()) options.pairs = {{arguments.target, arguments.given}};
+  options.huffman = Has(arguments, "huffman");
+  options.conditional = Has(arguments, "conditional");
+  if (!Has(arguments, "zstd")) options.zstd.clear();
+  if (Has(arguments, "zipnn")) {
+    auto zipnn = Zipnn::Start();
+    if (!zipnn.ok()) return zipnn.status();
+    options.zipnn = [zipnn = *zipnn](const std::filesystem::path& file, uint64_t offset,
+                                     uint64_t size, DType dtype) {
+      return zipnn->Size(file, offset, size, dtype);
+    };
+  }
+  return options;
+}
+
+void PrintTotals(const char* title, const std::vector<AnalyzeTotal>& totals) {
+  std::printf("%s\n", title);
+  for (const AnalyzeTotal& total : totals) {
+    std::string of = total.of.empty() ? "all" : total.of;
+    if (!total.given.empty()) of += " given " + total.given;
+    std::printf("  %-28s %-24s %8.3f b/w\n", total.method.c_str(), of.c_str(),
+                total.bits_per_weight());
+  }
+}
+
+int PrintSummary(const std::string& output) {
+  std::ifstream in(std::filesystem::path(output) / "summary.json");
+  const auto document = nlohmann::ordered_json::parse(in, nullptr, false);
+  if (document.is_discarded()) return Report(IoError(output + "/summary.json: cannot be read"));
+  PrintJson(document);
+  return kExitDone;
+}
+
+int RunAnalyze(const AnalyzeArguments& arguments) {
+  const std::vector<VariantSource> variants = ParseVariants(arguments.variants);
+  auto options = Options(arguments);
+  if (!options.ok()) return Report(options.status());
+  ProgressLine line("analysing");
+  options->progress = line.callback();
+  const auto report = Analyze(variants, arguments.output, *options);
+  line.Clear();
+  if (!report.ok()) return Report(report.status());
+  if (arguments.json) return PrintSummary(arguments.output);
+  PrintTotals("all variants together", report->plans);
+  PrintTotals("by method", report->totals);
+  std::fprintf(stderr, "%s: %llu layers (%llu of an earlier run), %llu not analysed, %.2f s\n",
+               arguments.output.c_str(), static_cast<unsigned long long>(report->analysed),
+               static_cast<unsigned long long>(report->resumed),
+               static_cast<unsigned long long>(report->not_analysed), line.seconds());
+  return kExitDone;
+}
+
+}  // namespace
+
+void AddAnalyzeCommand(CLI::App& app, int* exit_code) {
+  auto arguments = std::make_shared<AnalyzeArguments>();
+  AnalyzeOptions& options = arguments->options;
+  CLI::App* command = app.add_subcommand(
+      "analyze", "Tell what one to three precisions of a model cost, layer by layer");
+  command->add_option("variants", arguments->variants, "Name and model directory or file of each")
+      ->required()
+      ->type_name("NAME=PATH");
+  command
+      ->add_option("-o,--output", arguments->output,
+                   "Directory for results; one that was interrupted is gone on with")
+      ->required()
+      ->type_name("DIR");
+  command
+      ->add_option("--methods", arguments->methods,
+                   "Of huffman, zstd, zipnn, conditional, or all (huffman,zstd,conditional)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"huffman", "zstd", "zipnn", "conditional", "all"}))
+      ->type_name("LIST");
+  command->add_option("--zstd-levels", options.zstd, "Levels of zstd (3)")
+      ->delimiter(',')
+      ->type_name("LIST");
+  CLI::Option* target =
+      command->add_option("--target", arguments->target, "Of conditional: only this variant ...")
+          ->type_name("NAME");
+  CLI::Option* given =
+      command->add_option("--given", arguments->given, "... given this one; default: every pair")
+          ->type_name("NAME");
+  target->needs(given);
+  given->needs(target);
+  command->add_option("--level", options.level, "Of the archives: fast, balanced (default) or max")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, Level>{
+              {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}},
+          CLI::ignore_case))
+      ->type_name("LEVEL");
+  command
+      ->add_option("--layers", options.layers,
+                   "Only layers of these names; * and ? stand for any characters")
+      ->type_name("PATTERN");
+  command
+      ->add_option("--sample", arguments->sample,
+                   "Look at this share of the rows of each layer (0.1), or at so many (256)")
+      ->type_name("SHARE|ROWS");
+  command->add_option("--threads", options.threads, "Layers at once; 0: all processors (default)")
+      ->type_name("N");
+  command->add_option("--memory", options.memory_limit, "Aim for memory in use (1GiB)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
+  command->add_flag("--force", options.restart, "Begin anew where there is an analysis already");
+  command->add_flag("--json", arguments->json, "Print the summary as JSON");
+  command->footer(
+      "Levels are BF16 or FP16, LLM.int8() and GPTQ of 2, 3, 4 or 8 bits. DIR gets summary.json,\n"
+      "report.html, analyze.log and layers/*.json. zipnn needs the Python library of that name:\n"
+      "pip install zipnn; QSTORE_PYTHON names an interpreter other than python3.");
+  command->callback([arguments, exit_code] { *exit_code = RunAnalyze(*arguments); });
+}
+
+}  // namespace qstore::cli
