@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the tests with the real libraries.
 
-Real pairs are made once and kept in .cache/pairs of the tree, under a name that changes with the
-pinned libraries and with the code that makes them.
+Real models are made once and kept in .cache of the tree, under a name that changes with the pinned
+libraries and with the code that makes them.
 """
 
 import hashlib
@@ -60,20 +60,32 @@ def figure(request):
     return lambda line: request.node.user_properties.append(("figure", line))
 
 
+def made_once(kind, recipe, *command):
+    """The folder that `command FOLDER` makes, kept under a name that changes with the `recipe`."""
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in recipe)).hexdigest()[:16]
+    cache = ROOT / ".cache" / kind
+    folder = cache / key
+    if not folder.is_dir():
+        scratch = cache / f"{key}.{os.getpid()}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        subprocess.run([sys.executable, *command, scratch], check=True)
+        scratch.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def pairs():
     """The folder of the real models: minilm/ and fcpe/, each with bf16, fp16 and their twins."""
     maker = HERE / "make_pairs.py"
     recipe = [maker, HERE / "requirements.txt", HERE / "requirements-weights.txt"]
-    key = hashlib.sha256(b"".join(path.read_bytes() for path in recipe)).hexdigest()[:16]
-    cache = ROOT / ".cache" / "pairs"
-    folder = cache / key
-    if not folder.is_dir():
-        scratch = cache / f"{key}.{os.getpid()}"
-        shutil.rmtree(scratch, ignore_errors=True)
-        subprocess.run([sys.executable, maker, scratch], check=True)
-        scratch.rename(folder)
-    return folder
+    return made_once("pairs", recipe, maker)
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """The folder of the Llama that was trained here: bf16/, fp16/, train.txt and held-out.txt."""
+    maker = HERE / "trained_llm.py"
+    return made_once("trained", [maker, HERE / "requirements.txt"], maker, "-o")
 
 
 @pytest.fixture
