@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "gptq.h"
 #include "qstore/quantize.h"
 #include "terminal.h"
 
@@ -12,10 +13,17 @@ namespace {
 struct QuantizeArguments {
   std::string source;
   std::string output;
+  std::string to;
   bool list = false;
   bool json = false;
   QuantizeOptions options;
+  GptqArguments gptq;
+  std::vector<const CLI::Option*> not_of_gptq;
 };
+
+const std::map<std::string, QuantizeTarget> kTargets = {{"llm-int8", QuantizeTarget::kLlmInt8},
+                                                        {"bf16", QuantizeTarget::kBF16},
+                                                        {"fp16", QuantizeTarget::kF16}};
 
 void PrintNames(const char* what, const std::vector<std::string>& names) {
   for (const std::string& name : names) std::printf("%s %s\n", what, Printable(name).c_str());
@@ -58,8 +66,31 @@ void PrintDocument(const QuantizeArguments& arguments, const QuantizeReport& rep
   PrintJson(document);
 }
 
+/// Throws CLI::ValidationError when an option was given that this target does not have.
+void CheckNotGiven(const CLI::Option* option, const std::string& target) {
+  if (option == nullptr || option->count() == 0) return;
+  throw CLI::ValidationError(option->get_name(), "has no meaning for --to " + target);
+}
+
+int RunGptq(const QuantizeArguments& arguments, const std::string& targets) {
+  for (const CLI::Option* option : arguments.not_of_gptq) CheckNotGiven(option, arguments.to);
+  std::vector<std::string> shared;
+  if (arguments.options.overwrite) shared.push_back("--force");
+  if (arguments.json) shared.push_back("--json");
+  return arguments.gptq.Run(arguments.source, arguments.output, targets, shared);
+}
+
 int RunQuantize(const QuantizeArguments& arguments) {
+  const std::string to = CLI::detail::to_lower(arguments.to);
+  if (const auto targets = arguments.gptq.Targets(to)) return RunGptq(arguments, *targets);
+  const auto target = kTargets.find(to);
+  if (target == kTargets.end()) {
+    throw CLI::ValidationError("--to", "'" + arguments.to + "' is none of llm-int8, bf16, fp16, " +
+                                           "gptq-2bit, gptq-3bit, gptq-4bit, gptq-8bit");
+  }
+  CheckNotGiven(arguments.gptq.given(), arguments.to);
   QuantizeOptions options = arguments.options;
+  options.target = target->second;
   ProgressLine line("quantizing");
   options.progress = line.callback();
   const auto report = Quantize(arguments.source, arguments.output, options);
@@ -78,18 +109,15 @@ int RunQuantize(const QuantizeArguments& arguments) {
 void AddQuantizeCommand(CLI::App& app, int* exit_code) {
   auto arguments = std::make_shared<QuantizeArguments>();
   QuantizeOptions& options = arguments->options;
-  CLI::App* command =
-      app.add_subcommand("quantize", "Make another precision of a model: LLM.int8(), BF16 or FP16");
+  CLI::App* command = app.add_subcommand(
+      "quantize", "Make another precision of a model: LLM.int8(), GPTQ, BF16 or FP16");
   command->add_option("source", arguments->source, "Model directory or .safetensors file")
       ->required();
   command->add_option("-o,--output", arguments->output, "Directory to write")->required();
-  command->add_option("--to", options.target, "llm-int8, bf16 or fp16")
-      ->required()
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, QuantizeTarget>{{"llm-int8", QuantizeTarget::kLlmInt8},
-                                                {"bf16", QuantizeTarget::kBF16},
-                                                {"fp16", QuantizeTarget::kF16}},
-          CLI::ignore_case));
+  command
+      ->add_option("--to", arguments->to,
+                   "llm-int8, bf16, fp16, or gptq-Nbit with N 2, 3, 4, 8; of these also a list")
+      ->required();
   command
       ->add_option("--rest", options.rest,
                    "What llm-int8 does with other float tensors: keep (default), bf16 or fp16")
@@ -112,10 +140,19 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
       "--force", options.overwrite,
       "Replace files of the same names; remove other shards and old indexes beside them");
   command->add_flag("--json", arguments->json, "Print the result as JSON, with --list its lists");
+  for (const char* name :
+       {"--rest", "--include", "--exclude", "--list", "--dry-run", "--threads", "--no-sync"}) {
+    arguments->not_of_gptq.push_back(command->get_option(name));
+  }
+  arguments->gptq.AddOptions(*command);
   command->footer(
       "llm-int8 quantizes every two-dimensional P.weight whose module P is, by its name, no\n"
       "embedding (embed_*, *embedding(s), wte, wpe, shared, ...) and no output head (lm_head,\n"
-      "predictions.decoder, embed_out, output_layer, ...), as bitsandbytes does.");
+      "predictions.decoder, embed_out, output_layer, ...), as bitsandbytes does.\n"
+      "gptq-Nbit runs the model on calibration text. One precision is written to the output "
+      "itself,\n"
+      "several to 16bit, 8bit, ... in it. An interrupted run leaves OUTPUT.quantizing, from which\n"
+      "the same command goes on. QSTORE_PYTHON names the Python that has 'qstore[quantize]'.");
   command->callback([arguments, exit_code] { *exit_code = RunQuantize(*arguments); });
 }
 

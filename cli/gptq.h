@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace qstore::cli {
+
+/// GPTQ needs the model to run, so the Python package does it: `qstore quantize` becomes that
+/// program, and signals and exit codes are its own.
+class GptqArguments {
+ public:
+  /// Adds the options that only GPTQ has.
+  void AddOptions(CLI::App& command);
+  /// The precisions that `to` names, as the package takes them: "gptq-8bit,gptq-4bit"; none when it
+  /// asks for something else. Throws CLI::ValidationError for a `to` of GPTQ that has no meaning.
+  std::optional<std::string> Targets(const std::string& to) const;
+  /// Whether one of these options was given, and which.
+  const CLI::Option* given() const;
+  /// Runs Python in place of this process; `shared` are further arguments. Returns an exit code
+  /// only when that cannot be done.
+  int Run(const std::string& source, const std::string& output, const std::string& targets,
+          const std::vector<std::string>& shared) const;
+
+ private:
+  std::string bits_;
+  std::vector<const CLI::Option*> options_;  ///< Those the package has by the same name.
+  const CLI::Option* bits_option_ = nullptr;
+};
+
+}  // namespace qstore::cli

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`qstore quantize --to gptq-...` on the trained model: quality, interruptions, exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import gptq_models
+import pytest
+import trained_llm
+from command import BINARY, contents
+from transformers import AutoModelForCausalLM
+
+BITS = {"8bit": 8, "4bit": 4}
+LENGTH = ["--samples", "24", "--seqlen", "128"]
+
+
+@pytest.fixture(scope="session")
+def environment(installed):
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    python = {"QSTORE_PYTHON": sys.executable, "PYTHONPATH": str(installed / "site")}
+    return os.environ | offline | python
+
+
+@pytest.fixture(scope="session")
+def arguments(trained):
+    """Without the output and the target."""
+    text = trained / "train.txt"
+    return [BINARY, "quantize", trained / "bf16", "--calibration", text, *LENGTH]
+
+
+@pytest.fixture(scope="session")
+def levels(arguments, environment, tmp_path_factory):
+    """.folder with 16bit, 8bit and 4bit of the trained model; .printed, .notes."""
+    folder = tmp_path_factory.mktemp("levels") / "out"
+    command = [*arguments, "-o", folder, "--to", "gptq-8bit,gptq-4bit"]
+    done = subprocess.run(
+        list(map(str, command)), env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    return SimpleNamespace(folder=folder, printed=done.stdout, notes=done.stderr)
+
+
+def start(arguments, environment, output, *options):
+    command = [*arguments, "-o", output, *options]
+    return subprocess.Popen(
+        list(map(str, command)),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def stop_behind(process, rows, how):
+    """Lets it print so many rows, sends the signal; returns its exit code and notes."""
+    for _ in range(rows):
+        assert process.stdout.readline(), process.stderr.read()
+    process.send_signal(how)
+    _, notes = process.communicate(timeout=120)
+    return process.returncode, notes
+
+
+def test_levels_are_as_good_as_their_bits_allow(trained, levels, figure):
+    windows = trained_llm.windows_of(trained, count=32)
+    source = levels.folder / "16bit"
+    assert contents(source) == contents(trained / "bf16")
+    model = AutoModelForCausalLM.from_pretrained(source, dtype="float32")
+    best = trained_llm.loss_of(model, windows)
+    for name, bits in BITS.items():
+        model = gptq_models.load_model(levels.folder / name, source, bits)
+        loss = trained_llm.loss_of(model, windows)
+        figure(f"trained Llama, GPTQ {name}: {loss:.4f} bits a token held out, 16bit {best:.4f}")
+        assert abs(loss - best) < {8: 0.0005, 4: 0.005}[bits] * best
+
+
+def test_what_is_printed_is_a_row_for_each_matrix(levels):
+    lines = levels.printed.splitlines()
+    assert len(lines) == 1 + 2 * 4 * 7
+    rows = [line.split() for line in lines[1:]]
+    assert [row[0] for row in rows] == ["8"] * 28 + ["4"] * 28
+    assert rows[0][1:3] == ["256x256", "2"] and rows[0][-1] == "model.layers.0.self_attn.q_proj"
+    assert all(0 < float(row[3]) < 0.1 for row in rows)
+    for name in ("16bit: copied", "8bit: 28 matrices", "4bit: 28 matrices"):
+        assert name in levels.notes
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(arguments, environment, levels, space):
+    output = space / "out"
+    options = ["--to", "gptq-4bit"]
+    code, _ = stop_behind(start(arguments, environment, output, *options), 12, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert sorted(path.name for path in space.iterdir()) == ["out.quantizing"]
+
+    code, notes = stop_behind(start(arguments, environment, output, *options), 18, signal.SIGINT)
+    assert code == 1 and "the same command goes on" in notes and "Traceback" not in notes
+    assert sorted(path.name for path in space.iterdir()) == ["out.quantizing"]
+
+    other = start(arguments, environment, output, *options, "--damp", "0.02")
+    _, notes = other.communicate(timeout=120)
+    assert other.returncode == 1 and "other schemes" in notes
+
+    last = start(arguments, environment, output, *options, "--json")
+    printed, notes = last.communicate(timeout=300)
+    assert last.returncode == 0, notes
+    rows = json.loads(printed)["matrices"]
+    resumed = [row for row in rows if row.get("resumed")]
+    assert len(rows) == 28 and len(resumed) in (7, 14, 21)
+    assert sorted(path.name for path in space.iterdir()) == ["out"]
+    assert contents(output) == contents(levels.folder / "4bit")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        (["--to", "gptq-5bit"], 2, "'5'"),
+        (["--to", "gptq"], 2, "--bits"),
+        (["--to", "gptq-4bit", "--bits", "3"], 2, "--bits"),
+        (["--to", "gptq-4bit,bf16"], 2, "bf16"),
+        (["--to", "gptq-4bit", "--dry-run"], 2, "--dry-run"),
+        (["--to", "bf16", "--samples", "3"], 2, "--samples"),
+        (["--to", "gptq-4bit", "--sym", "--asym"], 2, "--sym"),
+        (["--to", "gptq-4bit", "--damp", "7"], 2, "damp 7"),
+        (["--to", "gptq", "--bits", "2,3", "--seed", "-1"], 2, "seed -1"),
+    ],
+)
+def test_command_lines_without_meaning(arguments, environment, space, options, code, text):
+    process = start(arguments, environment, space / "out", *options)
+    printed, notes = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (code, ""), notes
+    assert text in notes and "Traceback" not in notes
+    assert not list(space.iterdir())
+
+
+@pytest.mark.parametrize("python", ["/nowhere/python", "the one without the package"])
+def test_it_tells_what_to_install(arguments, environment, space, python):
+    without = {"QSTORE_PYTHON": python, "PYTHONPATH": ""}
+    if not python.startswith("/"):
+        # This interpreter, with the package hidden behind one that cannot be imported.
+        (space / "hidden" / "qstore").mkdir(parents=True)
+        (space / "hidden" / "qstore" / "__init__.py").write_text("import no_such_module_at_all")
+        without = {"QSTORE_PYTHON": sys.executable, "PYTHONPATH": str(space / "hidden")}
+    process = start(arguments, environment | without, space / "out", "--to", "gptq-4bit")
+    _, notes = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "pip install 'qstore[quantize]'" in notes and len(notes.splitlines()) == 1
+    assert not (space / "out").exists()
