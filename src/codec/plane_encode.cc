@@ -177,13 +177,17 @@ size_t SymbolsUsed(const Histogram& counts) {
 bool EncodeEntropy(std::span<const uint8_t> symbols, const Histogram& counts, Effort effort,
                    double limit, std::vector<std::byte>* out) {
   const double streams = static_cast<double>(StreamCount(symbols.size()));
+  const double huffman_header = kHuffmanHeader + streams * 2.5;
+  const double rans_header = kRansHeader + 1.5 * static_cast<double>(SymbolsUsed(counts));
+  // No code gets below the entropy: making one for a few symbols would take longer than all else.
+  const double entropy = EntropyBits(counts) / 8;
+  const bool try_rans = effort == Effort::kRans && entropy + rans_header < limit;
+  if (entropy + huffman_header >= limit && !try_rans) return false;
   const CodeLengths lengths = MakeCodeLengths(counts);
-  const double huffman =
-      static_cast<double>(CodedBits(counts, lengths)) / 8 + kHuffmanHeader + streams * 2.5;
-  if (effort == Effort::kRans) {
+  const double huffman = static_cast<double>(CodedBits(counts, lengths)) / 8 + huffman_header;
+  if (try_rans) {
     const Histogram frequencies = NormalizeFrequencies(counts);
-    const double header = kRansHeader + 1.5 * static_cast<double>(SymbolsUsed(counts));
-    const double rans = RansBits(counts, frequencies) / 8 + header;
+    const double rans = RansBits(counts, frequencies) / 8 + rans_header;
     if (rans < limit && rans < huffman) {
       ByteWriter(out).Fixed(static_cast<uint8_t>(PlaneMode::kRans));
       EncodeRans(symbols, frequencies, out);
@@ -213,7 +217,7 @@ void EncodePlane(std::span<const uint8_t> symbols, Effort effort, std::vector<st
   }
   // Raw bits decode faster: a code must earn its keep.
   const double limit = std::min(costs.sparse, costs.packed * kWorthwhile);
-  if (EntropyBits(counts) / 8 < limit && EncodeEntropy(symbols, counts, effort, limit, out)) return;
+  if (EncodeEntropy(symbols, counts, effort, limit, out)) return;
   if (costs.sparse < costs.packed) {
     EncodeSparse(symbols, costs.common, symbols.size() - costs.common_count, out);
   } else {
