@@ -46,8 +46,8 @@ struct AnalyzeOptions {
 
 /// What some method makes of a level, over all layers analysed.
 struct AnalyzeTotal {
-  /// "raw", "entropy", "huffman", "huffman+tables", "zstd-3", "zipnn", "qstore" and, with `given`,
-  /// "prototype" and "prototype+tables".
+  /// "raw", "entropy", "huffman", "huffman+tables", "zstd-3", "zipnn", "qstore", with `given` also
+  /// "prototype" and "prototype+tables", and "archive".
   std::string method;
   std::string of;     ///< The variant; empty for all variants together.
   std::string given;  ///< The variant that is known; empty for none.
@@ -62,7 +62,7 @@ struct AnalyzeReport {
   uint64_t not_analysed = 0;  ///< Layers, each with its reason in summary.json.
   std::vector<AnalyzeTotal> totals;
   /// All variants together, under one way to keep them each: "raw", "zstd-3 each",
-  /// "zipnn + zstd-3", "huffman each", "prototype chain", "qstore, side tensors included", ...
+  /// "zipnn + zstd-3", "huffman each", "prototype chain", "archive, side tensors included", ...
   std::vector<AnalyzeTotal> plans;
 };
 
@@ -79,7 +79,8 @@ struct AnalyzeReport {
 /// of the weights: scales and zero points are left out but for "qstore" of all variants together.
 /// "prototype" is the method of the research prototype's scripts: a Huffman code for the weights of
 /// each pair of a scale and a quantized integer, its tables not counted. "entropy" is the empirical
-/// one, given pairs likewise, below which no such code comes. "qstore" is what Pack stores.
+/// one, given pairs likewise, below which no such code comes. "qstore" is what Pack stores for a
+/// variant alone or with the given one, "archive" what it stores when it has all variants.
 ///
 /// Errors: kInvalidArgument (variants without common layers, options), kAlreadyExists (`output`
 /// holds something else, or another analysis and not `restart`; or is being written), kCorrupt,

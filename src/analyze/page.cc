@@ -51,11 +51,12 @@ std::vector<Subject> Subjects(const Totals& all) {
   return subjects;
 }
 
-// One empty series for each method that says something about the subject, beside its raw size.
+// One empty series for each method that says something about the subject by itself.
 std::vector<Series> SeriesOf(const Totals& all, const Subject& subject) {
   std::vector<Series> series;
   for (const AnalyzeTotal& total : all.measures) {
-    if (subject == Subject{total.of, total.given} && total.method != "raw") {
+    const bool plotted_elsewhere = total.method == "raw" || total.method == "archive";
+    if (subject == Subject{total.of, total.given} && !plotted_elsewhere) {
       series.push_back({total.method, {}});
     }
   }
@@ -89,6 +90,18 @@ std::string PlansPlot(const Totals& all) {
     series[0].values.push_back(plan.bits_per_weight());
   }
   return labels.empty() ? "" : BarPlot("All variants together", labels, series, kUnit);
+}
+
+std::string ArchivePlot(const Totals& all) {
+  std::vector<std::string> labels;
+  std::vector<Series> series = {{"raw", {}}, {"archive", {}}};
+  for (const AnalyzeTotal& total : all.measures) {
+    if (total.method != "archive" || total.of.empty()) continue;
+    labels.push_back(total.of);
+    series[0].values.push_back(Find(all.measures, "raw", {total.of, ""}));
+    series[1].values.push_back(total.bits_per_weight());
+  }
+  return labels.empty() ? "" : BarPlot("In one archive, by variant", labels, series, kUnit);
 }
 
 std::string MethodsPlot(const Totals& all, const Subject& subject) {
@@ -158,7 +171,7 @@ std::string ReportPage(std::span<const VariantSource> variants, const Totals& al
   for (const VariantSource& variant : variants) {
     names += (names.empty() ? "" : ", ") + Escape(variant.name + " = " + variant.path.string());
   }
-  std::string plots = PlansPlot(all);
+  std::string plots = PlansPlot(all) + ArchivePlot(all);
   for (const Subject& subject : Subjects(all)) {
     plots += MethodsPlot(all, subject) + TypesPlot(all, by_type, subject) +
              LayersPlot(all, layers, subject);

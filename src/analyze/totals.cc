@@ -40,7 +40,8 @@ class Planner {
     Each("huffman each", "huffman", "huffman");
     Chain("prototype chain", "huffman", "prototype");
     Chain("prototype chain with tables", "huffman+tables", "prototype+tables");
-    if (const auto bits = Find("qstore", "", "")) Add("qstore, side tensors included", *bits);
+    Each("qstore each", "qstore", "qstore");
+    if (const auto bits = Find("archive", "", "")) Add("archive, side tensors included", *bits);
     return std::move(plans_);
   }
 

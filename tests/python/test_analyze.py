@@ -175,9 +175,13 @@ def test_what_is_stored_is_what_an_archive_takes(chain, space):
     summary = ok_json("analyze", f"high={high}", f"low={low}", "-o", space / "out")
     assert bits_of(summary, layer, "qstore", "high", "low") == 8 * stored["high", f"{layer}.weight"]
     assert bits_of(summary, layer, "qstore", "low") == 8 * stored["low", f"{layer}.weight"]
-    assert bits_of(summary, layer, "qstore", "") == 8 * sum(stored.values())
+    assert bits_of(summary, layer, "archive", "high") == 8 * stored["high", f"{layer}.weight"]
+    assert bits_of(summary, layer, "archive", "") == 8 * sum(stored.values())
+    pack(space / "alone.qstore", high=high)
+    tensors = ok_json("inspect", space / "alone.qstore", "--tensors")["variants"][0]["tensor_list"]
+    assert bits_of(summary, layer, "qstore", "high") == 8 * tensors[0]["stored_bytes"]
     plans = {plan["method"]: plan["bits_per_weight"] for plan in summary["total"]["plans"]}
-    assert plans["qstore, side tensors included"] < 0.6 * plans["raw"]
+    assert plans["archive, side tensors included"] < 0.6 * plans["raw"]
 
 
 def test_summary_adds_up(analysis):
@@ -290,8 +294,8 @@ def test_page_shows_its_plots(analysis, space):
     address = f"file://{page}"
     document = browse(profile, "--dump-dom", address) if BROWSER else page.read_text()
     plots = re.findall(r"<svg.*?</svg>", document, re.S)
-    # All variants together; three for each level alone and for each pair.
-    assert len(plots) == 1 + 3 * 6
+    # All variants, the archive; three for each level alone and for each pair.
+    assert len(plots) == 2 + 3 * 6
     for title in ("All variants together", "16 given 8, by layer", "8 given 4, by type of layer"):
         assert any(title in plot for plot in plots), title
     for method in ("prototype+tables", "zipnn", "zstd-9", "qstore", "entropy", "huffman"):

@@ -59,6 +59,7 @@ TEST(Analyze, MeasuresAChainEveryWay) {
     EXPECT_LT(bits.at("huffman " + variant + "|"), bits.at("huffman+tables " + variant + "|"));
     EXPECT_GT(bits.at("zstd-3 " + variant + "|"), 0);
     EXPECT_GT(bits.at("qstore " + variant + "|"), 0);
+    EXPECT_LE(bits.at("archive " + variant + "|"), bits.at("qstore " + variant + "|"));
   }
   for (const std::string pair : {"16|8", "16|4", "8|4"}) {
     EXPECT_LE(bits.at("entropy " + pair), bits.at("prototype " + pair));

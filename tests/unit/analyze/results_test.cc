@@ -22,7 +22,7 @@ LayerResult Sample(std::string name, double bits) {
                     {"zstd-3", "8", "", 150, ""},
                     {"zipnn", "16", "", 200, ""},
                     {"prototype", "16", "8", bits, "7 groups"},
-                    {"qstore", "", "", 210, ""}};
+                    {"archive", "", "", 210, ""}};
   return layer;
 }
 
@@ -86,7 +86,7 @@ TEST(SumUp, AddsLayersAndPlans) {
   EXPECT_EQ(Plan(totals, "zstd-3 each"), 900);
   EXPECT_EQ(Plan(totals, "zipnn + zstd-3"), 700);
   EXPECT_EQ(Plan(totals, "prototype chain"), 140 + 280);
-  EXPECT_EQ(Plan(totals, "qstore, side tensors included"), 420);
+  EXPECT_EQ(Plan(totals, "archive, side tensors included"), 420);
   // Without a Huffman figure of the 16-bit level there is no such plan.
   EXPECT_EQ(totals.plans.size(), 5u);
 }
