@@ -255,6 +255,70 @@ class Outputs(Case):
             self.assertNotEqual(done.stderr, "")
 
 
+class Analyses(Case):
+    def analyze(self, *arguments):
+        variants = (f"16={self.model}", f"8={self.made / 'int8'}")
+        return run("analyze", *variants, "-o", self.space / "out", *arguments)
+
+    def test_prints_totals_and_leaves_results(self):
+        done = self.analyze()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for text in ("raw", "zstd-3", "16 given 8", "prototype+tables", "archive"):
+            self.assertIn(text, done.stdout)
+        self.assertIn("3 layers (0 of an earlier run), 0 not analysed", done.stderr)
+        names = ["analyze.log", "layers", "report.html", "run.json", "summary.json"]
+        self.assertEqual(sorted(path.name for path in (self.space / "out").iterdir()), names)
+
+    def test_results_for_programs(self):
+        document = json.loads(self.analyze("--json", "--methods", "conditional").stdout)
+        self.assertEqual(document["total"]["weights"], 3 * 128 * 256)
+        methods = {measure["method"] for measure in document["total"]["measures"]}
+        names = {"raw", "entropy", "prototype", "prototype+tables", "qstore", "archive"}
+        self.assertEqual(methods, names)
+        again = self.analyze("--methods", "conditional")
+        self.assertIn("3 layers (3 of an earlier run)", again.stderr)
+
+    def test_pairs_layers_and_samples_are_chosen(self):
+        pair = ("--target", "16", "--given", "8")
+        document = json.loads(self.analyze("--json", *pair, "--layers", "*.1.*").stdout)
+        self.assertEqual([layer["layer"] for layer in document["layers"]], ["layers.1.linear"])
+        document = json.loads(self.analyze("--json", "--force", "--sample", "32").stdout)
+        self.assertEqual(document["total"]["weights"], 3 * 32 * 256)
+        other = self.analyze("--sample", "0.5")
+        self.assertEqual(other.returncode, FAILED)
+        self.assertIn("holds an analysis of other models or with other options", other.stderr)
+
+    def test_refuses_what_has_no_meaning(self):
+        for arguments in (
+            ("--methods", "gzip"),
+            ("--sample", "0"),
+            ("--sample", "1.5"),
+            ("--sample", "many"),
+            ("--target", "16"),
+            ("--level", "best"),
+        ):
+            self.assertEqual(self.analyze(*arguments).returncode, USAGE, arguments)
+        for arguments in (("--target", "16", "--given", "4"), ("--zstd-levels", "99")):
+            done = self.analyze(*arguments)
+            self.assertEqual(done.returncode, FAILED, arguments)
+            self.assertIn("(invalid-argument)", done.stderr)
+        self.assertEqual(listing(self.space), [])
+
+    def test_refuses_models_that_are_none_or_no_pair(self):
+        ok("synth", "-o", self.space / "other", "--shape", "64x64")
+        ok("quantize", "--to", "llm-int8", self.space / "other", "-o", self.space / "low")
+        pair = (f"a={self.model}", f"b={self.space / 'low'}")
+        self.refused(FAILED, "invalid-argument", *self.into(*pair), mentions="no layer in common")
+        text = self.space / "torn" / "m.safetensors"
+        text.parent.mkdir()
+        text.write_bytes(bytes(20))
+        self.refused(CORRUPT, "corrupt", *self.into(f"a={text}"), mentions="m.safetensors")
+        self.refused(FAILED, "not-found", *self.into(f"a={self.space / 'none'}"), mentions="none")
+
+    def into(self, *variants):
+        return ("analyze", *variants, "-o", self.space / "out")
+
+
 class Signals(Case):
     def check(self, *arguments):
         """Stopped at moments of its run, the command leaves nothing or has done everything."""
