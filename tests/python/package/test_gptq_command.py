@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import gptq_models
 import pytest
+import torch
 import trained_llm
-from command import BINARY, contents
+from command import BINARY, contents, pack, raw_size, unpack
 from transformers import AutoModelForCausalLM
 
 BITS = {"8bit": 8, "4bit": 4}
@@ -148,3 +149,29 @@ def test_it_tells_what_to_install(arguments, environment, space, python):
     assert process.returncode == 1
     assert "pip install 'qstore[quantize]'" in notes and len(notes.splitlines()) == 1
     assert not (space / "out").exists()
+
+
+def test_the_whole_way_keeps_bytes_and_logits(trained, levels, space, figure):
+    """Trained, quantized twice, packed; every level that is unpacked computes the same bits."""
+    variants = {"bf16": "16bit", "gptq8": "8bit", "gptq4": "4bit"}
+    sources = {name: levels.folder / folder for name, folder in variants.items()}
+    size = pack(space / "m.qstore", **sources)
+    figure(
+        f"trained Llama, 16, 8 and 4 bits in one archive: {size:,} of "
+        f"{sum(map(raw_size, sources.values())):,} bytes"
+    )
+    windows = trained_llm.windows_of(trained, count=4)
+    for name, source in sources.items():
+        back = unpack(space / "m.qstore", name, space / name)
+        assert contents(back) == contents(source)
+        assert torch.equal(logits(source, levels, windows), logits(back, levels, windows)), name
+
+
+def logits(folder, levels, windows):
+    bits = BITS.get(folder.name) or {"gptq8": 8, "gptq4": 4}.get(folder.name)
+    source = levels.folder / "16bit" if bits else folder
+    model = AutoModelForCausalLM.from_pretrained(source)
+    if bits:
+        model = gptq_models.load_model(folder, source, bits)
+    with torch.no_grad():
+        return model(windows).logits

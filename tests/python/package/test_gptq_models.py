@@ -11,7 +11,7 @@ import pytest
 import torch
 from command import contents
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -229,3 +229,31 @@ def test_outputs_that_exist_stay_unless_they_are_to_be_replaced(
     gptq.quantize(tiny, space / "out", [gptq.Scheme(4)], calibration, overwrite=True)
     assert (space / "out" / "config.json").exists()
     assert not (space / "out" / "mine.txt").exists()
+
+
+def test_every_matrix_sees_those_before_it_quantized(gptq, tiny, trained, space, calibration):
+    """What goes into each matrix of the finished model gives the integers that it has."""
+    scheme = gptq.Scheme(3, group_size=32)
+    gptq.quantize(tiny, space / "out", [scheme], calibration)
+    solver = importlib.import_module("qstore.gptq.solver")
+    text = importlib.import_module("qstore.gptq.calibration")
+    model = gptq_models.load_model(space / "out", tiny, 3)
+    hessians = {}
+
+    def see(name, module):
+        hessians[name] = solver.Hessian(module.in_features)
+        module.register_forward_pre_hook(lambda _, inputs: hessians[name].add(inputs[0]))
+
+    for name, module in model.model.layers.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            see(f"model.layers.{name}", module)
+    windows = text.windows(calibration, AutoTokenizer.from_pretrained(tiny), 128)
+    with torch.no_grad():
+        for window in windows.split(1):
+            model(window)
+    source, made = gptq_models.load_tensors(tiny), gptq_models.load_tensors(space / "out")
+    for name, hessian in hessians.items():
+        factor = solver.factorize(hessian.matrix, scheme)
+        expected = solver.quantize_matrix(source[f"{name}.weight"], factor, scheme).integers
+        found = gptq_models.unpack(made[f"{name}.qweight"], 3)
+        assert (found == expected).float().mean() > 0.98, name
