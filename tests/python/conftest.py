@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -60,9 +61,14 @@ def figure(request):
     return lambda line: request.node.user_properties.append(("figure", line))
 
 
-def made_once(kind, recipe, *command):
-    """The folder that `command FOLDER` makes, kept under a name that changes with the `recipe`."""
-    key = hashlib.sha256(b"".join(path.read_bytes() for path in recipe)).hexdigest()[:16]
+def made_once(kind, recipe, *command, libraries=()):
+    """The folder that `command FOLDER` makes, kept under a name that changes with the files of
+    the `recipe`, and with this Python and the versions of `libraries` where there are any."""
+    parts = [path.read_bytes() for path in recipe]
+    parts += [f"{name} {metadata.version(name)}".encode() for name in libraries]
+    if libraries:
+        parts.append(sys.version.encode())
+    key = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     cache = ROOT / ".cache" / kind
     folder = cache / key
     if not folder.is_dir():
@@ -85,7 +91,8 @@ def pairs():
 def trained():
     """The folder of the Llama that was trained here: bf16/, fp16/, train.txt and held-out.txt."""
     maker = HERE / "trained_llm.py"
-    return made_once("trained", [maker, HERE / "requirements.txt"], maker, "-o")
+    libraries = ("torch", "transformers", "tokenizers")
+    return made_once("trained", [maker], maker, "-o", libraries=libraries)
 
 
 @pytest.fixture

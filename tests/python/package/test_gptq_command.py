@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import gptq_models
 import pytest
 import torch
 import trained_llm
-from command import BINARY, contents, pack, raw_size, unpack
+from command import BINARY, contents, ok, pack, raw_size, unpack
 from transformers import AutoModelForCausalLM
 
 BITS = {"8bit": 8, "4bit": 4}
@@ -151,8 +152,25 @@ def test_it_tells_what_to_install(arguments, environment, space, python):
     assert not (space / "out").exists()
 
 
+def analyze_killed_once(levels, out):
+    """The summary of an analysis that was killed behind its first layers and then went on."""
+    named = [f"{name.removesuffix('bit')}={levels.folder / name}" for name in ("16bit", *BITS)]
+    command = ["analyze", *named, "-o", str(out), "--threads", "1"]
+    process = subprocess.Popen([BINARY, *command], stderr=subprocess.DEVNULL)
+    give_up = time.monotonic() + 60
+    while not list(out.glob("layers/*.json")) and time.monotonic() < give_up:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    done = len(list(out.glob("layers/*.json")))
+    assert done and not (out / "summary.json").exists()
+    assert f"28 layers ({done} of an earlier run)" in ok(*command).stderr
+    return json.loads((out / "summary.json").read_text())
+
+
 def test_the_whole_way_keeps_bytes_and_logits(trained, levels, space, figure):
-    """Trained, quantized twice, packed; every level that is unpacked computes the same bits."""
+    """Trained, quantized twice, analysed, packed; every level unpacked computes the same bits."""
+    assert len(analyze_killed_once(levels, space / "analysis")["layers"]) == 28
     variants = {"bf16": "16bit", "gptq8": "8bit", "gptq4": "4bit"}
     sources = {name: levels.folder / folder for name, folder in variants.items()}
     size = pack(space / "m.qstore", **sources)
