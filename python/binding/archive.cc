@@ -20,6 +20,9 @@
 namespace qstore::python {
 namespace {
 
+// Bytes from which on a read takes so long that Ctrl-C is looked for meanwhile.
+constexpr size_t kLongRead = size_t{16} << 20;
+
 using Buffer = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 // Paths in an archive are bytes; what is not UTF-8 becomes surrogates, as in os.fsdecode.
@@ -132,10 +135,14 @@ void WantHugePages(std::span<std::byte> memory) {
 }
 
 // Every `step`-th of the rows [begin, end), each a request of its own when there are gaps.
-Status ReadRows(const Archive& archive, size_t tensor, std::span<std::byte> out, uint64_t begin,
-                uint64_t end, uint64_t step, unsigned threads) {
+Result<bool> ReadRows(const Archive& archive, size_t tensor, std::span<std::byte> out,
+                      uint64_t begin, uint64_t end, uint64_t step, unsigned threads,
+                      const ProgressCallback& progress) {
   WantHugePages(out);
-  if (step == 1) return archive.ReadRows(tensor, begin, end, out, threads);
+  if (step == 1) {
+    const ReadRequest request{tensor, out, begin, end};
+    return Done(archive.Read({&request, 1}, threads, progress));
+  }
   std::vector<ReadRequest> requests;
   const uint64_t count = (end - begin + step - 1) / step;
   const uint64_t row_bytes = count == 0 ? 0 : out.size() / count;
@@ -143,7 +150,7 @@ Status ReadRows(const Archive& archive, size_t tensor, std::span<std::byte> out,
     const uint64_t row = begin + i * step;
     requests.push_back({tensor, out.subspan(i * row_bytes, row_bytes), row, row + 1});
   }
-  return archive.Read(requests, threads);
+  return Done(archive.Read(requests, threads, progress));
 }
 
 void Read(const OpenArchive& archive, size_t variant, size_t tensor, const Buffer& out,
@@ -153,9 +160,15 @@ void Read(const OpenArchive& archive, size_t variant, size_t tensor, const Buffe
   const uint64_t last = end.is_none() ? kAllRows : nb::cast<uint64_t>(end);
   if (step == 0 || (step != 1 && last < begin)) throw nb::value_error("no such rows");
   const auto bytes = std::as_writable_bytes(std::span(out.data(), out.size()));
-  RunReading<bool>(archive.source(), [&] {
-    return Done(ReadRows(archive, info.first_tensor + tensor, bytes, begin, last, step, threads));
-  });
+  const auto work = [&](const ProgressCallback& progress) {
+    return ReadRows(archive, info.first_tensor + tensor, bytes, begin, last, step, threads,
+                    progress);
+  };
+  if (bytes.size() >= kLongRead) {
+    RunInterruptibly<bool>(nb::none(), archive.source(), work);
+  } else {
+    RunReading<bool>(archive.source(), [&] { return work({}); });
+  }
 }
 
 nb::bytes ReadFile(const OpenArchive& archive, size_t variant, size_t file, uint64_t begin,
@@ -190,11 +203,13 @@ nb::list ShareAll(LoadedTensors loaded) {
   return list;
 }
 
-nb::list Load(const OpenArchive& archive, size_t variant, bool torch, unsigned threads) {
+nb::list Load(const OpenArchive& archive, size_t variant, bool torch, unsigned threads,
+              const nb::object& progress) {
   VariantAt(archive, variant);
-  auto tensors = RunReading<LoadedTensors>(archive.source(), [&] {
-    return archive.Load({&variant, 1}, threads);
-  });
+  auto tensors = RunInterruptibly<LoadedTensors>(
+      progress, archive.source(), [&](const ProgressCallback& callback) {
+        return archive.Load({&variant, 1}, threads, callback);
+      });
   return torch ? ShareAll<nb::pytorch>(std::move(tensors))
                : ShareAll<nb::numpy>(std::move(tensors));
 }
@@ -220,7 +235,8 @@ void BindArchive(nb::module_& module) {
            nb::arg("threads") = 0)
       .def("read_file", &ReadFile, nb::arg("variant"), nb::arg("file"), nb::arg("begin") = 0,
            nb::arg("end") = nb::none())
-      .def("load", &Load, nb::arg("variant"), nb::arg("torch"), nb::arg("threads") = 0);
+      .def("load", &Load, nb::arg("variant"), nb::arg("torch"), nb::arg("threads") = 0,
+           nb::arg("progress") = nb::none());
 }
 
 }  // namespace qstore::python

@@ -13,4 +13,5 @@ NB_MODULE(_qstore, module) {
   qstore::python::BindArchive(module);
   qstore::python::BindDlpack(module);
   qstore::python::BindOperations(module);
+  qstore::python::BindQuantize(module);
 }

@@ -9,5 +9,6 @@ void BindArchive(nanobind::module_& module);
 void BindDlpack(nanobind::module_& module);
 /// REQUIRES: BindArchive before.
 void BindOperations(nanobind::module_& module);
+void BindQuantize(nanobind::module_& module);
 
 }  // namespace qstore::python

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from qstore._archive import Archive, File, Inspection, Tensor, Variant, inspect
 from qstore._operations import (
     PackReport,
+    QuantizeReport,
     UnpackReport,
     VerifyReport,
     pack,
+    quantize,
     unpack,
     verify,
 )
@@ -64,6 +66,7 @@ __all__ = [
     "PackReport",
     "PathNotFoundError",
     "QStoreError",
+    "QuantizeReport",
     "SourceChangedError",
     "Tensor",
     "TensorSlice",
@@ -78,6 +81,7 @@ __all__ = [
     "instruction_set",
     "numpy",
     "pack",
+    "quantize",
     "safe_open",
     "torch",
     "transformers",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packing, unpacking and verifying.
+"""Packing, unpacking, verifying and quantizing.
 
 All of them release the GIL, may run several at once with different outputs, and stop within a
 fraction of a second on KeyboardInterrupt or when the progress callback raises; what they had
@@ -12,7 +12,7 @@ means all processors; `memory` is an aim in bytes.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from qstore import _qstore
@@ -22,6 +22,8 @@ from qstore.errors import InvalidArgumentError, PathNotFoundError, UnknownNameEr
 
 Path = str | os.PathLike[str]
 
+TARGETS = {"llm-int8": 0, "bf16": 1, "fp16": 2}
+RESTS = {"keep": 0, "bf16": 1, "fp16": 2}
 LEVELS = {"fast": 1, "balanced": 2, "max": 3}
 MEMORY = 512 << 20
 
@@ -40,6 +42,13 @@ class VerifyReport(NamedTuple):
     files: int  # Of all variants.
     bytes: int  # Of these files.
     compared_bytes: int
+
+
+class QuantizeReport(NamedTuple):
+    quantized: tuple[str, ...]  # Tensors that are I8 now.
+    cast: tuple[str, ...]  # Tensors that have another type of floats now.
+    kept: int  # Tensors that are as they were.
+    bytes: int  # Of all files written.
 
 
 def pack(
@@ -121,6 +130,40 @@ def verify(
     with reported(progress, "verify") as tell:
         done = _qstore.verify(opened._native, _sources(originals or {}), threads, tell)
     return VerifyReport(*done)
+
+
+def quantize(
+    source: Path,
+    directory: Path,
+    to: str,
+    *,
+    rest: str = "keep",
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    threads: int = 0,
+    overwrite: bool = False,
+    sync: bool = True,
+    progress: Progress = None,
+) -> QuantizeReport:
+    """Makes another precision of a model directory or file, as `qstore quantize` does.
+
+    `to` is "bf16" or "fp16", which cast all floats, or "llm-int8", which follows bitsandbytes;
+    there `rest` says what becomes of other floats, and patterns `include` and `exclude` change
+    which matrices are quantized. Files, names and metadata stay as they are.
+    Raises InvalidArgumentError (a model that is quantized already, NaN or infinity, an unknown
+    name), CorruptError, AlreadyExistsError, PathNotFoundError, IoError, SourceChangedError.
+    """
+    for given, known in ((to, TARGETS), (rest, RESTS)):
+        if given not in known:
+            raise InvalidArgumentError(f"{given!r} is none of {', '.join(known)}")
+    names = (list(include), list(exclude))
+    paths = (encode(source), encode(directory))
+    with reported(progress, "quantize") as tell:
+        done = _qstore.quantize(
+            *paths, TARGETS[to], RESTS[rest], *names, overwrite, sync, threads, tell
+        )
+    quantized, cast, kept, size = done
+    return QuantizeReport(tuple(quantized), tuple(cast), kept, size)
 
 
 def _sources(variants: Mapping[str, Path]) -> list[tuple[str, bytes]]:

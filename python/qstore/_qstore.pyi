@@ -41,7 +41,9 @@ class Archive:
     def read_file(
         self, variant: int, file: int, begin: int = 0, end: int | None = None
     ) -> bytes: ...
-    def load(self, variant: int, torch: bool, threads: int = 0) -> list[Any]: ...
+    def load(
+        self, variant: int, torch: bool, threads: int = 0, progress: Progress = None
+    ) -> list[Any]: ...
 
 def pack(
     sources: Sources,
@@ -68,3 +70,15 @@ def verify(
     archive: Archive, originals: Sources, threads: int, progress: Progress
 ) -> tuple[int, int, int]: ...
 def dlpack(memory: Any, shape: tuple[int, ...], code: int, bits: int) -> Any: ...
+def quantize(
+    source: bytes,
+    output: bytes,
+    target: int,
+    rest: int,
+    include: list[str],
+    exclude: list[str],
+    overwrite: bool,
+    sync: bool,
+    threads: int,
+    progress: Progress,
+) -> tuple[list[str], list[str], int, int]: ...

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from qstore._archive import Archive, Location, open_archive
 from qstore._frameworks import Framework, find_framework
+from qstore._progress import Progress, reported
 from qstore._slices import Rows, TensorSlice
 from qstore.errors import ClosedError, UnknownNameError
 
@@ -71,13 +72,14 @@ class Reader:
             )
         return tensor
 
-    def read_all(self) -> dict[str, Any]:
+    def read_all(self, progress: Progress) -> dict[str, Any]:
         """All tensors, decoded at once into one piece of memory that they share."""
         names: dict[int, str] = {entry.number: name for name, entry in self.entries.items()}
         framework = self.framework
         for entry in self.entries.values():
             framework.dtype(entry.dtype)
-        loaded = self.archive._native.load(self.variant, framework.is_torch, self.threads)
+        with reported(progress, "load") as tell:
+            loaded = self.archive._native.load(self.variant, framework.is_torch, self.threads, tell)
         tensors = {}
         for number, memory in enumerate(loaded):
             if number not in names:
@@ -173,10 +175,12 @@ class safe_open:
         reader = self._open()
         return reader.framework.finish(reader.read(reader.find(name)))
 
-    def get_tensors(self) -> dict[str, Any]:
+    def get_tensors(self, *, progress: Progress = None) -> dict[str, Any]:
         """All tensors, by name: the fastest way to load. They share one piece of memory, which
-        lives as long as one of them. Raises as `get_tensor` does, and LimitError."""
-        return self._open().read_all()
+        lives as long as one of them. `progress` as of `qstore.pack`, in bytes of tensors; what it
+        raises, and KeyboardInterrupt, stop the load. Raises as `get_tensor` does, and LimitError.
+        """
+        return self._open().read_all(progress)
 
     def get_slice(self, name: str) -> TensorSlice:
         """A view that reads the part of the tensor it is indexed with. Raises UnknownNameError."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 
 from qstore._archive import Location
+from qstore._progress import Progress
 from qstore._reader import safe_open
 
 __all__ = ["load_file"]
@@ -19,13 +20,15 @@ def load_file(
     variant: str | None = None,
     *,
     threads: int = 0,
+    progress: Progress = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> dict[str, numpy.ndarray[Any, Any]]:
     """All tensors of a variant, by name, with the types and shapes they were saved with.
 
     BF16 and FP8 have the types of ml_dtypes, which must be installed for them. The arrays are
     decoded in parallel into one piece of memory, which they share and which lives as long as one of
-    them. Thread-safe; releases the GIL. Raises what `qstore.safe_open` and its `get_tensors` raise.
+    them. `progress` as of `qstore.pack`. Thread-safe; releases the GIL. Raises what
+    `qstore.safe_open` and its `get_tensors` raise.
     """
     with safe_open(path, variant, "np", threads=threads, storage_options=storage_options) as file:
-        return file.get_tensors()
+        return file.get_tensors(progress=progress)

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from qstore._archive import Location
-from qstore._operations import PackReport, Progress, pack
+from qstore._operations import PackReport, pack
+from qstore._progress import Progress
 from qstore._reader import safe_open
 
 __all__ = ["load_file", "load_model", "save_file", "save_variants"]
@@ -26,18 +27,19 @@ def load_file(
     device: Device = "cpu",
     *,
     threads: int = 0,
+    progress: Progress = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> dict[str, torch.Tensor]:
     """All tensors of a variant, by name, with the types and shapes they were saved with.
 
     They are decoded in parallel into one piece of memory, which they share and which lives as long
-    as one of them. Thread-safe; releases the GIL. Raises what `qstore.safe_open` and its
-    `get_tensors` raise.
+    as one of them. `progress` as of `qstore.pack`. Thread-safe; releases the GIL. Raises what
+    `qstore.safe_open` and its `get_tensors` raise.
     """
     with safe_open(
         path, variant, "pt", device, threads=threads, storage_options=storage_options
     ) as file:
-        return file.get_tensors()
+        return file.get_tensors(progress=progress)
 
 
 def load_model(

@@ -12,39 +12,46 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from qstore._archive import Archive
+from qstore._archive import Archive, Location, open_archive
 from qstore._virtual_files import variant_directory
 from qstore.errors import InvalidArgumentError, QStoreError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-__all__ = ["directory", "from_pretrained", "load_config", "load_processor", "load_tokenizer"]
-
-Source = str | os.PathLike[str] | Archive
+__all__ = [
+    "directory",
+    "find_class",
+    "from_pretrained",
+    "load_config",
+    "load_processor",
+    "load_tokenizer",
+]
 
 
 def from_pretrained(
-    path: Source,
+    path: Location,
     variant: str | None = None,
     *model_args: Any,
     model_class: type | str | None = None,
     threads: int = 0,
+    storage_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Any:
     """The model that `model_class.from_pretrained` gives for the unpacked directory of a variant.
 
     `model_class` is a class with `from_pretrained`, or the name of one in transformers, such as
     "AutoModelForCausalLM"; otherwise the first of the config's `architectures`, or AutoModel when
-    transformers has none of that name. `threads` decode each tensor (0: all processors). All other
-    arguments go to `from_pretrained`: `device_map`, `dtype`, `quantization_config`, and so on.
+    transformers has none of that name. `threads` decode each tensor (0: all processors); `path` and
+    `storage_options` are those of `qstore.Archive`. All other arguments go to `from_pretrained`:
+    `device_map`, `dtype`, `quantization_config`, and so on.
 
     Holds as much memory as loading the directory does. Thread-safe as far as transformers is.
     Raises UnknownNameError (listing the variants), CorruptError (naming the tensor), and what
@@ -54,11 +61,11 @@ def from_pretrained(
         raise InvalidArgumentError(
             "device_map: weights cannot stay on disk in an archive; unpack the variant for that"
         )
-    archive = _open(path)
+    archive = open_archive(path, storage_options)
     errors: list[QStoreError] = []
     with variant_directory(archive, variant, threads, errors) as folder:
         if model_class is None or isinstance(model_class, str):
-            model_class = _find_class(archive, variant, model_class, options.get("subfolder", ""))
+            model_class = _class_of(archive, variant, model_class, options.get("subfolder", ""))
         try:
             result = model_class.from_pretrained(os.fspath(folder), *model_args, **options)
         except Exception as error:
@@ -71,7 +78,7 @@ def from_pretrained(
     return result
 
 
-def load_config(path: Source, variant: str | None = None, **options: Any) -> PreTrainedConfig:
+def load_config(path: Location, variant: str | None = None, **options: Any) -> PreTrainedConfig:
     """What `AutoConfig.from_pretrained` gives for the unpacked directory of a variant.
 
     Raises what `from_pretrained` does.
@@ -80,7 +87,7 @@ def load_config(path: Source, variant: str | None = None, **options: Any) -> Pre
 
 
 def load_tokenizer(
-    path: Source, variant: str | None = None, **options: Any
+    path: Location, variant: str | None = None, **options: Any
 ) -> PreTrainedTokenizerBase:
     """What `AutoTokenizer.from_pretrained` gives for the unpacked directory of a variant.
 
@@ -89,7 +96,7 @@ def load_tokenizer(
     return _load(transformers.AutoTokenizer, path, variant, options)
 
 
-def load_processor(path: Source, variant: str | None = None, **options: Any) -> Any:
+def load_processor(path: Location, variant: str | None = None, **options: Any) -> Any:
     """What `AutoProcessor.from_pretrained` gives for the unpacked directory of a variant.
 
     Raises what `from_pretrained` does.
@@ -98,7 +105,13 @@ def load_processor(path: Source, variant: str | None = None, **options: Any) -> 
 
 
 @contextmanager
-def directory(path: Source, variant: str | None = None, *, threads: int = 0) -> Iterator[str]:
+def directory(
+    path: Location,
+    variant: str | None = None,
+    *,
+    threads: int = 0,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Iterator[str]:
     """A directory that transformers in this process loads the variant from, while it is open.
 
     For what takes a directory: `pipeline`, several models of one archive, libraries on top of
@@ -106,39 +119,40 @@ def directory(path: Source, variant: str | None = None, *, threads: int = 0) -> 
     transformers loads by its `from_pretrained` sees their content. Raises what `qstore.Archive`
     does, and UnknownNameError.
     """
-    with variant_directory(_open(path), variant, threads, []) as folder:
+    archive = open_archive(path, storage_options)
+    with variant_directory(archive, variant, threads, []) as folder:
         yield os.fspath(folder)
 
 
-def _load(loader: Any, path: Source, variant: str | None, options: dict[str, Any]) -> Any:
-    archive = _open(path)
+def _load(loader: Any, path: Location, variant: str | None, options: dict[str, Any]) -> Any:
+    archive = open_archive(path, options.pop("storage_options", None))
     with variant_directory(archive, variant, 0, []) as folder:
         result = loader.from_pretrained(os.fspath(folder), **options)
     _rename(result, folder, archive)
     return result
 
 
-def _open(path: Source) -> Archive:
-    return path if isinstance(path, Archive) else Archive(path)
-
-
 def _offloads_to_disk(device_map: Any) -> bool:
     return device_map == "disk" or isinstance(device_map, dict) and "disk" in device_map.values()
 
 
-def _find_class(archive: Archive, variant: str | None, name: str | None, subfolder: str) -> Any:
-    if name is not None:
-        found = getattr(transformers, name, None)
-        if not hasattr(found, "from_pretrained"):
-            raise InvalidArgumentError(f"model_class {name!r}: transformers has no such class")
-        return found
-    path = f"{subfolder}/config.json" if subfolder else "config.json"
-    config = json.loads(archive.read_file(variant, path))
+def find_class(config: Mapping[str, Any]) -> Any:
+    """The first class of transformers that a config.json names, or AutoModel."""
     for architecture in config.get("architectures") or ():
         found = getattr(transformers, architecture, None)
         if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):
             return found
     return transformers.AutoModel
+
+
+def _class_of(archive: Archive, variant: str | None, name: str | None, subfolder: str) -> Any:
+    if name is None:
+        path = f"{subfolder}/config.json" if subfolder else "config.json"
+        return find_class(json.loads(archive.read_file(variant, path)))
+    found = getattr(transformers, name, None)
+    if not hasattr(found, "from_pretrained"):
+        raise InvalidArgumentError(f"model_class {name!r}: transformers has no such class")
+    return found
 
 
 def _rename(loaded: Any, folder: Path, archive: Archive) -> None:

@@ -107,6 +107,8 @@ def test_a_callback_that_raises(qstore, space, pair):
         qstore.unpack(pair.archive, "bf16", space / "out", progress=stop)
     with pytest.raises(LookupError, match="enough"):
         qstore.verify(pair.archive, progress=stop)
+    with pytest.raises(LookupError, match="enough"):
+        qstore.torch.load_file(pair.archive, "bf16", progress=stop)
     assert list(space.iterdir()) == []
 
 
@@ -121,6 +123,8 @@ try:
             qstore.pack({"v": source}, out, level="max", threads=1, overwrite=True, progress=tell)
         elif operation == "unpack":
             qstore.unpack(source, "v", out, threads=1, overwrite=False, progress=tell)
+        elif operation == "load":
+            qstore.numpy.load_file(source, threads=1, progress=tell)
         else:
             qstore.verify(source, threads=1, progress=tell)
 except KeyboardInterrupt:
@@ -128,7 +132,7 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("operation", ["pack", "unpack", "verify"])
+@pytest.mark.parametrize("operation", ["pack", "unpack", "verify", "load"])
 def test_ctrl_c(qstore, space, installed, operation):
     source, out = space / "in", space / "out" / "result"
     out.parent.mkdir()
