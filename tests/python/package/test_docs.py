@@ -91,6 +91,7 @@ def place(models, installed, tmp_path, monkeypatch):
     monkeypatch.setenv(
         "PATH", os.pathsep.join([str(shims), str(installed / "site" / "bin"), os.environ["PATH"]])
     )
+    monkeypatch.setenv("PYTHONPATH", str(installed / "site"))
     content = (models / "m.qstore").read_bytes()
     fsspec.filesystem("memory").pipe("/bucket/m.qstore", content)
     with RangeServer(content) as server:

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from command import contents
 from safetensors.torch import load_file
 from test_transformers import TOKENS
 
+NOTEBOOK = Path(__file__).resolve().parents[3] / "examples" / "prepare.ipynb"
 ORIGIN = "qstore-source.json"
 
 
@@ -133,3 +135,19 @@ def test_wrong_use(prepare, model, space, pair):
     prepare(model, "--variants", "bf16", "--force", "-o", out)
     assert out.stat().st_size > 1000
     assert [path.name for path in space.iterdir()] == ["m.qstore"]
+
+
+def test_notebook(qstore, model, space, monkeypatch, capsys):
+    """Its cells run in order, on a directory in place of the Hub."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    code[0], exchanged = re.subn("MODEL = .*", f"MODEL = {str(model)!r}", code[0])
+    assert exchanged == 1
+    monkeypatch.chdir(space)
+    names = {"__name__": "notebook"}
+    for number, cell in enumerate(code):
+        exec(compile(cell, f"cell {number} of {NOTEBOOK.name}", "exec"), names)
+    (space / "restored" / ORIGIN).unlink()
+    assert contents(space / "restored") == contents(model)
+    assert "LlamaForCausalLM (1, 8, 2000)" in capsys.readouterr().out
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
