@@ -13,13 +13,26 @@ namespace {
 struct Arguments {
   std::string output;
   std::vector<std::string> variants;
+  std::vector<std::string> parents;
   PackOptions options;
   bool json = false;
 };
 
+ParentChoice ParseParent(const std::string& text) {
+  const size_t equals = text.find('=');
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::string CheckParent(const std::string& text) {
+  const size_t equals = text.find('=');
+  const bool fits = equals != std::string::npos && equals > 0 && equals + 1 < text.size();
+  return fits ? std::string() : "'" + text + "' is not CHILD=PARENT";
+}
+
 int Run(const Arguments& arguments) {
   const auto variants = ParseVariants(arguments.variants);
   PackOptions options = arguments.options;
+  for (const std::string& text : arguments.parents) options.parents.push_back(ParseParent(text));
   ProgressLine line("packing");
   options.progress = line.callback();
   auto report = Pack(variants, arguments.output, options);
@@ -57,6 +70,14 @@ void AddPackCommand(CLI::App& app, int* exit_code) {
   command->add_option("--level", arguments->options.level, "fast, balanced (default) or max")
       ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
       ->type_name("LEVEL");
+  command
+      ->add_option("--parent", arguments->parents,
+                   "Variant whose tensors explain those of another; else each tensor's is measured")
+      ->check(CLI::Validator(CheckParent, ""))
+      ->type_name("CHILD=PARENT")
+      ->allow_extra_args(false);
+  command->add_option("--root", arguments->options.root, "Variant to store first, without parents")
+      ->type_name("NAME");
   command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
       ->type_name("N");
   command->add_option("--memory", arguments->options.memory_limit, "Aim for memory in use (512MiB)")

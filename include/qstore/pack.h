@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "qstore/export.h"
 #include "qstore/level.h"
@@ -19,8 +20,18 @@ struct VariantSource {
   std::filesystem::path path;
 };
 
+/// Says that tensors of `child` may have parents in `parent` only. Both name variants.
+struct ParentChoice {
+  std::string child;
+  std::string parent;
+};
+
 struct PackOptions {
   Level level = Level::kBalanced;
+  /// Where a variant's tensors find the ones that explain them. Without a choice each tensor has
+  /// the parent that saves most, among all variants with fewer bits.
+  std::vector<ParentChoice> parents;
+  std::string root;      ///< The variant stored first, without parents; empty: the fewest bits.
   unsigned threads = 0;  ///< 0: all processors this process may run on.
   /// Aim for the memory in use, in bytes; bounds the chunks in flight, hence the threads at work.
   /// At least one chunk (about 16 MiB) is always held, and the tables of names and chunks.
@@ -38,7 +49,8 @@ struct PackReport {
 /// Stores the variants in one archive at `output`, which appears only when it is complete and is
 /// the same, byte for byte, for every number of threads. Every file is restorable exactly; what
 /// cannot be understood is stored as it is. Symbolic links are followed. Errors, each naming the
-/// file: kInvalidArgument (variant names, the same path given twice, a directory without files, a
+/// file: kInvalidArgument (variant names, the same path given twice, parents
+/// that make a circle or name no variant, a directory without files, a
 /// path that cannot be stored, the output among the inputs), kNotFound, kAlreadyExists, kIo,
 /// kSourceChanged (an input changed meanwhile), kLimit, kCancelled.
 QSTORE_EXPORT Result<PackReport> Pack(std::span<const VariantSource> variants,

@@ -9,6 +9,8 @@
 #include "base/status_macros.h"
 #include "chain/bins_coder.h"
 #include "chain/cast_coder.h"
+#include "chain/check_parents.h"
+#include "chain/gptq_coder.h"
 #include "chain/repeats.h"
 #include "codec/floating.h"
 #include "codec/general.h"
@@ -80,27 +82,6 @@ codec::RowShape RowsOf(const ObjectSpec& spec, uint64_t count) {
 
 bool IsSignedByte(const ObjectSpec& spec) { return spec.dtype == DType::kI8; }
 
-Status CheckParents(const ObjectSpec& spec, uint64_t chunk, const ParentBytes& parents) {
-  if (spec.relation == Relation::kNone) return {};
-  const uint64_t count = spec.chunk_elem_count(chunk);
-  const uint64_t parent_elem = DTypeBits(spec.parent_dtype) / 8;
-  if (!codec::IsCodedFloat(spec.dtype))
-    return Corrupt("relation: target type is not a coded float");
-  if (parents.base.size() != count * parent_elem) {
-    return Corrupt("relation: base parent has another number of elements");
-  }
-  if (spec.relation == Relation::kCast) {
-    return codec::IsCodedFloat(spec.parent_dtype)
-               ? Status()
-               : Corrupt("relation: cast from a type without casts");
-  }
-  const uint64_t rows = (spec.elem_count() + spec.row_elems - 1) / spec.row_elems;
-  if (spec.parent_dtype != DType::kI8 || parents.scales.size() / 4 < rows) {
-    return Corrupt("relation: LLM.int8 parent is not I8 with an F32 scale for every row");
-  }
-  return {};
-}
-
 }  // namespace
 
 uint64_t ChooseChunkElems(uint64_t row_elems, Level level) {
@@ -108,9 +89,18 @@ uint64_t ChooseChunkElems(uint64_t row_elems, Level level) {
   return row_elems >= target ? target : target / row_elems * row_elems;
 }
 
+std::optional<uint64_t> ChooseGptqChunkElems(const base::GptqShape& shape) {
+  constexpr uint64_t kMostElems = (uint64_t{1} << 24) / 4;
+  const uint64_t blocks = std::max<uint64_t>(1, kChunkElems / (quant::kGptqBlock * shape.outputs));
+  const uint64_t elems = blocks * shape.bits * shape.outputs;
+  if (elems > kMostElems) return std::nullopt;
+  return elems;
+}
+
 struct ChunkCoder::Scratch {
   codec::PlaneScratch planes;
   BinsScratch bins;
+  GptqScratch gptq;
   RepeatScratch repeats;
   codec::Zstd zstd;
   codec::RowScratch rows;
@@ -129,6 +119,23 @@ struct ChunkCoder::Scratch {
     if (other.size() >= payload->size()) return;
     std::swap(*payload, other);
     *codec = ChunkCodec::kRows;
+  }
+
+  static uint64_t FirstInput(const ObjectSpec& spec, uint64_t chunk) {
+    return 32 * spec.first_elem(chunk) / (spec.shape.outputs * spec.shape.bits);
+  }
+
+  // Nothing when the parents cannot explain anything.
+  std::optional<size_t> EncodeGptq(const ObjectSpec& spec, codec::Effort effort, uint64_t chunk,
+                                   std::span<const std::byte> raw, const ParentBytes& parents,
+                                   Bytes* out) {
+    const quant::GptqTensor parent = GptqParent(spec, parents);
+    if (spec.relation == Relation::kGptqFloats) {
+      return EncodeGptqFloats(spec.dtype, effort, spec.first_elem(chunk) / parent.shape.inputs, raw,
+                              parent, &gptq, out);
+    }
+    return EncodeGptqIntegers(effort, FirstInput(spec, chunk), raw, GptqSelf(spec, parents),
+                              parents.base, parent, &gptq, out);
   }
 
   RowRange Range(const ObjectSpec& spec, uint64_t chunk) const {
@@ -155,6 +162,18 @@ struct ChunkCoder::Scratch {
   ChunkCodec EncodeRelated(const ObjectSpec& spec, codec::Effort effort, uint64_t chunk,
                            std::span<const std::byte> raw, const ParentBytes& parents,
                            bool* convincing, Bytes* out) {
+    if (IsGptq(spec.relation)) {
+      const std::optional<size_t> listed = EncodeGptq(spec, effort, chunk, raw, parents, out);
+      if (!listed) {
+        *convincing = false;
+        return ChunkCodec::kRaw;
+      }
+      AppendSlack(out);
+      *convincing = static_cast<double>(*listed) <
+                    kSuspiciousListed * static_cast<double>(spec.chunk_elem_count(chunk));
+      return spec.relation == Relation::kGptqFloats ? ChunkCodec::kGptqFloats
+                                                    : ChunkCodec::kGptqIntegers;
+    }
     if (spec.relation == Relation::kLlmInt8) {
       const size_t listed = EncodeBins(spec.dtype, effort, Range(spec, chunk), raw, parents.base,
                                        parents.scales, &bins, out);
@@ -220,15 +239,15 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
     const bool keep_raw = level == Level::kFast && IsSignedByte(spec) &&
                           static_cast<double>(candidate.size()) > worthwhile;
     if (keep_raw) candidate.assign(raw.begin(), raw.end());
-    if (spec.relation == Relation::kNone || candidate.size() < payload->size()) {
+    if (payload->empty() || candidate.size() < payload->size()) {
       std::swap(*payload, candidate);
       codec = keep_raw ? ChunkCodec::kRaw : own;
     }
     // zstd decodes more slowly than the codecs for tensors: there it must gain something.
     const double own_size = static_cast<double>(payload->size());
-    const double limit = keep_raw                     ? worthwhile
-                         : own == ChunkCodec::kPlanes ? own_size
-                                                      : 0.98 * own_size;
+    const double limit = keep_raw                                             ? worthwhile
+                         : own == ChunkCodec::kPlanes && spec.shape.bits == 0 ? own_size
+                                                                              : 0.98 * own_size;
     QSTORE_TRY(scratch_->TryZstd(raw, level, repeats, limit, &codec, payload));
     if (level == Level::kMax) scratch_->TryRows(spec, raw, &codec, payload);
   }
@@ -286,6 +305,21 @@ Status ChunkCoder::Decode(const ObjectSpec& spec, uint64_t chunk, ChunkCodec cod
           codec::DecodeRows(spec.dtype, shape, &reader, &scratch_->planes, &scratch_->rows, raw);
       break;
     }
+    case ChunkCodec::kGptqFloats:
+      if (spec.relation != Relation::kGptqFloats)
+        return Corrupt("gptq floats chunk: object has no GPTQ parent");
+      QSTORE_TRY(CheckParents(spec, chunk, parents));
+      status = DecodeGptqFloats(spec.dtype, spec.first_elem(chunk) / spec.parent_shape.inputs,
+                                &reader, GptqParent(spec, parents), &scratch_->gptq, raw);
+      break;
+    case ChunkCodec::kGptqIntegers:
+      if (spec.relation != Relation::kGptqIntegers)
+        return Corrupt("gptq integers chunk: object has no GPTQ parent");
+      QSTORE_TRY(CheckParents(spec, chunk, parents));
+      status =
+          DecodeGptqIntegers(Scratch::FirstInput(spec, chunk), &reader, GptqSelf(spec, parents),
+                             parents.base, GptqParent(spec, parents), &scratch_->gptq, raw);
+      break;
     default:
       return Corrupt("unknown chunk codec " + std::to_string(static_cast<unsigned>(codec)));
   }

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "base/disk_ids.h"
+#include "base/gptq_shape.h"
 #include "qstore/dtype.h"
 #include "qstore/level.h"
 
@@ -28,6 +30,11 @@ struct ObjectSpec {
   Relation relation = Relation::kNone;
   /// Element type of the base parent; meaningless when relation is kNone.
   DType parent_dtype = DType::kU8;
+  /// For GPTQ relations, where `parent_dtype` is the type of the parent's scales.
+  base::GptqShape parent_shape;
+  /// For kGptqIntegers: the object's own shape and type of scales.
+  base::GptqShape shape;
+  DType own_dtype = DType::kU8;
 
   uint64_t elem_bytes() const { return DTypeBits(dtype) / 8; }
   uint64_t elem_count() const { return byte_size / elem_bytes(); }
@@ -49,10 +56,33 @@ inline constexpr uint64_t kMaxLevelChunkElems = uint64_t{1} << 21;
 /// agree.
 uint64_t ChooseChunkElems(uint64_t row_elems, Level level);
 
+/// The chunk length of a qweight of that shape, in words: whole inputs, as many for every number of
+/// bits, or nothing when a chunk would be larger than 16 MiB.
+std::optional<uint64_t> ChooseGptqChunkElems(const base::GptqShape& shape);
+
+/// What a parent is to its child.
+enum ParentRole : uint8_t {
+  kBase,
+  kScales,
+  kZeros,
+  kGroups,
+  kOwnScales,
+  kOwnZeros,
+  kOwnGroups,
+};
+inline constexpr size_t kParentRoles = 7;
+
 /// The decoded bytes of the parents that a chunk needs. Empty spans when relation is kNone.
 struct ParentBytes {
-  std::span<const std::byte> base;    ///< The base parent's content for the same elements.
+  std::span<const std::byte> base;    ///< The base parent's content for the same elements;
+                                      ///< for kGptqFloats its whole content.
   std::span<const std::byte> scales;  ///< The scales parent's whole content.
+  /// For GPTQ relations: qzeros and g_idx beside the base parent, and the object's own.
+  std::span<const std::byte> zeros = {};
+  std::span<const std::byte> groups = {};  ///< May be empty.
+  std::span<const std::byte> own_scales = {};
+  std::span<const std::byte> own_zeros = {};
+  std::span<const std::byte> own_groups = {};  ///< May be empty.
 };
 
 }  // namespace qstore::chain

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -43,12 +44,18 @@ ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_s
 /// A way to explain a tensor by tensors of another variant, found by names, dtypes and shapes.
 struct CandidateRef {
   Relation relation = Relation::kNone;
-  size_t base = 0;               ///< Index in the parent variant's table.
-  std::optional<size_t> scales;  ///< Likewise, when the relation has a scales parent.
+  DType parent_dtype = DType::kU8;
+  DType own_dtype = DType::kU8;
+  /// Tensors by role: positions in the parent variant's table; from kOwnScales on, in the target's.
+  std::array<std::optional<size_t>, kParentRoles> parents;
 };
 
-/// All relations by which tensors of `low` may explain `target`, best guess first.
-std::vector<CandidateRef> FindCandidates(const TensorDesc& target, const TensorTable& low);
+/// All relations by which tensors of `low` may explain `target`, one of `own`, best guess first.
+std::vector<CandidateRef> FindCandidates(const TensorDesc& target, const TensorTable& own,
+                                         const TensorTable& low);
+
+/// The shape of the GPTQ tensor whose qweight is `target`, one of `own`, when its parts are there.
+std::optional<base::GptqShape> FindGptqShape(const TensorDesc& target, const TensorTable& own);
 
 /// The order in which variants are coded, as indices into `variants`: quantized ones first, among
 /// equals fewer tensor bytes first, then the given order. Parents are always of earlier variants.
@@ -56,10 +63,8 @@ std::vector<size_t> OrderVariants(std::span<const TensorTable* const> variants);
 
 /// A candidate with access to content, to be measured.
 struct Candidate {
-  Relation relation = Relation::kNone;
-  DType parent_dtype = DType::kU8;
-  const ByteSource* base = nullptr;
-  const ByteSource* scales = nullptr;  ///< Null when the relation has none.
+  ObjectSpec spec;  ///< The target's, under the relation.
+  std::array<const ByteSource*, kParentRoles> parents{};  ///< Null for roles without parent.
 };
 
 /// Codes samples of `content` alone and under every candidate and returns the index of the

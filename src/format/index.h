@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/disk_ids.h"
+#include "base/gptq_shape.h"
 #include "format/layout.h"
 #include "qstore/dtype.h"
 #include "qstore/status.h"
@@ -46,6 +47,16 @@ struct TensorEntry {
   DType dtype = DType::kU8;  ///< As the file says; the object may be modelled as another.
 };
 
+inline constexpr uint32_t kNoParent = UINT32_MAX;
+
+/// A few numbers of objects.
+struct WholeParents {
+  std::array<uint32_t, 7> ids{};
+  size_t count = 0;
+  const uint32_t* begin() const { return ids.data(); }
+  const uint32_t* end() const { return ids.data() + count; }
+};
+
 /// A run of bytes stored once. The first seven fields are those of chain::ObjectSpec.
 struct ObjectEntry {
   uint64_t byte_size = 0;
@@ -58,12 +69,34 @@ struct ObjectEntry {
   DType dtype = DType::kU8;
   Relation relation = Relation::kNone;
   DType parent_dtype = DType::kU8;
+  DType own_dtype = DType::kU8;  ///< Of the own scales, when has_own().
+  /// Further parents of GPTQ relations: qzeros and g_idx beside `base`, then scales, qzeros and
+  /// g_idx of the object itself, which may come after it. kNoParent where there is no g_idx.
+  uint32_t zeros = kNoParent;
+  uint32_t groups = kNoParent;
+  uint32_t own_scales = kNoParent;
+  uint32_t own_zeros = kNoParent;
+  uint32_t own_groups = kNoParent;
 
   uint64_t elem_bytes() const { return DTypeBits(dtype) / 8; }
+  uint64_t elem_count() const { return byte_size / elem_bytes(); }
   uint64_t chunk_bytes() const { return chunk_elems * elem_bytes(); }
   bool has_base() const { return relation != Relation::kNone; }
-  bool has_scales() const { return relation == Relation::kLlmInt8; }
+  bool has_scales() const { return has_base() && relation != Relation::kCast; }
+  bool is_gptq() const {
+    return relation == Relation::kGptqFloats || relation == Relation::kGptqIntegers;
+  }
+  bool has_own() const { return relation == Relation::kGptqIntegers; }
+  /// Whether a chunk takes the chunk of `base` with its number, else `base` whole.
+  bool has_chunked_base() const { return has_base() && relation != Relation::kGptqFloats; }
+  /// Parents that every chunk takes whole.
+  WholeParents whole_parents() const;
 };
+
+/// How the shapes of a GPTQ object and its base parent follow from sizes; nothing where they do
+/// not fit.
+std::optional<base::GptqShape> GptqShapeOf(const ObjectEntry& weights, const ObjectEntry& scales,
+                                           DType scales_dtype, const ObjectEntry& zeros);
 
 struct ChunkEntry {
   uint64_t offset = 0;       ///< In the archive.
@@ -106,10 +139,23 @@ Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& foote
 /// has just read; a part of it.
 Status CheckIndex(const Index& index, const Footer& footer);
 
+/// An object's parents, null where it has none.
+struct ParentEntries {
+  const ObjectEntry* base = nullptr;
+  const ObjectEntry* scales = nullptr;
+  const ObjectEntry* zeros = nullptr;
+  const ObjectEntry* groups = nullptr;
+  const ObjectEntry* own_scales = nullptr;
+  const ObjectEntry* own_zeros = nullptr;
+  const ObjectEntry* own_groups = nullptr;
+};
+
+/// Those of `object`, whose parents are among `objects`.
+ParentEntries ParentsOf(const ObjectEntry& object, std::span<const ObjectEntry> objects);
+
 /// Whether an object may have these parents; the rules of docs/format.md, "Objects".
-/// `depth` is the number of ancestors of `base`.
-Status CheckParents(const ObjectEntry& object, const ObjectEntry& base, const ObjectEntry* scales,
-                    unsigned depth);
+/// `depth` is the number of ancestors of the base parent. REQUIRES: those that its relation has.
+Status CheckParents(const ObjectEntry& object, const ParentEntries& parents, unsigned depth);
 
 /// Bytes of a tensor of that type and shape, or nothing when that is no whole number of bytes or
 /// beyond kMaxSize.

@@ -17,10 +17,6 @@ std::string Quoted(std::string_view name) {
   return text;
 }
 
-bool IsCodedFloat(DType dtype) {
-  return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32;
-}
-
 // The rules for names are the writer's too, where breaking one is the caller's fault.
 Status AsCorrupt(const Status& status) { return status.ok() ? status : Corrupt(status.message()); }
 
@@ -61,11 +57,21 @@ class Checker {
       if (status.ok() && objects[id].has_base()) {
         const ObjectEntry& object = objects[id];
         depth_[id] = static_cast<uint8_t>(depth_[object.base] + 1);
-        status = CheckParents(object, objects[object.base],
-                              object.has_scales() ? &objects[object.scales] : nullptr,
-                              depth_[object.base]);
+        QSTORE_TRY(NamesObjects(id));
+        status = CheckParents(object, ParentsOf(object, objects), depth_[object.base]);
       }
       if (!status.ok()) return status.WithContext("object " + std::to_string(id));
+    }
+    return {};
+  }
+
+  // Own parents may come later; all others were read as distances to earlier objects.
+  Status NamesObjects(size_t id) const {
+    const ObjectEntry& object = index_.objects[id];
+    for (const uint32_t parent : {object.own_scales, object.own_zeros, object.own_groups}) {
+      if (parent != kNoParent && (parent >= index_.objects.size() || parent == id)) {
+        return Corrupt("a parent of object " + std::to_string(id) + " is no object");
+      }
     }
     return {};
   }
@@ -158,30 +164,6 @@ class Checker {
 }  // namespace
 
 Status CheckIndex(const Index& index, const Footer& footer) { return Checker(index, footer).Run(); }
-
-Status CheckParents(const ObjectEntry& object, const ObjectEntry& base, const ObjectEntry* scales,
-                    unsigned depth) {
-  if (depth >= kMaxDepth) return LimitExceeded("has more than 8 ancestors");
-  if (DTypeBits(object.parent_dtype) != DTypeBits(base.dtype) ||
-      base.byte_size / base.elem_bytes() != object.byte_size / object.elem_bytes() ||
-      base.chunk_elems != object.chunk_elems) {
-    return Corrupt("differs from its base parent in elements or chunks");
-  }
-  const bool parent_fits = object.relation == Relation::kLlmInt8
-                               ? object.parent_dtype == DType::kI8
-                               : IsCodedFloat(object.parent_dtype);
-  if (!IsCodedFloat(object.dtype) || !parent_fits) {
-    return Corrupt("has a type, or a parent of one, that its relation does not know");
-  }
-  if (scales == nullptr) return {};
-  if (scales->relation != Relation::kNone) return Corrupt("its scales parent has parents");
-  if (scales->byte_size > kMaxScalesBytes) return LimitExceeded("scales larger than 64 MiB");
-  const uint64_t elems = object.byte_size / object.elem_bytes();
-  if (elems % object.row_elems != 0 || scales->byte_size != elems / object.row_elems * 4) {
-    return Corrupt("its scales parent does not hold one F32 for each row");
-  }
-  return {};
-}
 
 std::optional<uint64_t> TensorBytes(DType dtype, std::span<const uint64_t> shape) {
   uint64_t bits = DTypeBits(dtype);

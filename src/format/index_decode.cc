@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <zstd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -226,8 +227,34 @@ class Decoder {
       rows[id].parent_dtype = static_cast<DType>(dtype);
       QSTORE_TRY(Parent(in, id, &rows[id].base));
       if (rows[id].has_scales()) QSTORE_TRY(Parent(in, id, &rows[id].scales));
+      if (rows[id].is_gptq()) QSTORE_TRY(GptqParents(in, id, &rows[id]));
     }
     return {};
+  }
+
+  static Status GptqParents(base::ByteReader* in, uint32_t id, ObjectEntry* object) {
+    QSTORE_TRY(Parent(in, id, &object->zeros));
+    base::ByteReader ahead = *in;
+    if (ahead.Varint() == 0) {
+      *in = ahead;
+    } else {
+      QSTORE_TRY(Parent(in, id, &object->groups));
+    }
+    if (!object->has_own()) return {};
+    const auto dtype = in->Fixed<uint8_t>();
+    if (dtype >= kDTypeCount) return Unknown("dtype", dtype);
+    object->own_dtype = static_cast<DType>(dtype);
+    object->own_scales = OwnParent(in, id);
+    object->own_zeros = OwnParent(in, id);
+    object->own_groups = OwnParent(in, id);
+    if (object->own_groups == id) object->own_groups = kNoParent;
+    return {};
+  }
+
+  // Before or after the object; what is no object is found when all are known.
+  static uint32_t OwnParent(base::ByteReader* in, uint32_t id) {
+    const uint64_t parent = Unzigzag(in->Varint(), id);
+    return static_cast<uint32_t>(std::min<uint64_t>(parent, kNoParent - 1));
   }
 
   // Parents come before their children, so there are no cycles.

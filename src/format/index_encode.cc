@@ -86,6 +86,17 @@ Bytes Tensors(const Index& index) {
   return out;
 }
 
+void GptqParents(const ObjectEntry& object, uint64_t id, base::ByteWriter* out) {
+  out->Varint(id - object.zeros);
+  out->Varint(object.groups == kNoParent ? 0 : id - object.groups);
+  if (!object.has_own()) return;
+  out->Fixed(static_cast<uint8_t>(object.own_dtype));
+  out->Varint(Zigzag(object.own_scales, id));
+  out->Varint(Zigzag(object.own_zeros, id));
+  // An object is no parent of itself.
+  out->Varint(object.own_groups == kNoParent ? 0 : Zigzag(object.own_groups, id));
+}
+
 Bytes Objects(const Index& index) {
   Bytes out;
   base::ByteWriter writer(&out);
@@ -101,6 +112,7 @@ Bytes Objects(const Index& index) {
     writer.Fixed(static_cast<uint8_t>(rows[id].parent_dtype));
     writer.Varint(id - rows[id].base);
     if (rows[id].has_scales()) writer.Varint(id - rows[id].scales);
+    if (rows[id].is_gptq()) GptqParents(rows[id], id, &writer);
   }
   return out;
 }

@@ -22,6 +22,8 @@ inline constexpr size_t kMaxRank = 255;
 inline constexpr uint64_t kMaxChunkBytes = uint64_t{1} << 24;
 /// A scales parent is held in memory whole.
 inline constexpr uint64_t kMaxScalesBytes = uint64_t{1} << 26;
+/// A base parent that chunks take whole, which is held in memory.
+inline constexpr uint64_t kMaxWholeBytes = uint64_t{1} << 29;
 /// Ancestors of an object by way of base parents.
 inline constexpr unsigned kMaxDepth = 8;
 /// Any offset or sum of sizes, so that adding two of them cannot wrap.

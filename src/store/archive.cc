@@ -188,8 +188,8 @@ Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned thr
   threads = base::ThreadCount(threads);
   const store::ReadPlan plan(*impl_, std::move(targets), threads);
   const auto ahead = ReadAheadOf(*impl_, plan);
-  store::ObjectCache scales([&](uint32_t object, std::vector<std::byte>* out) {
-    return store::DecodeWhole(*impl_, ahead.get(), object, out);
+  store::ObjectCache wholes([&](uint32_t object, std::vector<std::byte>* out) {
+    return store::DecodeWhole(*impl_, ahead.get(), object, &wholes, out);
   });
   std::vector<std::unique_ptr<store::ChunkBatch>> batches(threads);
   const Status status = base::RunPipeline(
@@ -198,7 +198,7 @@ Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned thr
         auto& batch = batches[item.worker];
         if (batch == nullptr) batch = impl_->TakeBatch(ahead.get());
         if (ahead != nullptr) ahead->Begin(item.index);
-        const Status done = plan.RunUnit(item.index, &scales, batch.get());
+        const Status done = plan.RunUnit(item.index, &wholes, batch.get());
         if (ahead != nullptr) ahead->Done(item.index);
         return done;
       },

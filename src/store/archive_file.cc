@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "codec/kernels/kernels.h"
+#include "store/whole_parents.h"
 
 namespace qstore::store {
 namespace {
@@ -67,20 +68,20 @@ Status ArchiveFile::Explained(Status damage) const {
 
 chain::ObjectSpec ArchiveFile::spec(uint32_t object) const {
   const format::ObjectEntry& entry = index_.objects[object];
-  chain::ObjectSpec spec;
-  spec.dtype = entry.dtype;
-  spec.byte_size = entry.byte_size;
-  spec.row_elems = entry.row_elems;
-  spec.chunk_elems = entry.chunk_elems;
-  spec.relation = entry.relation;
-  spec.parent_dtype = entry.parent_dtype;
-  return spec;
+  return SpecOf(entry, format::ParentsOf(entry, index_.objects));
 }
 
 bool ArchiveFile::NeedsParents(uint32_t object, uint32_t chunk) const {
   const ChunkCodec codec = this->chunk(object, chunk).codec;
   return index_.objects[object].has_base() &&
-         (codec == ChunkCodec::kBins || codec == ChunkCodec::kCastDelta);
+         (codec == ChunkCodec::kBins || codec == ChunkCodec::kCastDelta ||
+          codec == ChunkCodec::kGptqFloats || codec == ChunkCodec::kGptqIntegers);
+}
+
+unsigned ArchiveFile::ChunkedAncestors(uint32_t object) const {
+  unsigned count = 0;
+  for (; index_.objects[object].has_chunked_base(); object = index_.objects[object].base) ++count;
+  return count;
 }
 
 std::string ArchiveFile::Describe(uint32_t object) const {

@@ -48,6 +48,9 @@ class ArchiveFile {
   /// Whether decoding the chunk takes the parents' content.
   bool NeedsParents(uint32_t object, uint32_t chunk) const;
 
+  /// Ancestors whose chunks are decoded together with those of the object.
+  unsigned ChunkedAncestors(uint32_t object) const;
+
   /// "tensor 'x' of variant 'int8'", for messages.
   std::string Describe(uint32_t object) const;
 

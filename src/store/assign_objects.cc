@@ -48,6 +48,8 @@ class Equals {
   }
 
   void Assign() {
+    std::vector<SourceTables> tables;
+    for (const SourceVariant& variant : plan_.variants) tables.emplace_back(variant);
     for (size_t i = 0; i < places_.size(); ++i) {
       SourcePart& part = plan_.part(places_[i]);
       if (first_[i] != i) {
@@ -57,20 +59,28 @@ class Equals {
       part.object = static_cast<uint32_t>(plan_.objects.size());
       PlannedObject object;
       object.place = places_[i];
-      object.spec = Spec(places_[i]);
+      object.spec = Spec(places_[i], tables);
       plan_.objects.push_back(object);
     }
   }
 
  private:
-  chain::ObjectSpec Spec(const PartPlace& place) const {
+  chain::ObjectSpec Spec(const PartPlace& place, const std::vector<SourceTables>& tables) const {
     const SourceFileEntry& file = plan_.file(place);
     const uint64_t size = file.parts[place.part].size();
     if (file.kind == FileKind::kOpaque || place.part == 0) {
       return chain::SpecFor(DType::kU8, {}, size);
     }
     const io::SafetensorsTensor& tensor = file.header.tensors[place.part - 1];
-    return chain::SpecFor(tensor.dtype, tensor.shape, size, options_.level);
+    chain::ObjectSpec spec = chain::SpecFor(tensor.dtype, tensor.shape, size, options_.level);
+    const auto shape = chain::FindGptqShape({tensor.name, tensor.dtype, tensor.shape},
+                                            tables[place.variant].Near(file.path));
+    if (!shape) return spec;
+    if (const auto elems = chain::ChooseGptqChunkElems(*shape)) {
+      spec.chunk_elems = *elems;
+      spec.shape = *shape;
+    }
+    return spec;
   }
 
   Result<uint64_t> SampleHash(const PartPlace& place) const {

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <utility>
 
 #include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "chain/planner.h"
 #include "store/pack_plan.h"
+#include "store/whole_parents.h"
 
 namespace qstore::store {
 namespace {
 
-/// A parent that an object may have: the objects, and the places the candidate's content is read
-/// from.
+/// Parents that an object may have, and its spec with them.
 struct Proposal {
-  Relation relation;
-  DType parent_dtype;
-  uint32_t base;
-  uint32_t scales;
+  chain::ObjectSpec spec;
+  std::array<uint32_t, chain::kParentRoles> parents = kNoParents;
 };
 
 class ParentChooser {
@@ -32,11 +31,13 @@ class ParentChooser {
       uint32_t end = begin;
       while (end < plan_.objects.size() && plan_.objects[end].place.variant == v) ++end;
       if (v > 0) QSTORE_TRY(RunVariant(begin, end));
+      DropInvalid(begin, end);
       begin = end;
     }
     for (const PlannedObject& object : plan_.objects) {
-      if (object.base != kNoObject) plan_.objects[object.base].is_parent = true;
-      if (object.scales != kNoObject) plan_.objects[object.scales].is_parent = true;
+      for (const uint32_t parent : object.parents) {
+        if (parent != kNoObject) plan_.objects[parent].is_parent = true;
+      }
     }
     return {};
   }
@@ -62,13 +63,13 @@ class ParentChooser {
     if (proposals.empty()) return {};
 
     std::vector<PartSource> contents;
-    contents.reserve(2 * proposals.size());
+    contents.reserve(chain::kParentRoles * proposals.size());
     std::vector<chain::Candidate> candidates;
     for (const Proposal& proposal : proposals) {
-      chain::Candidate candidate{proposal.relation, proposal.parent_dtype, nullptr, nullptr};
-      candidate.base = &contents.emplace_back(Source(proposal.base));
-      if (proposal.scales != kNoObject) {
-        candidate.scales = &contents.emplace_back(Source(proposal.scales));
+      chain::Candidate candidate{proposal.spec, {}};
+      for (size_t role = 0; role < chain::kParentRoles; ++role) {
+        if (proposal.parents[role] == kNoObject) continue;
+        candidate.parents[role] = &contents.emplace_back(Source(proposal.parents[role]));
       }
       candidates.push_back(candidate);
     }
@@ -77,6 +78,20 @@ class ParentChooser {
                   chain::ChooseParent(object->spec, content, candidates, options_.level, coder));
     if (chosen) Adopt(proposals[*chosen], object);
     return {};
+  }
+
+  // Own parents may have got parents themselves meanwhile, which only odd models make them do.
+  void DropInvalid(uint32_t begin, uint32_t end) {
+    for (uint32_t id = begin; id < end; ++id) {
+      PlannedObject& object = plan_.objects[id];
+      if (object.spec.relation == Relation::kNone) continue;
+      if (IsValid(object, [&](uint32_t parent) { return ToEntry(plan_.objects[parent]); })) {
+        continue;
+      }
+      object.spec.relation = Relation::kNone;
+      object.parents = kNoParents;
+      object.depth = 0;
+    }
   }
 
   PartSource Source(uint32_t object) const {
@@ -89,13 +104,23 @@ class ParentChooser {
     const io::SafetensorsTensor& tensor = file.header.tensors[object.place.part - 1];
     const chain::TensorDesc target{tensor.name, tensor.dtype, tensor.shape};
     std::vector<Proposal> proposals;
-    for (uint32_t v = object.place.variant; v-- > 0;) {
+    const uint32_t own = object.place.variant;
+    const SourceTable& own_table = tables_[own].Near(file.path);
+    for (uint32_t v = own; v-- > 0;) {
+      if (plan_.fixed_parents[own] && *plan_.fixed_parents[own] != v) continue;
       const SourceTable& low = tables_[v].Near(file.path);
-      for (const chain::CandidateRef& found : chain::FindCandidates(target, low)) {
-        Proposal proposal{found.relation, low.tensor(found.base).dtype,
-                          ObjectOf(v, low.place(found.base)), kNoObject};
-        if (found.scales) proposal.scales = ObjectOf(v, low.place(*found.scales));
-        if (Admissible(object, proposal)) proposals.push_back(proposal);
+      for (const chain::CandidateRef& found : chain::FindCandidates(target, own_table, low)) {
+        Proposal proposal{object.spec, kNoParents};
+        proposal.spec.relation = found.relation;
+        proposal.spec.parent_dtype = found.parent_dtype;
+        proposal.spec.own_dtype = found.own_dtype;
+        for (size_t role = 0; role < chain::kParentRoles; ++role) {
+          if (!found.parents[role]) continue;
+          const bool is_own = role >= chain::kOwnScales;
+          const SourceTable& table = is_own ? own_table : low;
+          proposal.parents[role] = ObjectOf(is_own ? own : v, table.place(*found.parents[role]));
+        }
+        if (Complete(object, &proposal)) proposals.push_back(proposal);
       }
     }
     return proposals;
@@ -105,28 +130,46 @@ class ParentChooser {
     return plan_.part({variant, place.file, place.tensor + 1}).object;
   }
 
-  bool Admissible(const PlannedObject& object, const Proposal& proposal) const {
+  // Fills in the shapes; false when the format does not allow these parents.
+  bool Complete(const PlannedObject& object, Proposal* proposal) const {
     PlannedObject child = object;
-    const PlannedObject& base = plan_.objects[proposal.base];
-    if (plan_.file(base.place).kind == FileKind::kOpaque) return false;
-    Adopt(proposal, &child);
-    format::ObjectEntry scales;
-    const bool has_scales = proposal.scales != kNoObject;
-    if (has_scales) {
-      if (plan_.file(plan_.objects[proposal.scales].place).kind == FileKind::kOpaque) return false;
-      scales = ToEntry(plan_.objects[proposal.scales]);
+    Adopt(*proposal, &child);
+    // What own parents become is decided at the same time as this.
+    const auto entry_of = [&](uint32_t id) {
+      format::ObjectEntry entry = ToEntry(plan_.objects[id]);
+      if (plan_.objects[id].place.variant == object.place.variant) {
+        entry.relation = Relation::kNone;
+      }
+      return entry;
+    };
+    return IsValid(child, entry_of, &proposal->spec);
+  }
+
+  template <class EntryOf>
+  bool IsValid(const PlannedObject& child, EntryOf entry_of,
+               chain::ObjectSpec* spec = nullptr) const {
+    std::array<format::ObjectEntry, chain::kParentRoles> entries;
+    const format::ObjectEntry* at[chain::kParentRoles] = {};
+    for (size_t role = 0; role < chain::kParentRoles; ++role) {
+      const uint32_t id = child.parents[role];
+      if (id == kNoObject) continue;
+      if (plan_.file(plan_.objects[id].place).kind == FileKind::kOpaque) return false;
+      if (id == plan_.part(child.place).object) return false;
+      entries[role] = entry_of(id);
+      at[role] = &entries[role];
     }
-    return format::CheckParents(ToEntry(child), ToEntry(base), has_scales ? &scales : nullptr,
-                                base.depth)
-        .ok();
+    const format::ParentEntries parents{at[0], at[1], at[2], at[3], at[4], at[5], at[6]};
+    const format::ObjectEntry entry = ToEntry(child);
+    const unsigned depth = plan_.objects[child.parents[chain::kBase]].depth;
+    if (!format::CheckParents(entry, parents, depth).ok()) return false;
+    if (spec != nullptr) *spec = SpecOf(entry, parents);
+    return true;
   }
 
   void Adopt(const Proposal& proposal, PlannedObject* object) const {
-    object->spec.relation = proposal.relation;
-    object->spec.parent_dtype = proposal.parent_dtype;
-    object->base = proposal.base;
-    object->scales = proposal.scales;
-    object->depth = plan_.objects[proposal.base].depth + 1;
+    object->spec = proposal.spec;
+    object->parents = proposal.parents;
+    object->depth = plan_.objects[proposal.parents[chain::kBase]].depth + 1;
   }
 
   PackPlan& plan_;

@@ -10,10 +10,13 @@
 #include "base/status_macros.h"
 #include "store/archive_file.h"
 #include "store/read_ahead.h"
+#include "store/whole_parents.h"
 
 namespace qstore::store {
 namespace {
 
+// Chunks whose payloads are read together when a whole object is decoded.
+constexpr size_t kWholeSteps = 16;
 constexpr size_t kWorthPrefault = size_t{1} << 17;
 
 }  // namespace
@@ -35,21 +38,18 @@ size_t ChunkBatch::Add(uint32_t object, uint32_t chunk, size_t parent, unsigned 
   return steps_.size() - 1;
 }
 
-void ChunkBatch::AddWithAncestors(uint32_t object, uint32_t chunk, std::span<std::byte> out) {
+size_t ChunkBatch::AddWithAncestors(uint32_t object, uint32_t chunk, std::span<std::byte> out) {
   size_t parent = kNoStep;
-  unsigned depth = 0;
-  if (archive_.NeedsParents(object, chunk)) {
-    AddWithAncestors(archive_.index().objects[object].base, chunk, {});
-    parent = steps_.size() - 1;
-    depth = steps_[parent].depth + 1;
+  if (archive_.NeedsParents(object, chunk) && archive_.index().objects[object].has_chunked_base()) {
+    parent = AddWithAncestors(archive_.index().objects[object].base, chunk, {});
   }
-  Add(object, chunk, parent, depth, out);
+  return Add(object, chunk, parent, archive_.ChunkedAncestors(object), out);
 }
 
-Status ChunkBatch::Run(ObjectCache* scales, const OnDecoded& on_decoded) {
+Status ChunkBatch::Run(ObjectCache* wholes, const OnDecoded& on_decoded) {
   QSTORE_TRY(ReadPayloads());
   for (size_t s = 0; s < steps_.size(); ++s) {
-    QSTORE_TRY(Decode(&steps_[s], scales));
+    QSTORE_TRY(Decode(&steps_[s], wholes));
     if (on_decoded) on_decoded(s, steps_[s].out);
   }
   return {};
@@ -103,7 +103,7 @@ Status ChunkBatch::ReadRun(size_t begin, size_t end) {
                            : ahead_->Read(first_chunk.offset, out);
 }
 
-Status ChunkBatch::Decode(Step* step, ObjectCache* scales) {
+Status ChunkBatch::Decode(Step* step, ObjectCache* wholes) {
   const format::ObjectEntry& object = archive_.index().objects[step->object];
   const format::ChunkEntry& chunk = archive_.chunk(step->object, step->chunk);
   const std::span<const std::byte> payload =
@@ -120,17 +120,13 @@ Status ChunkBatch::Decode(Step* step, ObjectCache* scales) {
     if (scratch.size() < size) scratch.resize(size);
     step->out = std::span(scratch).first(size);
   }
-  chain::ParentBytes parents;
-  std::shared_ptr<const std::vector<std::byte>> whole;
-  if (step->parent != kNoStep) {
-    parents.base = steps_[step->parent].out;
-    if (object.has_scales()) {
-      QSTORE_ASSIGN(whole, scales->Get(object.scales));
-      parents.scales = *whole;
-    }
+  WholeContents parents;
+  if (archive_.NeedsParents(step->object, step->chunk)) {
+    QSTORE_ASSIGN(parents, FetchWholeParents(object, wholes));
+    if (step->parent != kNoStep) parents.bytes.base = steps_[step->parent].out;
   }
   return Damaged(*step, coder_.Decode(archive_.spec(step->object), step->chunk, chunk.codec,
-                                      payload, parents, step->out));
+                                      payload, parents.bytes, step->out));
 }
 
 Status ChunkBatch::Damaged(const Step& step, const Status& status) const {
@@ -142,18 +138,20 @@ Status ChunkBatch::Damaged(const Step& step, const Status& status) const {
 }
 
 Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object,
-                   std::vector<std::byte>* out) {
+                   ObjectCache* wholes, std::vector<std::byte>* out) {
   const format::ObjectEntry& entry = archive.index().objects[object];
   out->resize(static_cast<size_t>(entry.byte_size));
   auto batch = archive.TakeBatch(ahead);
-  batch->Clear();
-  for (uint32_t chunk = 0; chunk < entry.chunk_count; ++chunk) {
-    const uint64_t size = archive.index().chunk_raw_size(entry, chunk);
-    batch->Add(object, chunk, ChunkBatch::kNoStep, 0,
-               std::span(*out).subspan(chunk * entry.chunk_bytes(), size));
+  Status status;
+  for (uint32_t chunk = 0; chunk < entry.chunk_count && status.ok();) {
+    batch->Clear();
+    for (; chunk < entry.chunk_count && batch->step_count() < kWholeSteps; ++chunk) {
+      const uint64_t size = archive.index().chunk_raw_size(entry, chunk);
+      batch->AddWithAncestors(object, chunk,
+                              std::span(*out).subspan(chunk * entry.chunk_bytes(), size));
+    }
+    status = batch->Run(wholes, nullptr);
   }
-  // Scales have no parents.
-  const Status status = batch->Run(nullptr, nullptr);
   archive.GiveBack(std::move(batch));
   return status;
 }

@@ -33,8 +33,8 @@ class ChunkBatch {
   /// until the next such step of the same `depth`. Returns the step's number.
   size_t Add(uint32_t object, uint32_t chunk, size_t parent, unsigned depth,
              std::span<std::byte> out);
-  /// Adds a chunk into `out` with what it needs of its ancestors.
-  void AddWithAncestors(uint32_t object, uint32_t chunk, std::span<std::byte> out);
+  /// Adds a chunk into `out` with what it needs of its ancestors. Returns the chunk's step.
+  size_t AddWithAncestors(uint32_t object, uint32_t chunk, std::span<std::byte> out);
   size_t step_count() const { return steps_.size(); }
 
   /// Called after a step with the content.
@@ -42,7 +42,7 @@ class ChunkBatch {
 
   /// Reads all payloads, in few large reads in the order of the file, checks and decodes them.
   /// `on_decoded` may be empty. Errors: kCorrupt naming tensor, chunk and offset; read errors.
-  Status Run(ObjectCache* scales, const OnDecoded& on_decoded);
+  Status Run(ObjectCache* wholes, const OnDecoded& on_decoded);
 
  private:
   struct Step {
@@ -58,7 +58,7 @@ class ChunkBatch {
   Status ReadPayloads();
   Status ReadRun(size_t begin, size_t end);
   bool Continues(const Step& before, const Step& step) const;
-  Status Decode(Step* step, ObjectCache* scales);
+  Status Decode(Step* step, ObjectCache* wholes);
   Status Damaged(const Step& step, const Status& status) const;
 
   const ArchiveFile& archive_;
@@ -70,8 +70,8 @@ class ChunkBatch {
   std::vector<std::vector<std::byte>> scratch_;  // By depth.
 };
 
-/// Decodes a whole object; what an ObjectCache for scales loads. `ahead` may be null.
+/// Decodes a whole object; what an ObjectCache loads. `ahead` may be null, `wholes` that cache.
 Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object,
-                   std::vector<std::byte>* out);
+                   ObjectCache* wholes, std::vector<std::byte>* out);
 
 }  // namespace qstore::store

@@ -29,8 +29,8 @@ class Streamer {
         files_(files),
         options_(options),
         sink_(*sink),
-        scales_([this](uint32_t object, std::vector<std::byte>* out) {
-          return DecodeWhole(archive_, ahead_.get(), object, out);
+        wholes_([this](uint32_t object, std::vector<std::byte>* out) {
+          return DecodeWhole(archive_, ahead_.get(), object, &wholes_, out);
         }),
         done_bytes_(options.done_bytes) {
     for (uint32_t f = 0; f < files_.size(); ++f) AddFile(f);
@@ -77,17 +77,13 @@ class Streamer {
 
   void StartReadAhead() {
     if (archive_.options().read_ahead == 0) return;
-    std::unordered_set<uint32_t> scales;
+    std::unordered_set<uint32_t> wholes;
     ahead_ = std::make_unique<ReadAhead>(
         archive_, items_.items().size(), [&](size_t i, std::vector<Extent>* extents) {
           const FileItem& item = items_.items()[i];
           for (const Piece& piece : items_.pieces(item)) {
-            uint32_t object = files_[item.file].objects[piece.part];
-            AddChunk(archive_, object, piece.chunk, &scales, extents);
-            while (archive_.NeedsParents(object, piece.chunk)) {
-              object = archive_.index().objects[object].base;
-              AddChunk(archive_, object, piece.chunk, &scales, extents);
-            }
+            const uint32_t object = files_[item.file].objects[piece.part];
+            AddChunkWithAncestors(archive_, object, piece.chunk, &wholes, extents);
           }
         });
   }
@@ -102,7 +98,7 @@ class Streamer {
       const auto out = std::span(*content).subspan(piece.begin - item.begin, piece.size);
       batch->AddWithAncestors(file.objects[piece.part], piece.chunk, out);
     }
-    QSTORE_TRY(batch->Run(&scales_, nullptr));
+    QSTORE_TRY(batch->Run(&wholes_, nullptr));
     return sink_.Write(file.id, file.offset + item.begin, *content);
   }
 
@@ -131,7 +127,7 @@ class Streamer {
   FileSink& sink_;
   FileItems items_;
   std::unique_ptr<ReadAhead> ahead_;  // Null when nothing is to be read ahead.
-  ObjectCache scales_;
+  ObjectCache wholes_;
   base::PipelineOptions pipeline_;
   std::vector<std::vector<std::byte>> contents_;      // By slot.
   std::vector<std::unique_ptr<ChunkBatch>> batches_;  // By worker.

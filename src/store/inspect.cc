@@ -19,6 +19,10 @@ std::string_view NameOf(Relation relation) {
       return "llm-int8";
     case Relation::kCast:
       return "cast";
+    case Relation::kGptqFloats:
+      return "gptq";
+    case Relation::kGptqIntegers:
+      return "gptq-integers";
   }
   return "unknown";
 }
@@ -41,6 +45,10 @@ std::string_view NameOf(ChunkCodec codec) {
       return "rows";
     case ChunkCodec::kCastDelta:
       return "cast-delta";
+    case ChunkCodec::kGptqFloats:
+      return "gptq-floats";
+    case ChunkCodec::kGptqIntegers:
+      return "gptq-integers";
   }
   return "unknown";
 }
@@ -74,8 +82,8 @@ class LoadCounter {
     counted_[object.first_chunk + chunk] = true;
     bytes_ += archive_.chunk(id, chunk).stored_size;
     if (!archive_.NeedsParents(id, chunk)) return;
-    AddChunk(object.base, chunk);
-    if (object.has_scales()) AddObject(object.scales);
+    if (object.has_chunked_base()) AddChunk(object.base, chunk);
+    for (const uint32_t parent : object.whole_parents()) AddObject(parent);
   }
 
   const ArchiveFile& archive_;

@@ -119,7 +119,7 @@ Result<PackReport> Pack(std::span<const VariantSource> variants,
 
   const unsigned threads = base::ThreadCount(options.threads);
   store::PlanOptions plan_options{
-      options.level, threads, [&]() -> Status {
+      options.level, threads, options.parents, options.root, [&]() -> Status {
         if (!options.progress || options.progress({0, report.source_bytes})) {
           return {};
         }

@@ -15,6 +15,7 @@
 #include "format/limits.h"
 #include "store/file_items.h"
 #include "store/object_cache.h"
+#include "store/whole_parents.h"
 
 namespace qstore::store {
 namespace {
@@ -68,7 +69,7 @@ class Encoder {
       : plan_(plan),
         options_(options),
         output_(*output),
-        scales_([this](uint32_t object, Bytes* out) { return ReadWhole(object, out); }) {
+        wholes_([this](uint32_t object, Bytes* out) { return ReadWhole(object, out); }) {
     const uint64_t affordable =
         std::max<uint64_t>(1, options.memory_limit / TokenBytes(options.level));
     pipeline_.tokens = static_cast<size_t>(std::min<uint64_t>(affordable, 3 * uint64_t{threads}));
@@ -88,6 +89,7 @@ class Encoder {
         [this](const base::PipelineItem& item) {
           return Retire(items_.items()[item.index], &slots_[item.slot]);
         }));
+    for (const ParentSighting& seen : early_) QSTORE_TRY(CheckSighting(seen));
     for (const auto& [file, twin] : twins_) Digest(file) = Digest(twin);
     return std::move(encoded_);
   }
@@ -105,6 +107,7 @@ class Encoder {
     }
     encoded_.chunks.resize(next);
     raw_hashes_.resize(next);
+    is_retired_.resize(next);
     return {};
   }
 
@@ -167,22 +170,18 @@ class Encoder {
   Status EncodeChunk(uint32_t id, uint32_t chunk, std::span<const std::byte> raw, Worker* worker,
                      Slot* slot) {
     const PlannedObject& object = plan_.objects[id];
-    chain::ParentBytes parents;
-    std::shared_ptr<const Bytes> scales;
-    if (object.base != kNoObject) {
-      QSTORE_TRY(ReadParent(object.base, chunk, &worker->base, slot));
-      parents.base = worker->base;
+    const format::ObjectEntry& entry = encoded_.objects[id];
+    QSTORE_ASSIGN(WholeContents parents, FetchWholeParents(entry, &wholes_));
+    if (entry.has_chunked_base()) {
+      QSTORE_TRY(ReadParent(entry.base, chunk, &worker->base, slot));
+      parents.bytes.base = worker->base;
     }
-    if (object.scales != kNoObject) {
-      QSTORE_ASSIGN(scales, scales_.Get(object.scales));
-      parents.scales = *scales;
-      if (chunk == 0) SightScales(object.scales, *scales, slot);
-    }
+    if (chunk == 0) QSTORE_TRY(SightWholes(entry, slot));
     if (slot->payloads.size() == slot->chunks.size()) slot->payloads.emplace_back();
     Bytes& payload = slot->payloads[slot->chunks.size()];
     EncodedChunk coded;
-    QSTORE_ASSIGN(coded.entry.codec,
-                  worker->coder.Encode(object.spec, options_.level, chunk, raw, parents, &payload));
+    QSTORE_ASSIGN(coded.entry.codec, worker->coder.Encode(object.spec, options_.level, chunk, raw,
+                                                          parents.bytes, &payload));
     coded.chunk = encoded_.objects[id].first_chunk + chunk;
     coded.entry.stored_size = static_cast<uint32_t>(payload.size());
     coded.entry.checksum = base::Hash64(payload);
@@ -202,13 +201,18 @@ class Encoder {
     return {};
   }
 
-  void SightScales(uint32_t id, std::span<const std::byte> scales, Slot* slot) const {
-    const format::ObjectEntry& object = encoded_.objects[id];
-    for (uint32_t chunk = 0; chunk < object.chunk_count; ++chunk) {
-      const uint64_t begin = chunk * object.chunk_bytes();
-      const uint64_t size = std::min(object.chunk_bytes(), object.byte_size - begin);
-      slot->sightings.push_back({id, chunk, base::Hash64(scales.subspan(begin, size))});
+  Status SightWholes(const format::ObjectEntry& child, Slot* slot) {
+    for (const uint32_t id : child.whole_parents()) {
+      QSTORE_ASSIGN(const auto content, wholes_.Get(id));
+      const format::ObjectEntry& object = encoded_.objects[id];
+      for (uint32_t chunk = 0; chunk < object.chunk_count; ++chunk) {
+        const uint64_t begin = chunk * object.chunk_bytes();
+        const uint64_t size = std::min(object.chunk_bytes(), object.byte_size - begin);
+        const auto bytes = std::span(*content).subspan(begin, size);
+        slot->sightings.push_back({id, chunk, base::Hash64(bytes)});
+      }
     }
+    return {};
   }
 
   Status ReadWhole(uint32_t id, Bytes* out) const {
@@ -219,10 +223,11 @@ class Encoder {
 
   Status Retire(const FileItem& item, Slot* slot) {
     for (const ParentSighting& seen : slot->sightings) {
-      const format::ObjectEntry& object = encoded_.objects[seen.object];
-      if (raw_hashes_[object.first_chunk + seen.chunk] != seen.raw_hash) {
-        return SourceChanged(plan_.file(plan_.objects[seen.object].place).source.string() +
-                             ": its content changed while it was read");
+      // A tensor's own scales may come behind it.
+      if (is_retired_[encoded_.objects[seen.object].first_chunk + seen.chunk]) {
+        QSTORE_TRY(CheckSighting(seen));
+      } else {
+        early_.push_back(seen);
       }
     }
     uint64_t offset = output_.size();
@@ -232,6 +237,7 @@ class Encoder {
       entry.offset = offset;
       offset += entry.stored_size;
       raw_hashes_[coded.chunk] = coded.raw_hash;
+      is_retired_[coded.chunk] = true;
     }
     QSTORE_TRY(WritePayloads(slot));
     hasher_.Update(slot->raw);
@@ -243,6 +249,13 @@ class Encoder {
     slot->file.reset();
     done_bytes_ += item.end - item.begin;
     return Report();
+  }
+
+  Status CheckSighting(const ParentSighting& seen) const {
+    const format::ObjectEntry& object = encoded_.objects[seen.object];
+    if (raw_hashes_[object.first_chunk + seen.chunk] == seen.raw_hash) return {};
+    return SourceChanged(plan_.file(plan_.objects[seen.object].place).source.string() +
+                         ": its content changed while it was read");
   }
 
   Status WritePayloads(Slot* slot) {
@@ -269,7 +282,7 @@ class Encoder {
   const PackPlan& plan_;
   const PackOptions& options_;
   io::OutputFile& output_;
-  ObjectCache scales_;
+  ObjectCache wholes_;
   base::PipelineOptions pipeline_;
   FileItems items_;
   std::vector<FilePlace> files_;                      // By the file ids of items_.
@@ -278,8 +291,10 @@ class Encoder {
   std::vector<Worker> workers_;
   std::vector<std::span<const std::byte>> pieces_;
   EncodedObjects encoded_;
-  std::vector<uint64_t> raw_hashes_;  // Of the content of parents' chunks, by chunk.
-  base::Hasher128 hasher_;            // Of the file being retired.
+  std::vector<uint64_t> raw_hashes_;   // Of the content of parents' chunks, by chunk.
+  std::vector<bool> is_retired_;       // By chunk.
+  std::vector<ParentSighting> early_;  // Of chunks that were not retired yet.
+  base::Hasher128 hasher_;             // Of the file being retired.
   uint64_t done_bytes_ = 0;
   uint64_t total_bytes_ = 0;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/pack_plan.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -25,10 +26,68 @@ format::ObjectEntry ToEntry(const PlannedObject& object) {
   entry.dtype = object.spec.dtype;
   entry.relation = object.spec.relation;
   entry.parent_dtype = object.spec.parent_dtype;
-  entry.base = object.base;
-  entry.scales = object.scales;
+  entry.own_dtype = object.spec.own_dtype;
+  const auto parent = [&](chain::ParentRole role) { return object.parents[role]; };
+  entry.base = parent(chain::kBase);
+  entry.scales = parent(chain::kScales);
+  entry.zeros = parent(chain::kZeros);
+  entry.groups = parent(chain::kGroups);
+  entry.own_scales = parent(chain::kOwnScales);
+  entry.own_zeros = parent(chain::kOwnZeros);
+  entry.own_groups = parent(chain::kOwnGroups);
   return entry;
 }
+
+namespace {
+
+Result<size_t> FindSource(std::span<const SourceVariant> variants, const std::string& name) {
+  for (size_t v = 0; v < variants.size(); ++v) {
+    if (variants[v].name == name) return v;
+  }
+  return InvalidArgument("no variant is named '" + name + "'");
+}
+
+// Moves the root to the front, and each chosen parent before its child.
+Status ApplyChoices(std::span<const SourceVariant> variants, const PlanOptions& options,
+                    std::vector<size_t>* order) {
+  const auto place = [&](size_t v) { return std::find(order->begin(), order->end(), v); };
+  if (!options.root.empty()) {
+    QSTORE_ASSIGN(const size_t root, FindSource(variants, options.root));
+    std::rotate(order->begin(), place(root), place(root) + 1);
+  }
+  // A chain of n parents settles after n rounds; only a circle never does.
+  for (size_t round = 0; round <= variants.size(); ++round) {
+    bool settled = true;
+    for (const ParentChoice& choice : options.parents) {
+      QSTORE_ASSIGN(const size_t child, FindSource(variants, choice.child));
+      QSTORE_ASSIGN(const size_t parent, FindSource(variants, choice.parent));
+      if (choice.child == options.root) {
+        return InvalidArgument("variant '" + choice.child + "' is the root and has no parent");
+      }
+      if (place(parent) < place(child)) continue;
+      settled = false;
+      std::rotate(place(child), place(parent), place(parent) + 1);
+    }
+    if (settled) return {};
+  }
+  return InvalidArgument("the parents given make a circle");
+}
+
+Status FixParents(const PlanOptions& options, PackPlan* plan) {
+  plan->fixed_parents.resize(plan->variants.size());
+  for (const ParentChoice& choice : options.parents) {
+    QSTORE_ASSIGN(const size_t child, FindSource(plan->variants, choice.child));
+    QSTORE_ASSIGN(const size_t parent, FindSource(plan->variants, choice.parent));
+    auto& fixed = plan->fixed_parents[child];
+    if (fixed && *fixed != parent) {
+      return InvalidArgument("variant '" + choice.child + "' is given two parents");
+    }
+    fixed = static_cast<uint32_t>(parent);
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions& options) {
   std::vector<SourceTables> tables;
@@ -38,9 +97,10 @@ Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions
   for (const SourceTables& table : tables) views.push_back(&table.all());
 
   PackPlan plan;
-  for (const size_t v : chain::OrderVariants(views)) {
-    plan.variants.push_back(std::move(variants[v]));
-  }
+  std::vector<size_t> order = chain::OrderVariants(views);
+  QSTORE_TRY(ApplyChoices(variants, options, &order));
+  for (const size_t v : order) plan.variants.push_back(std::move(variants[v]));
+  QSTORE_TRY(FixParents(options, &plan));
   QSTORE_TRY(AssignObjects(&plan, options));
   QSTORE_TRY(ChooseParents(&plan, options));
   return plan;

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "chain/object_spec.h"
@@ -20,11 +23,16 @@ struct PartPlace {
   uint32_t part = 0;
 };
 
+inline constexpr std::array<uint32_t, chain::kParentRoles> kNoParents = [] {
+  std::array<uint32_t, chain::kParentRoles> none{};
+  none.fill(kNoObject);
+  return none;
+}();
+
 struct PlannedObject {
   chain::ObjectSpec spec;
   PartPlace place;  ///< The first part with this content; its bytes are the ones that are coded.
-  uint32_t base = kNoObject;
-  uint32_t scales = kNoObject;
+  std::array<uint32_t, chain::kParentRoles> parents = kNoParents;
   unsigned depth = 0;  ///< Ancestors by way of base parents.
   bool is_parent = false;
 };
@@ -33,6 +41,8 @@ struct PlannedObject {
 struct PackPlan {
   std::vector<SourceVariant> variants;  ///< In coding order, each part with its object.
   std::vector<PlannedObject> objects;   ///< In coding order: by variant, opaque files first.
+  /// By variant: the one that its parents must be of, or nothing where the measure decides.
+  std::vector<std::optional<uint32_t>> fixed_parents;
 
   const SourceFileEntry& file(const PartPlace& place) const {
     return variants[place.variant].files[place.file];
@@ -53,11 +63,14 @@ format::ObjectEntry ToEntry(const PlannedObject& object);
 struct PlanOptions {
   Level level = Level::kBalanced;
   unsigned threads = 1;
+  std::vector<ParentChoice> parents;
+  std::string root;
   std::function<Status()> poll;  ///< An error stops planning; called from one thread at a time.
 };
 
 /// Orders the variants, finds equal parts and chooses parents.
-/// Errors: read errors naming the file, those of options.poll.
+/// Errors: read errors naming the file, those of options.poll, kInvalidArgument for parents or a
+/// root that the variants do not allow.
 Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions& options);
 
 /// Gives each part its object, one and the same for parts of equal content. Contents are compared

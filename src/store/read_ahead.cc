@@ -46,9 +46,19 @@ void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
               std::unordered_set<uint32_t>* whole, std::vector<Extent>* extents) {
   const format::ChunkEntry& entry = archive.chunk(object, chunk);
   extents->push_back({entry.offset, entry.stored_size});
-  const format::ObjectEntry& of = archive.index().objects[object];
-  if (of.has_scales() && archive.NeedsParents(object, chunk)) {
-    AddWhole(archive, of.scales, whole, extents);
+  if (!archive.NeedsParents(object, chunk)) return;
+  for (const uint32_t parent : archive.index().objects[object].whole_parents()) {
+    AddWhole(archive, parent, whole, extents);
+  }
+}
+
+void AddChunkWithAncestors(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
+                           std::unordered_set<uint32_t>* whole, std::vector<Extent>* extents) {
+  AddChunk(archive, object, chunk, whole, extents);
+  while (archive.NeedsParents(object, chunk) &&
+         archive.index().objects[object].has_chunked_base()) {
+    object = archive.index().objects[object].base;
+    AddChunk(archive, object, chunk, whole, extents);
   }
 }
 
@@ -56,8 +66,7 @@ void AddWhole(const ArchiveFile& archive, uint32_t object, std::unordered_set<ui
               std::vector<Extent>* extents) {
   if (!whole->insert(object).second) return;
   for (uint32_t chunk = 0; chunk < archive.index().objects[object].chunk_count; ++chunk) {
-    const format::ChunkEntry& entry = archive.chunk(object, chunk);
-    extents->push_back({entry.offset, entry.stored_size});
+    AddChunkWithAncestors(archive, object, chunk, whole, extents);
   }
 }
 

@@ -24,10 +24,13 @@ struct Extent {
   uint64_t size = 0;
 };
 
-/// Appends what a chunk's payload takes, and what its scales take when they are not in `whole`, the
-/// objects that have been added, yet.
+/// Appends what a chunk's payload takes, and the parents that it needs whole, unless they are in
+/// `whole`, the objects that have been added, already.
 void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
               std::unordered_set<uint32_t>* whole, std::vector<Extent>* extents);
+/// The same, with the chunks of base parents that it needs.
+void AddChunkWithAncestors(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
+                           std::unordered_set<uint32_t>* whole, std::vector<Extent>* extents);
 /// Appends what all of an object takes, unless it is in `whole`, and puts it there.
 void AddWhole(const ArchiveFile& archive, uint32_t object, std::unordered_set<uint32_t>* whole,
               std::vector<Extent>* extents);

@@ -22,9 +22,25 @@ ReadPlan::ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets, 
   std::erase_if(targets_, [](const ReadTarget& target) { return target.out.empty(); });
   std::stable_sort(targets_.begin(), targets_.end(),
                    [](const auto& a, const auto& b) { return a.object < b.object; });
+  FindWholes();
   MakeNodes();
-  MarkScales();
+  MarkWholes();
   MakeUnits(threads);
+}
+
+// Objects that chunks of others take whole are decoded for themselves.
+bool ReadPlan::HasTreeParent(uint32_t object) const {
+  return archive_.index().objects[object].has_chunked_base() &&
+         !std::binary_search(wholes_.begin(), wholes_.end(), object);
+}
+
+void ReadPlan::FindWholes() {
+  for (const ReadTarget& target : targets_) {
+    const auto whole = archive_.index().objects[target.object].whole_parents();
+    wholes_.insert(wholes_.end(), whole.begin(), whole.end());
+  }
+  std::sort(wholes_.begin(), wholes_.end());
+  wholes_.erase(std::unique(wholes_.begin(), wholes_.end()), wholes_.end());
 }
 
 // Objects asked for and all their ancestors by way of base parents.
@@ -33,7 +49,7 @@ void ReadPlan::MakeNodes() {
   for (const ReadTarget& target : targets_) {
     uint32_t object = target.object;
     wanted.push_back(object);
-    while (archive_.index().objects[object].has_base()) {
+    while (HasTreeParent(object)) {
       object = archive_.index().objects[object].base;
       wanted.push_back(object);
     }
@@ -46,6 +62,7 @@ void ReadPlan::MakeNodes() {
   for (size_t n = 0; n < wanted.size(); ++n) {
     Node& node = nodes_[n];
     const format::ObjectEntry& object = archive_.index().objects[node.object];
+    node.depth = archive_.ChunkedAncestors(node.object);
     node.chunk_begin = UINT32_MAX;
     node.targets.first = target;
     for (; target < targets_.size() && targets_[target].object == node.object; ++target) {
@@ -56,10 +73,9 @@ void ReadPlan::MakeNodes() {
       node.chunk_end = std::max(node.chunk_end, static_cast<uint32_t>(last + 1));
     }
     node.targets.second = target;
-    if (object.has_base()) {
+    if (HasTreeParent(node.object)) {
       const uint32_t base = NodeOf(object.base);
       nodes_[base].children.push_back(static_cast<uint32_t>(n));
-      node.depth = nodes_[base].depth + 1;
     }
   }
   // Parents come before their children: what a subtree spans is known from the back.
@@ -78,15 +94,11 @@ uint32_t ReadPlan::NodeOf(uint32_t object) {
   return static_cast<uint32_t>(at - nodes_.begin());
 }
 
-// Scales that are asked for too come from the cache, so that they are read once.
-void ReadPlan::MarkScales() {
-  for (const Node& node : nodes_) {
-    const format::ObjectEntry& object = archive_.index().objects[node.object];
-    if (!object.has_scales()) continue;
-    const uint32_t n = NodeOf(object.scales);
-    if (n < nodes_.size() && nodes_[n].object == object.scales && nodes_[n].children.empty()) {
-      nodes_[n].is_scales = true;
-    }
+// What is asked for and taken whole as well comes from the cache, so that it is read once.
+void ReadPlan::MarkWholes() {
+  for (Node& node : nodes_) {
+    node.is_whole =
+        node.children.empty() && std::binary_search(wholes_.begin(), wholes_.end(), node.object);
   }
 }
 
@@ -95,13 +107,13 @@ void ReadPlan::MakeUnits(unsigned threads) {
   uint64_t total = 0;
   for (uint32_t n = 0; n < nodes_.size(); ++n) {
     const Node& node = nodes_[n];
-    if (archive_.index().objects[node.object].has_base()) continue;
+    if (HasTreeParent(node.object)) continue;
     for (uint32_t chunk = node.chunk_begin; chunk < node.chunk_end; ++chunk) {
       if (!SubtreeNeeds(node, chunk)) continue;
       tasks_.push_back({n, chunk});
       costs.push_back(Cost(node, chunk));
       total += costs.back();
-      if (node.is_scales) break;
+      if (node.is_whole) break;
     }
   }
   const uint64_t size =
@@ -160,7 +172,7 @@ void ReadPlan::AddExtents(size_t unit, std::unordered_set<uint32_t>* whole,
                           std::vector<Extent>* extents) const {
   for (size_t t = units_[unit].first_task; t < units_[unit].end_task; ++t) {
     const Node& node = nodes_[tasks_[t].node];
-    if (node.is_scales) {
+    if (node.is_whole) {
       AddWhole(archive_, node.object, whole, extents);
     } else {
       AddNode(node, tasks_[t].chunk, whole, extents);
@@ -191,8 +203,13 @@ void ReadPlan::Emit(uint32_t n, uint32_t chunk, size_t parent, ChunkBatch* batch
         out = target.out.subspan(begin - target.begin, size);
       }
     }
-    if (!archive_.NeedsParents(node.object, chunk)) parent = ChunkBatch::kNoStep;
-    step = batch->Add(node.object, chunk, parent, node.depth, out);
+    if (!archive_.NeedsParents(node.object, chunk)) {
+      step = batch->Add(node.object, chunk, ChunkBatch::kNoStep, node.depth, out);
+    } else if (parent != ChunkBatch::kNoStep) {
+      step = batch->Add(node.object, chunk, parent, node.depth, out);
+    } else {
+      step = batch->AddWithAncestors(node.object, chunk, out);
+    }
     const bool is_done = node.targets.second - node.targets.first == 1 && !out.empty();
     if (!is_done && Overlaps(node, chunk)) copies->push_back({step, n, chunk});
   }
@@ -214,20 +231,20 @@ void ReadPlan::CopyOut(const Node& node, uint64_t begin, std::span<const std::by
   }
 }
 
-Status ReadPlan::RunUnit(size_t unit, ObjectCache* scales, ChunkBatch* batch) const {
+Status ReadPlan::RunUnit(size_t unit, ObjectCache* wholes, ChunkBatch* batch) const {
   batch->Clear();
   std::vector<Copy> copies;
   for (size_t t = units_[unit].first_task; t < units_[unit].end_task; ++t) {
     const Task& task = tasks_[t];
-    if (nodes_[task.node].is_scales) {
-      QSTORE_ASSIGN(const auto whole, scales->Get(nodes_[task.node].object));
+    if (nodes_[task.node].is_whole) {
+      QSTORE_ASSIGN(const auto whole, wholes->Get(nodes_[task.node].object));
       CopyOut(nodes_[task.node], 0, *whole);
     } else {
       Emit(task.node, task.chunk, ChunkBatch::kNoStep, batch, &copies);
     }
   }
   auto copy = copies.begin();
-  return batch->Run(scales, [&](size_t step, std::span<const std::byte> content) {
+  return batch->Run(wholes, [&](size_t step, std::span<const std::byte> content) {
     if (copy == copies.end() || copy->step != step) return;
     const Node& node = nodes_[copy->node];
     const uint64_t begin = copy->chunk * archive_.index().objects[node.object].chunk_bytes();

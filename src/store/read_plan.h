@@ -36,7 +36,7 @@ class ReadPlan {
   void AddExtents(size_t unit, std::unordered_set<uint32_t>* whole,
                   std::vector<Extent>* extents) const;
   /// Fills what the unit has of the targets.
-  Status RunUnit(size_t unit, ObjectCache* scales, ChunkBatch* batch) const;
+  Status RunUnit(size_t unit, ObjectCache* wholes, ChunkBatch* batch) const;
 
  private:
   struct Node {
@@ -46,9 +46,9 @@ class ReadPlan {
     std::pair<size_t, size_t> targets = {0, 0};  // In targets_.
     uint32_t chunk_begin = 0;                    // What targets of the subtree span.
     uint32_t chunk_end = 0;
-    bool is_scales = false;  // Needed whole by some node, and no parent otherwise.
+    bool is_whole = false;  // Taken whole by chunks of others, and a tree of its own.
   };
-  // One chunk number of a tree, or all of an object that serves as scales.
+  // One chunk number of a tree, or all of an object that comes from the cache.
   struct Task {
     uint32_t node = 0;
     uint32_t chunk = 0;
@@ -64,9 +64,11 @@ class ReadPlan {
     uint32_t chunk;
   };
 
+  bool HasTreeParent(uint32_t object) const;
+  void FindWholes();
   void MakeNodes();
   uint32_t NodeOf(uint32_t object);
-  void MarkScales();
+  void MarkWholes();
   void MakeUnits(unsigned threads);
   uint64_t Cost(const Node& node, uint32_t chunk) const;
   bool Overlaps(const Node& node, uint32_t chunk) const;
@@ -80,6 +82,7 @@ class ReadPlan {
 
   const ArchiveFile& archive_;
   std::vector<ReadTarget> targets_;  // By object.
+  std::vector<uint32_t> wholes_;     // Objects that others take whole, ascending.
   std::vector<Node> nodes_;          // By object.
   std::vector<Task> tasks_;
   std::vector<Unit> units_;

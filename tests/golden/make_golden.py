@@ -25,7 +25,14 @@ HERE = Path(__file__).resolve().parent
 VALID = HERE / "valid"
 INVALID = HERE / "invalid"
 
-NUMPY_OF = {"F32": np.float32, "F16": np.float16, "I8": np.int8, "U8": np.uint8, "I64": np.int64}
+NUMPY_OF = {
+    "F32": np.float32,
+    "F16": np.float16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "I32": np.int32,
+    "I64": np.int64,
+}
 
 
 def bf16(values):
@@ -212,6 +219,67 @@ def source_file(folder, random):
     write_safetensors(folder / "one.safetensors", {"w": tensor("BF16", weights(random, 64, 64))})
 
 
+def packed_integers(integers, bits):
+    """By input and output, into words along the inputs."""
+    stream = (integers.T[:, :, None] >> np.arange(bits) & 1).astype(np.uint8)
+    rows = np.packbits(stream.reshape(len(stream), -1), axis=1, bitorder="little").view("<i4")
+    return np.ascontiguousarray(rows.T)
+
+
+def gptq_twin(random, value, bits, group_size, *, less_one=True, order=None, groups=True):
+    """qweight, qzeros, scales and g_idx of a matrix, with the noise that error feedback makes."""
+    outputs, inputs = value.shape
+    group_of = np.arange(inputs) // group_size
+    if order is not None:
+        group_of = group_of[order]
+    most = 2**bits - 1
+    scales, zeros = [], []
+    integers = np.zeros((inputs, outputs), np.int64)
+    for group in range(inputs // group_size):
+        columns = value[:, group_of == group]
+        low, high = np.minimum(columns.min(1), 0), np.maximum(columns.max(1), 0)
+        scale = ((high - low) / most).astype(np.float16)
+        zero = np.rint(-low / scale.astype(np.float32))
+        noise = 0.3 * random.standard_normal(columns.shape)
+        steps = np.rint(columns / scale.astype(np.float32)[:, None] + noise) + zero[:, None]
+        integers[group_of == group] = np.clip(steps, 0, most).T.astype(np.int64)
+        scales.append(scale)
+        zeros.append(zero.astype(np.int64))
+    stored = (np.array(zeros) - (1 if less_one else 0)) % 2**bits
+    twin = {
+        "qweight": tensor("I32", packed_integers(integers, bits)),
+        "qzeros": tensor("I32", packed_integers(stored.T, bits).T),
+        "scales": tensor("F16", np.array(scales)),
+    }
+    if groups:
+        twin["g_idx"] = tensor("I32", group_of)
+    return twin
+
+
+def source_gptq(folder, random):
+    """16 bits, 8 and 4, 3 or 2: groups in any order, both kinds of zero points, odd scales."""
+    models = {"f16": {}, "bf16": {}, "q8": {}, "q4": {}}
+    for module, (outputs, inputs, bits) in {
+        "a": (96, 192, 4), "b": (64, 128, 3), "c": (32, 256, 2), "d": (40, 96, 4),
+    }.items():  # fmt: skip
+        value = weights(random, outputs, inputs)
+        value[1, 3:9] = [0, -0.0, 1e-9, 5, np.inf, np.nan]
+        order = random.permutation(inputs) if module in "bd" else None
+        models["f16"][f"{module}.weight"] = tensor("F16", value)
+        models["bf16"][f"{module}.weight"] = tensor("BF16", value)
+        value = np.nan_to_num(value, nan=0, posinf=0)
+        kinds = {"order": order, "less_one": module != "c", "groups": module != "a"}
+        low = gptq_twin(random, value, bits, 32, **kinds)
+        high = gptq_twin(random, value, 8, 64 if module == "a" else 32, **kinds)
+        for name, twin in {"q8": high, "q4": low}.items():
+            models[name].update({f"{module}.{part}": t for part, t in twin.items()})
+    scales = np.frombuffer(models["q4"]["d.scales"].data, np.float16).copy()
+    scales[:6] = [0, np.inf, np.nan, -0.001, 6e-8, 60000]
+    models["q4"]["d.scales"] = tensor("F16", scales.reshape(3, 40))
+    for name, tensors in models.items():
+        write_safetensors(folder / name / "model.safetensors", tensors)
+
+
 ARCHIVES = {
     "pair": (source_pair, ["bf16=bf16", "int8=int8"], []),
     "pair-fast": (source_pair, ["bf16=bf16", "int8=int8"], ["--level", "fast"]),
@@ -223,6 +291,8 @@ ARCHIVES = {
     "dtypes": (source_dtypes, ["all=all"], []),
     "large": (source_large, ["f16=f16", "int8=int8"], []),
     "file": (source_file, ["one=one.safetensors"], []),
+    "gptq": (source_gptq, ["f16=f16", "q8=q8", "q4=q4"], []),
+    "gptq-16-4": (source_gptq, ["bf16=bf16", "q4=q4"], ["--level", "max"]),
 }
 
 
@@ -381,7 +451,7 @@ def unknown_codec(parts):
     parts.index[parts.chunk(0)[0]] = 200
 
 
-RAW, ZSTD, PLANES, INT8, FLOAT, BINS, CAST = range(7)
+RAW, ZSTD, PLANES, INT8, FLOAT, BINS, CAST, GPTQ_FLOATS, GPTQ_INTEGERS = range(9)
 ROWS = 40
 PATH = b"tokenizer/vocab.txt"
 
@@ -417,6 +487,11 @@ DAMAGES = {
     "corrupt.rows-parameter": ("related-max", damage_payload(ROWS, 0, 99)),
     "corrupt.rows-end": ("related-max", damage_payload(ROWS, -9, 0)),
     "corrupt.cast-planes": ("chain", damage_payload(CAST, 0, 77)),
+    "corrupt.gptq-floats-zeros": ("gptq", damage_payload(GPTQ_FLOATS, 0, 3)),
+    "corrupt.gptq-floats-width": ("gptq", damage_payload(GPTQ_FLOATS, 1, 12)),
+    "corrupt.gptq-floats-low-count": ("gptq", damage_payload(GPTQ_FLOATS, 2, 129)),
+    "corrupt.gptq-integers-zeros": ("gptq", damage_payload(GPTQ_INTEGERS, 1, 3)),
+    "corrupt.gptq-integers-width": ("gptq", damage_payload(GPTQ_INTEGERS, 2, 5)),
 }
 
 

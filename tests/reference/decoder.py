@@ -16,6 +16,7 @@ from pathlib import Path
 import xxhash
 from chunks import (
     FLOATS,
+    READ_SLACK,
     ChunkSpec,
     Corrupt,
     Cursor,
@@ -24,6 +25,8 @@ from chunks import (
     require,
     states_content_size,
 )
+from gptq import Tensor as GptqTensor
+from gptq import decode_gptq_floats, decode_gptq_integers, shape_of
 
 HEADER_MAGIC = bytes([0xF1]) + b"QST\r\n\x1a\n"
 FOOTER_MAGIC = bytes([0xF1]) + b"qstend\n"
@@ -39,6 +42,7 @@ MAX_SIZE = 1 << 62
 MAX_CHUNK_BYTES = 1 << 24
 MAX_SCALES_BYTES = 1 << 26
 MAX_DEPTH = 8
+MAX_WHOLE_BYTES = 1 << 29
 
 # By number: name and bits of an element.
 DTYPE_BITS = {
@@ -67,10 +71,11 @@ DTYPE_BITS = {
 }
 DTYPES = list(DTYPE_BITS)
 FILE_KINDS = ("kOpaque", "kSafetensors")
-RELATIONS = ("kNone", "kLlmInt8", "kCast")
+RELATIONS = ("kNone", "kLlmInt8", "kCast", "kGptqFloats", "kGptqIntegers")
+GPTQ = RELATIONS[3:]
 CODECS = {
     0: "kRaw", 1: "kZstd", 2: "kPlanes", 3: "kInt8", 4: "kFloat", 5: "kBins", 6: "kCastDelta",
-    40: "kRows",
+    7: "kGptqFloats", 8: "kGptqIntegers", 40: "kRows",
 }  # fmt: skip
 
 
@@ -120,6 +125,12 @@ class Object:
     parent_dtype: str = ""
     base: int = -1
     scales: int = -1
+    zeros: int = -1
+    groups: int = -1
+    own_dtype: str = ""
+    own_scales: int = -1
+    own_zeros: int = -1
+    own_groups: int = -1
     chunks: list = field(default_factory=list)
 
     @property
@@ -297,9 +308,26 @@ class Archive:
                 thing.parent_dtype = named(DTYPES, cursor.byte(), "dtype")
                 thing.base = number - cursor.varint()
                 require(0 <= thing.base < number, "parent behind its child")
-            if thing.relation == "kLlmInt8":
+            if thing.relation in ("kLlmInt8", *GPTQ):
                 thing.scales = number - cursor.varint()
                 require(0 <= thing.scales < number, "parent behind its child")
+            if thing.relation in GPTQ:
+                self.read_gptq_parents(cursor, number, thing)
+
+    def read_gptq_parents(self, cursor, number, thing):
+        thing.zeros = number - cursor.varint()
+        require(0 <= thing.zeros < number, "parent behind its child")
+        if distance := cursor.varint():
+            thing.groups = number - distance
+            require(thing.groups >= 0, "parent before all objects")
+        if thing.relation == "kGptqFloats":
+            return
+        thing.own_dtype = named(DTYPES, cursor.byte(), "dtype")
+        own = [unzigzag(cursor.varint(), number) for _ in range(3)]
+        require(all(0 <= parent < len(self.objects) for parent in own), "own parent is no object")
+        require(number not in own[:2], "object is its own parent")
+        thing.own_scales, thing.own_zeros, groups = own
+        thing.own_groups = -1 if groups == number else groups
 
     def read_chunks(self, cursor):
         count = cursor.varint()
@@ -360,6 +388,10 @@ class Archive:
             require(chunk.codec != "kRaw" or chunk.stored_size == raw, "size of a raw chunk")
         if thing.relation == "kNone":
             return
+        if thing.relation in GPTQ:
+            self.check_gptq(thing)
+            self.check_depth(number)
+            return
         require(thing.dtype in FLOATS, "relation: object is no float")
         parents = ("I8",) if thing.relation == "kLlmInt8" else FLOATS
         require(thing.parent_dtype in parents, "relation: type of the base parent")
@@ -367,17 +399,90 @@ class Archive:
         require(base.elem_bytes == DTYPE_BITS[thing.parent_dtype] // 8, "elements of a parent")
         require(base.elem_count == thing.elem_count, "elements of a parent")
         require(base.chunk_elems == thing.chunk_elems, "chunks of a parent")
-        depth = 0
-        while self.objects[number].relation != "kNone":
-            number = self.objects[number].base
-            depth += 1
-        require(depth <= MAX_DEPTH, "too many ancestors")
+        self.check_depth(number)
         if thing.relation == "kLlmInt8":
             scales = self.objects[thing.scales]
             require(scales.relation == "kNone", "scales with parents")
             require(scales.byte_size <= MAX_SCALES_BYTES, "scales beyond the limit")
             rows, rest = divmod(thing.elem_count, thing.row_elems)
             require(rest == 0 and scales.byte_size == 4 * rows, "one scale a row")
+
+    def check_depth(self, number):
+        depth = 0
+        while self.objects[number].relation != "kNone":
+            number = self.objects[number].base
+            depth += 1
+        require(depth <= MAX_DEPTH, "too many ancestors")
+
+    def gptq_shape(self, words, scales, scale_type, zeros, groups):
+        """The shape of a GPTQ tensor of these objects."""
+        require(words.elem_bytes == 4, "gptq: words")
+        for part in (scales, zeros, groups):
+            if part != -1:
+                require(self.objects[part].relation == "kNone", "gptq: parent with parents")
+                require(self.objects[part].byte_size <= MAX_SCALES_BYTES, "gptq: large parent")
+        shape = shape_of(
+            words.row_elems,
+            words.byte_size,
+            self.objects[scales].byte_size,
+            scale_type,
+            self.objects[zeros].byte_size,
+        )
+        if groups == -1:
+            require(shape.inputs % shape.groups == 0, "gptq: groups of unequal size")
+        else:
+            require(self.objects[groups].byte_size == 4 * shape.inputs, "gptq: groups")
+        return shape
+
+    def parent_shape(self, thing):
+        base = self.objects[thing.base]
+        return self.gptq_shape(base, thing.scales, thing.parent_dtype, thing.zeros, thing.groups)
+
+    def own_shape(self, thing):
+        return self.gptq_shape(
+            thing, thing.own_scales, thing.own_dtype, thing.own_zeros, thing.own_groups
+        )
+
+    def check_gptq(self, thing):
+        base = self.objects[thing.base]
+        shape = self.parent_shape(thing)
+        if thing.relation == "kGptqFloats":
+            require(thing.dtype in ("F16", "BF16"), "gptq: object is no 16-bit float")
+            require(thing.row_elems == shape.inputs, "gptq: rows")
+            require(thing.elem_count == shape.inputs * shape.outputs, "gptq: elements")
+            require(thing.chunk_elems % shape.inputs == 0, "gptq: chunks of whole rows")
+            require(base.byte_size <= MAX_WHOLE_BYTES, "gptq: base parent beyond the limit")
+            return
+        own = self.own_shape(thing)
+        require((own.inputs, own.outputs) == (shape.inputs, shape.outputs), "gptq: shapes")
+        unit, rest = divmod(thing.chunk_elems, own.outputs * own.bits)
+        require(unit > 0 and rest == 0, "gptq: chunks")
+        require(base.chunk_elems == unit * own.outputs * shape.bits, "gptq: chunks of a parent")
+
+    def gptq_chunk(self, chunk, thing, spec, payload):
+        cursor = Cursor(payload)
+        shape = self.parent_shape(thing)
+
+        def content(number):
+            return None if number == -1 else self.object_content(number)
+
+        def tensor(of, dtype, scales, zeros, groups):
+            return GptqTensor(of, dtype, content(scales), content(zeros), content(groups))
+
+        parent = tensor(shape, thing.parent_dtype, thing.scales, thing.zeros, thing.groups)
+        words = self.object_content(thing.base)
+        if chunk.codec == "kGptqFloats":
+            out = decode_gptq_floats(cursor, spec, words, parent)
+        else:
+            own = self.own_shape(thing)
+            size = 4 * shape.bits
+            begin = spec.first_elem // own.bits * size
+            words = words[begin : begin + spec.elem_count // own.bits * size]
+            self_ = tensor(own, thing.own_dtype, thing.own_scales, thing.own_zeros,
+                           thing.own_groups)  # fmt: skip
+            out = decode_gptq_integers(cursor, spec, words, parent, self_)
+        require(cursor.rest() == bytes(READ_SLACK), "payload does not end in the slack")
+        return out
 
     def object_content(self, number):
         """The bytes of an object, its parents decoded first."""
@@ -394,7 +499,7 @@ class Archive:
         payload = self.data[chunk.offset : chunk.offset + chunk.stored_size]
         require(xxhash.xxh3_64_intdigest(payload) == chunk.checksum, "checksum of a chunk")
         base = scales = None
-        if thing.relation != "kNone":
+        if thing.relation not in ("kNone", *GPTQ):
             size = DTYPE_BITS[thing.parent_dtype] // 8
             whole = self.object_content(thing.base)
             base = whole[first * size : (first + count) * size]
@@ -409,6 +514,9 @@ class Archive:
             thing.relation,
             thing.parent_dtype,
         )
+        if chunk.codec in GPTQ:
+            require(chunk.codec == thing.relation, "codec without its relation")
+            return self.gptq_chunk(chunk, thing, spec, payload)
         return decode_chunk(chunk.codec, spec, payload, base, scales)
 
     def file_content(self, file):

@@ -232,6 +232,10 @@ const Kernels kAvx2Kernels = {
     .put_bins16 = scalar::PutBins16,
     .bins16 = Bins16,
     .finish16 = Finish16,
+    .residual16 = avx2::Residual16,
+    .put_residual16 = avx2::PutResidual16,
+    .integer_residual = avx2::IntegerResidual,
+    .put_integer_residual = avx2::PutIntegerResidual,
 };
 
 }  // namespace qstore::codec

@@ -134,6 +134,10 @@ const Kernels kAvx512Kernels = {
     .put_bins16 = avx512::PutBins16,
     .bins16 = Bins16,
     .finish16 = Finish16,
+    .residual16 = avx512::Residual16,
+    .put_residual16 = avx512::PutResidual16,
+    .integer_residual = avx512::IntegerResidual,
+    .put_integer_residual = avx512::PutIntegerResidual,
 };
 
 }  // namespace qstore::codec

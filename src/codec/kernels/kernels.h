@@ -83,6 +83,34 @@ struct BinSinks {
   size_t listed_count;
 };
 
+/// Weights that one scale and zero point of a GPTQ tensor predict. `scale` is 0 or finite, of a
+/// magnitude of 2^-100 or more. docs/format-coding.md, "GPTQ floats".
+struct ResidualRun {
+  float scale;
+  int32_t zero;
+  uint16_t exponent;  ///< The scale's as the target type has it, 1 or more.
+  uint16_t width;     ///< Low bits of a residual in the scale's octave: at most mantissa bits + 1.
+  bool is_bf16;       ///< Else F16.
+};
+
+/// What the encoder of residuals puts out beside nibbles.
+struct ResidualSinks {
+  BitSink low_bits;
+  BitSink extra_bits;
+  uint32_t* listed;  ///< Places of values that are listed.
+  size_t listed_count;
+};
+
+/// Neighbouring columns of one input of a GPTQ tensor that another one predicts; arrays by column.
+/// docs/format-coding.md, "GPTQ integers".
+struct IntegerRun {
+  const float* ratio;  ///< The parent's scale over the own one.
+  const uint8_t* parent_zero;
+  const uint8_t* zero;
+  unsigned bits;   ///< Of an own integer, 1 to 8.
+  unsigned width;  ///< Low bits of a residual, below `bits`.
+};
+
 struct Kernels {
   const char* name;  ///< "scalar", "avx2" or "avx512".
 
@@ -149,6 +177,24 @@ struct Kernels {
   /// kWideBin for wide bins.
   void (*finish16)(const uint8_t* q, const uint8_t* index, size_t count,
                    const uint16_t first[kBinCount], unsigned shift, WideCursor* wide, uint8_t* out);
+
+  /// 16-bit patterns from a parent's integers, the residuals' upper parts (0 to 15) and two bit
+  /// streams, which are read as by bins8.
+  void (*residual16)(const uint8_t* q, const uint8_t* nibbles, size_t count, const ResidualRun* run,
+                     BitCursor* low_bits, BitCursor* extra_bits, uint8_t* out);
+  /// The inverse. The first value has the place `place` in its chunk; values too far off are listed
+  /// and coded as what the parent predicts.
+  void (*put_residual16)(const uint8_t* q, const uint8_t* values, size_t count,
+                         const ResidualRun* run, uint32_t place, ResidualSinks* sinks,
+                         uint8_t* nibbles);
+
+  /// Integers from a parent's and the residuals' upper and lower parts.
+  void (*integer_residual)(const uint8_t* parent, const uint8_t* nibbles, const uint8_t* low,
+                           size_t count, const IntegerRun* run, uint8_t* q);
+  /// The inverse; listed[i] is 1 where a residual does not fit, and is coded as 0.
+  void (*put_integer_residual)(const uint8_t* parent, const uint8_t* q, size_t count,
+                               const IntegerRun* run, uint8_t* nibbles, uint8_t* low,
+                               uint8_t* listed);
 };
 
 /// The table for the best instruction set of this machine, or the one QSTORE_ISA names when the

@@ -175,6 +175,10 @@ const Kernels kScalarKernels = {
     .put_bins16 = scalar::PutBins16,
     .bins16 = scalar::Bins16,
     .finish16 = scalar::Finish16,
+    .residual16 = scalar::Residual16,
+    .put_residual16 = scalar::PutResidual16,
+    .integer_residual = scalar::IntegerResidual,
+    .put_integer_residual = scalar::PutIntegerResidual,
 };
 
 }  // namespace qstore::codec

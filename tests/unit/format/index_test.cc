@@ -157,6 +157,93 @@ INSTANTIATE_TEST_SUITE_P(
                     ErrorCode::kUnsupportedFeature}),
     [](const auto& test) { return std::string(test.param.name); });
 
+// A qweight of 8 bits with another of 4 bits as parent, its own scales behind it, and 16-bit floats
+// of the first; 64 inputs, 32 outputs, 2 groups.
+Index GptqIndex() {
+  Index index;
+  AddRaw(&index, DType::kI32, 1024, 32, 128);    // 0: qweight of 4 bits
+  AddRaw(&index, DType::kF16, 128, 32, 64);      // 1: scales
+  AddRaw(&index, DType::kI32, 32, 4, 8);         // 2: qzeros
+  AddRaw(&index, DType::kI32, 256, 64, 64);      // 3: g_idx
+  AddRaw(&index, DType::kI32, 2048, 32, 256);    // 4: qweight of 8 bits
+  AddRaw(&index, DType::kF32, 256, 32, 64);      // 5: its scales
+  AddRaw(&index, DType::kI32, 64, 8, 16);        // 6: its qzeros
+  AddRaw(&index, DType::kBF16, 4096, 64, 1024);  // 7: weights
+  ObjectEntry& integers = index.objects[4];
+  integers.relation = Relation::kGptqIntegers;
+  integers.parent_dtype = DType::kF16;
+  integers.own_dtype = DType::kF32;
+  integers.base = 0;
+  integers.scales = 1;
+  integers.zeros = 2;
+  integers.groups = 3;
+  integers.own_scales = 5;
+  integers.own_zeros = 6;
+  ObjectEntry& floats = index.objects[7];
+  floats.relation = Relation::kGptqFloats;
+  floats.parent_dtype = DType::kF32;
+  floats.base = 4;
+  floats.scales = 5;
+  floats.zeros = 6;
+  floats.groups = 3;
+  uint64_t size = 0;
+  for (uint32_t i = 0; i < index.objects.size(); ++i) {
+    index.parts.push_back(i);
+    size += index.objects[i].byte_size;
+  }
+  index.variants = {{"v", {0, 1}}};
+  index.files = {{"f", size, {}, FileKind::kOpaque, {0, 8}, {0, 0}}};
+  return index;
+}
+
+TEST(Index, GptqParentsComeBack) {
+  const Index index = GptqIndex();
+  Footer footer = FooterFor(index);
+  auto stored = EncodeIndex(index, &footer);
+  ASSERT_TRUE(stored.ok());
+  auto back = DecodeIndex(*stored, footer);
+  ASSERT_TRUE(back.ok()) << back.status().ToString();
+  const ObjectEntry& integers = back->objects[4];
+  EXPECT_EQ(integers.zeros, 2u);
+  EXPECT_EQ(integers.groups, 3u);
+  EXPECT_EQ(integers.own_scales, 5u);
+  EXPECT_EQ(integers.own_zeros, 6u);
+  EXPECT_EQ(integers.own_groups, kNoParent);
+  EXPECT_EQ(integers.own_dtype, DType::kF32);
+  EXPECT_EQ(integers.whole_parents().count, 5u);
+  EXPECT_EQ(back->objects[7].whole_parents().count, 4u);
+}
+
+TEST(Index, GptqParentsThatDoNotFitAreRefused) {
+  const auto code = [](const std::function<void(Index*)>& change) {
+    Index index = GptqIndex();
+    change(&index);
+    return StoreAndRead(index).code();
+  };
+  EXPECT_EQ(code([](Index*) {}), ErrorCode::kOk);
+  const std::vector<std::function<void(Index*)>> changes = {
+      [](Index* x) { x->objects[7].scales = 1; },
+      [](Index* x) { x->objects[7].parent_dtype = DType::kI32; },
+      [](Index* x) { x->objects[7].dtype = DType::kI16; },
+      [](Index* x) { x->objects[7].row_elems = 32; },
+      [](Index* x) { x->objects[7].zeros = 2; },
+      [](Index* x) { x->objects[7].groups = 2; },
+      [](Index* x) { x->objects[7].base = 0; },
+      [](Index* x) { x->objects[7].scales = 4; },
+      [](Index* x) { x->objects[4].own_scales = 1; },
+      [](Index* x) { x->objects[4].own_scales = 4; },
+      [](Index* x) { x->objects[4].own_zeros = 8; },
+      [](Index* x) { x->objects[4].own_zeros = 7; },
+      [](Index* x) { x->objects[4].own_groups = 6; },
+      [](Index* x) { x->objects[4].own_dtype = DType::kF16; },
+      [](Index* x) { x->objects[4].row_elems = 64; },
+      [](Index* x) { x->objects[0].row_elems = 16; },
+  };
+  for (size_t i = 0; i < changes.size(); ++i) {
+    EXPECT_EQ(code(changes[i]), ErrorCode::kCorrupt) << i;
+  }
+}
+
 TEST(Index, DimensionsBesideAZeroMayBeOfAnySize) {
   Index index = SampleIndex();
   index.dims[3] = uint64_t{1} << 63;

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "quant/gptq.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <random>
+
+#include "registry/gptq.h"
+
+namespace qstore::quant {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+
+TEST(Gptq, PackedWordsComeBackWhateverTheyAre) {
+  std::mt19937 random(1);
+  for (const unsigned bits : {2u, 3u, 4u, 8u}) {
+    const size_t rows = 96, columns = 37;
+    std::vector<uint8_t> words(rows * columns * bits / 8), q(rows * columns), back(words.size());
+    for (auto& w : words) w = static_cast<uint8_t>(random());
+    UnpackInputs(words.data(), bits, rows, columns, q.data());
+    EXPECT_LT(*std::max_element(q.begin(), q.end()), 1u << bits);
+    PackInputs(q.data(), bits, rows, columns, back.data());
+    EXPECT_EQ(back, words);
+  }
+}
+
+TEST(Gptq, ThreeBitsAreAPlainStream) {
+  // 0, 1, 2, … 7, 0, 1, … in 96 bits, as the format's own description lays them out.
+  const uint32_t words[3] = {0x88fac688, 0xc688fac6, 0xfac688fa};
+  uint8_t q[32];
+  UnpackInputs(reinterpret_cast<const uint8_t*>(words), 3, 32, 1, q);
+  for (unsigned i = 0; i < 32; ++i) EXPECT_EQ(q[i], i % 8);
+}
+
+TEST(Gptq, ZeroPointsHaveThreeMeanings) {
+  GptqTensor tensor;
+  tensor.shape = {32, 8, 1, 4};
+  Bytes zeros;
+  testing::AppendLe<uint32_t>(0xf7000f7f, &zeros);
+  tensor.zeros = zeros;
+  const auto read = [&](GptqZeros meaning) {
+    std::vector<uint8_t> out(8);
+    ReadZeros(tensor, meaning, 0, 0, 8, out.data());
+    return out;
+  };
+  EXPECT_EQ(read(GptqZeros::kPlain), (std::vector<uint8_t>{15, 7, 15, 0, 0, 0, 7, 15}));
+  EXPECT_EQ(read(GptqZeros::kLessOne), (std::vector<uint8_t>{0, 8, 0, 1, 1, 1, 8, 0}));
+  // 0xf7000f7f + 0x11111111: carries go to the next field.
+  EXPECT_EQ(read(GptqZeros::kWordsLessOne), (std::vector<uint8_t>{0, 9, 0, 2, 1, 1, 8, 0}));
+}
+
+TEST(Gptq, OddScalesCountAsZero) {
+  GptqTensor tensor;
+  tensor.shape = {32, 8, 1, 4};
+  tensor.scales_dtype = DType::kF32;
+  Bytes scales;
+  for (const float scale :
+       {1.5f, -2.0f, 0x1p-100f, 0x1p-101f, 0.0f, std::numeric_limits<float>::infinity(),
+        std::numeric_limits<float>::quiet_NaN(), 3e38f}) {
+    testing::AppendLe(scale, &scales);
+  }
+  tensor.scales = scales;
+  std::vector<float> out(8);
+  ReadScales(tensor, 0, 0, 8, out.data());
+  EXPECT_EQ(out, (std::vector<float>{1.5f, -2.0f, 0x1p-100f, 0, 0, 0, 0, 3e38f}));
+}
+
+TEST(Gptq, GroupsMayBeNegativeButMustExist) {
+  GptqTensor tensor;
+  tensor.shape = {4, 8, 2, 8};
+  std::vector<uint32_t> group_of;
+  ASSERT_TRUE(ReadGroups(tensor, &group_of).ok());
+  EXPECT_EQ(group_of, (std::vector<uint32_t>{0, 0, 1, 1}));
+  const auto with = [&](int32_t last) {
+    Bytes groups;
+    for (const int32_t group : {1, 0, -1, last}) testing::AppendLe(group, &groups);
+    tensor.groups = groups;
+    return ReadGroups(tensor, &group_of);
+  };
+  ASSERT_TRUE(with(-2).ok());
+  EXPECT_EQ(group_of, (std::vector<uint32_t>{1, 0, 1, 0}));
+  EXPECT_EQ(with(2).code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(with(-3).code(), ErrorCode::kCorrupt);
+}
+
+TEST(Gptq, ShapesFollowFromSizes) {
+  const auto shape = base::GptqShapeOf(64, 64 * 12 * 4, 64 * 4, 64 * 4 * 3 / 8);
+  ASSERT_TRUE(shape.has_value());
+  EXPECT_EQ(shape->bits, 3u);
+  EXPECT_EQ(shape->inputs, 128u);
+  EXPECT_EQ(shape->groups, 4u);
+  EXPECT_FALSE(base::GptqShapeOf(64, 64 * 12 * 4, 64 * 4, 64 * 4 * 5 / 8));      // 5 bits
+  EXPECT_FALSE(base::GptqShapeOf(64, 64 * 11 * 4, 64 * 4, 64 * 4 * 3 / 8));      // cut inputs
+  EXPECT_FALSE(base::GptqShapeOf(64, 64 * 12 * 4, 64 * 4 - 1, 64 * 4 * 3 / 8));  // cut scales
+  EXPECT_FALSE(base::GptqShapeOf(0, 0, 0, 0));
+  EXPECT_FALSE(
+      base::GptqShapeOf(64, 64 * 4, 64 * 100, 64 * 100 * 4 / 8));  // more groups than inputs
+}
+
+}  // namespace
+}  // namespace qstore::quant
