@@ -47,8 +47,10 @@ uint64_t SmallTensor(DType dtype) {
 }
 
 codec::Effort EffortFor(const ObjectSpec& spec, Level level) {
-  const bool fine = level == Level::kMax ||
-                    (level == Level::kBalanced && spec.elem_count() < SmallTensor(spec.dtype));
+  // Words of packed integers count as what they hold.
+  const uint64_t count = spec.shape.bits != 0 ? spec.shape.elem_count() : spec.elem_count();
+  const bool fine =
+      level == Level::kMax || (level == Level::kBalanced && count < SmallTensor(spec.dtype));
   return fine ? codec::Effort::kRans : codec::Effort::kHuffman;
 }
 

@@ -67,7 +67,8 @@ struct Predictions {
 };
 
 template <class Lane, bool kBf16>
-void Predict(const uint8_t* q, size_t count, const ResidualRun& run, Predictions<Lane>* out) {
+void Predict(const uint8_t* __restrict q, size_t count, const ResidualRun& run,
+             Predictions<Lane>* __restrict out) {
   constexpr unsigned kMantissa = kBf16 ? 7 : 10;
   const float scale = run.scale;
   const int32_t zero = run.zero;
@@ -173,8 +174,10 @@ void Take(BitCursor* cursor, const Lane* masks, size_t count, Lane* out) {
 }
 
 template <class Lane, bool kBf16>
-void ResidualBlock(const uint8_t* q, const uint8_t* nibbles, size_t count, const ResidualRun& run,
-                   BitCursor* low_bits, BitCursor* extra_bits, uint8_t* out) {
+void ResidualBlock(const uint8_t* __restrict q, const uint8_t* __restrict nibbles, size_t count,
+                   const ResidualRun& run, BitCursor* low_bits, BitCursor* extra_bits,
+                   uint8_t* __restrict out) {
+  const uint32_t exponent = run.exponent;
   constexpr unsigned kMantissa = kBf16 ? 7 : 10;
   Predictions<Lane> p;
   Lane field[kResidualBlock];
@@ -188,7 +191,7 @@ void ResidualBlock(const uint8_t* q, const uint8_t* nibbles, size_t count, const
     const auto is_other = static_cast<uint16_t>(sum < 0 ? 0xffff : 0);
     cell[i] = static_cast<uint16_t>((static_cast<uint16_t>(sum) ^ is_other) - is_other);
     p.sign[i] ^= is_other;
-    const uint32_t bits = ExtraBits<kBf16>(cell[i], run.exponent);
+    const uint32_t bits = ExtraBits<kBf16>(cell[i], exponent);
     p.extra_mask[i] = static_cast<Lane>((1u << bits) - 1);
     extras |= bits;
   }
@@ -197,12 +200,11 @@ void ResidualBlock(const uint8_t* q, const uint8_t* nibbles, size_t count, const
   } else {
     std::memset(field, 0, sizeof(field));
   }
-  const bool exact_zero = run.exponent <= kMantissa + 1;
+  const bool exact_zero = exponent <= kMantissa + 1;
   for (size_t i = 0; i < count; ++i) {
-    const uint32_t bits = ExtraBits<kBf16>(cell[i], run.exponent);
-    const uint32_t magnitude =
-        (static_cast<uint32_t>(run.exponent - 1) - bits) * (1u << kMantissa) +
-        (static_cast<uint32_t>(cell[i]) << bits) + field[i];
+    const uint32_t bits = ExtraBits<kBf16>(cell[i], exponent);
+    const uint32_t magnitude = (exponent - 1 - bits) * (1u << kMantissa) +
+                               (static_cast<uint32_t>(cell[i]) << bits) + field[i];
     const uint32_t pattern = (magnitude & 0x7fff) | (p.sign[i] & 0x8000u);
     const uint32_t of_zero = exact_zero ? magnitude & 0x7fff : 0;
     const auto value = static_cast<uint16_t>(cell[i] != 0 ? pattern : of_zero);
@@ -304,26 +306,31 @@ inline int32_t PredictInteger(int32_t steps, float ratio, int32_t zero, int32_t 
   return floored < most ? floored : most;
 }
 
-inline void IntegerResidual(const uint8_t* parent, const uint8_t* nibbles, const uint8_t* low,
-                            size_t count, const IntegerRun* run, uint8_t* q) {
+inline void IntegerResidual(const uint8_t* __restrict parent, const uint8_t* __restrict nibbles,
+                            const uint8_t* __restrict low, size_t count, const IntegerRun* run,
+                            uint8_t* __restrict q) {
+  const float* __restrict ratio = run->ratio;
+  const uint8_t* __restrict parent_zero = run->parent_zero;
+  const uint8_t* __restrict zero = run->zero;
   const auto most = static_cast<int32_t>((1u << run->bits) - 1);
   const auto unit = static_cast<int32_t>(1u << run->width);
   for (size_t i = 0; i < count; ++i) {
-    const int32_t predicted =
-        PredictInteger(parent[i] - run->parent_zero[i], run->ratio[i], run->zero[i], most);
+    const int32_t predicted = PredictInteger(parent[i] - parent_zero[i], ratio[i], zero[i], most);
     q[i] = static_cast<uint8_t>((predicted + (nibbles[i] - 8) * unit + low[i]) & most);
   }
 }
 
-inline void PutIntegerResidual(const uint8_t* parent, const uint8_t* q, size_t count,
-                               const IntegerRun* run, uint8_t* nibbles, uint8_t* low,
-                               uint8_t* listed) {
+inline void PutIntegerResidual(const uint8_t* __restrict parent, const uint8_t* __restrict q,
+                               size_t count, const IntegerRun* run, uint8_t* __restrict nibbles,
+                               uint8_t* __restrict low, uint8_t* __restrict listed) {
+  const float* __restrict ratio = run->ratio;
+  const uint8_t* __restrict parent_zero = run->parent_zero;
+  const uint8_t* __restrict zero = run->zero;
   const auto most = static_cast<int32_t>((1u << run->bits) - 1);
   const unsigned width = run->width;
   const unsigned spare = 32 - run->bits;
   for (size_t i = 0; i < count; ++i) {
-    const int32_t predicted =
-        PredictInteger(parent[i] - run->parent_zero[i], run->ratio[i], run->zero[i], most);
+    const int32_t predicted = PredictInteger(parent[i] - parent_zero[i], ratio[i], zero[i], most);
     const auto modulo = static_cast<uint32_t>(q[i] - predicted) << spare;
     const int32_t difference = static_cast<int32_t>(modulo) >> spare;
     const int32_t high = (difference >> width) + 8;
