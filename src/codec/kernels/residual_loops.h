@@ -81,12 +81,14 @@ void Predict(const uint8_t* __restrict q, size_t count, const ResidualRun& run,
     const uint32_t pattern = kBf16 ? RoundToBf16(value) : RoundToF16(value);
     const uint32_t magnitude = pattern & 0x7fff;
     const int32_t octaves = static_cast<int32_t>(magnitude >> kMantissa) - exponent;
-    int32_t bits = width - (octaves > 0 ? octaves : 0);
-    bits = steps != 0 ? bits : width;
-    bits = bits > 0 ? bits : 0;
+    // Masks, since a condition would keep the loop from being vectorized.
+    const uint32_t moved = steps != 0 ? ~0u : 0u;
+    const int32_t above = octaves > 0 ? octaves : 0;
+    const int32_t left = width - (above & static_cast<int32_t>(moved));
+    const uint32_t bits = static_cast<uint32_t>(left > 0 ? left : 0);
     out->low_mask[i] = static_cast<Lane>((1u << bits) - 1);
-    out->cell[i] = static_cast<uint16_t>(steps != 0 ? magnitude - floor : 0);
-    out->sign[i] = static_cast<uint16_t>(steps != 0 && (pattern & 0x8000) != 0 ? 0xffff : 0);
+    out->cell[i] = static_cast<uint16_t>((magnitude - floor) & moved);
+    out->sign[i] = static_cast<uint16_t>((0u - (pattern >> 15)) & moved);
   }
 }
 
@@ -213,8 +215,9 @@ void ResidualBlock(const uint8_t* __restrict q, const uint8_t* __restrict nibble
 }
 
 template <class Lane, bool kBf16>
-void PutResidualBlock(const uint8_t* q, const uint8_t* values, size_t count, const ResidualRun& run,
-                      uint32_t place, ResidualSinks* sinks, uint8_t* nibbles) {
+void PutResidualBlock(const uint8_t* __restrict q, const uint8_t* __restrict values, size_t count,
+                      const ResidualRun& run, uint32_t place, ResidualSinks* sinks,
+                      uint8_t* __restrict nibbles) {
   constexpr unsigned kMantissa = kBf16 ? 7 : 10;
   Predictions<Lane> p;
   Lane low[kResidualBlock] = {};
@@ -223,6 +226,7 @@ void PutResidualBlock(const uint8_t* q, const uint8_t* values, size_t count, con
   Predict<Lane, kBf16>(q, count, run, &p);
   const uint32_t exponent = run.exponent;
   const uint32_t floor = (exponent - 1) << kMantissa;
+  const uint32_t most_of_zero = exponent <= kMantissa + 1 ? 0x7fff : 0;
   uint32_t any = 0;
   for (size_t i = 0; i < count; ++i) {
     const uint32_t value = LoadHalf(values + 2 * i);
@@ -234,8 +238,7 @@ void PutResidualBlock(const uint8_t* q, const uint8_t* values, size_t count, con
     const uint32_t below = above ? 0 : exponent - own;
     const uint32_t down = below < 16 ? below : 16;
     const uint32_t cell = above ? magnitude - floor : significand >> down;
-    const bool is_exact =
-        cell != 0 ? true : (exponent - 1 <= kMantissa ? value < 0x8000 : value == 0);
+    const bool is_inexact = static_cast<int>(cell == 0) & static_cast<int>(value > most_of_zero);
     const bool is_other = (value >> 15) != (p.sign[i] & 1u);
     const auto signed_cell = static_cast<int32_t>(is_other ? 0 - cell : cell);
     const int32_t difference = signed_cell - p.cell[i];
@@ -243,19 +246,20 @@ void PutResidualBlock(const uint8_t* q, const uint8_t* values, size_t count, con
     const int32_t unit = p.low_mask[i] + 1;
     const int32_t rest = difference & p.low_mask[i];
     const int32_t offset = difference + 8 * unit;
-    const bool listed = !is_exact || offset < 0 || offset >= 16 * unit;
-    const uint32_t coded = listed ? p.cell[i] : cell;
+    const bool is_far = static_cast<uint32_t>(offset) >= static_cast<uint32_t>(16 * unit);
+    // Masks, since a condition would keep the loop from being vectorized.
+    const uint32_t kept = (is_inexact ? 0u : ~0u) & (is_far ? 0u : ~0u);
+    const uint32_t coded = (cell & kept) | (p.cell[i] & ~kept);
     const uint32_t bits = ExtraBits<kBf16>(coded, exponent);
-    is_listed[i] = listed ? 1 : 0;
-    any |= is_listed[i];
-    low[i] = static_cast<Lane>(listed ? 0 : rest);
-    extra[i] = static_cast<Lane>(listed ? 0 : significand & ((1u << bits) - 1));
+    is_listed[i] = static_cast<uint8_t>(~kept & 1);
+    any |= ~kept;
+    low[i] = static_cast<Lane>(static_cast<uint32_t>(rest) & kept);
+    extra[i] = static_cast<Lane>(significand & ((1u << bits) - 1) & kept);
     p.extra_mask[i] = static_cast<Lane>((1u << bits) - 1);
     // Exact in F32: both are small, and unit is a power of two.
-    nibbles[i] = static_cast<uint8_t>(
-        listed
-            ? 8
-            : static_cast<int32_t>(static_cast<float>(offset - rest) / static_cast<float>(unit)));
+    const auto high = static_cast<uint32_t>(
+        static_cast<int32_t>(static_cast<float>(offset - rest) / static_cast<float>(unit)));
+    nibbles[i] = static_cast<uint8_t>((high & kept) | (8 & ~kept));
   }
   Extract(low, p.low_mask, count, &sinks->low_bits);
   Extract(extra, p.extra_mask, count, &sinks->extra_bits);
