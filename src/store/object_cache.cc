@@ -16,7 +16,7 @@ void ObjectCache::Account(uint32_t object, size_t size) {
   const std::lock_guard lock(mutex_);
   loaded_.emplace_back(object, size);
   held_ += size;
-  while (held_ > kBudget && loaded_.size() > 1) {
+  while (held_ > kBudget && loaded_.size() > kLeastEntries) {
     held_ -= loaded_.front().second;
     entries_.erase(loaded_.front().first);
     loaded_.pop_front();

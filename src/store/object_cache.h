@@ -15,8 +15,8 @@
 
 namespace qstore::store {
 
-/// Whole contents of small objects that many chunks need: scales. Each is loaded once, by the first
-/// thread that asks; the oldest are forgotten beyond a budget. Thread-safe.
+/// Whole contents of objects that many chunks need: scales, quantized parents. Each is loaded once,
+/// by the first thread that asks; the oldest are forgotten beyond a budget. Thread-safe.
 class ObjectCache {
  public:
   using Bytes = std::vector<std::byte>;
@@ -37,6 +37,9 @@ class ObjectCache {
   void Account(uint32_t object, size_t size);
 
   static constexpr size_t kBudget = size_t{64} << 20;
+  // All that the chunks of two tensors need is kept, however large: else each chunk would load it
+  // anew.
+  static constexpr size_t kLeastEntries = 14;
 
   Loader loader_;
   std::mutex mutex_;
