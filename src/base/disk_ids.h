@@ -40,16 +40,16 @@ inline constexpr unsigned kRelationCount = 5;
 
 /// How one chunk's payload is coded. docs/format-coding.md, "Chunk codecs".
 enum class ChunkCodec : uint8_t {
-  kRaw = 0,           ///< The content itself.
-  kZstd = 1,          ///< One zstd frame.
-  kPlanes = 2,        ///< Byte planes of fixed-size elements, each a plane stream.
-  kInt8 = 3,          ///< Signed bytes: top nibbles in pairs as one plane, low nibbles as another.
-  kFloat = 4,         ///< Floats: exponent with leading mantissa bits as a plane, the rest as planes.
-  kBins = 5,          ///< Index in the bin that the base parent's integer and scale leave.
-  kCastDelta = 6,     ///< Difference of ordinals to the cast of the base parent.
-  kGptqFloats = 7,    ///< Residuals to what the base parent's integers and scales predict.
+  kRaw = 0,         ///< The content itself.
+  kZstd = 1,        ///< One zstd frame.
+  kPlanes = 2,      ///< Byte planes of fixed-size elements, each a plane stream.
+  kInt8 = 3,        ///< Signed bytes: top nibbles in pairs as one plane, low nibbles as another.
+  kFloat = 4,       ///< Floats: exponent with leading mantissa bits as a plane, the rest as planes.
+  kBins = 5,        ///< Index in the bin that the base parent's integer and scale leave.
+  kCastDelta = 6,   ///< Difference of ordinals to the cast of the base parent.
+  kGptqFloats = 7,  ///< Residuals to what the base parent's integers and scales predict.
   kGptqIntegers = 8,  ///< Likewise, of packed integers.
-  kRows = 40,         ///< Each element as the rows before, and the elements before it, let expect it.
+  kRows = 40,  ///< Each element as the rows before, and the elements before it, let expect it.
 };
 inline constexpr unsigned kChunkCodecCount = 9;  ///< Of those numbered without a gap.
 constexpr bool IsChunkCodec(unsigned number) {
