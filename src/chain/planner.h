@@ -63,7 +63,7 @@ std::vector<size_t> OrderVariants(std::span<const TensorTable* const> variants);
 
 /// A candidate with access to content, to be measured.
 struct Candidate {
-  ObjectSpec spec;  ///< The target's, under the relation.
+  ObjectSpec spec;                                        ///< The target's, under the relation.
   std::array<const ByteSource*, kParentRoles> parents{};  ///< Null for roles without parent.
 };
 
