@@ -30,30 +30,34 @@ class Groups {
     const size_t outputs = tensor.shape.outputs;
     scales_.resize(tensor.shape.groups * outputs);
     zeros_.resize(tensor.shape.groups * outputs);
-    is_read_.assign(tensor.shape.groups, false);
+    has_scales_.assign(tensor.shape.groups, false);
+    has_zeros_.assign(tensor.shape.groups, false);
   }
   void SetZeros(GptqZeros zeros) {
     meaning_ = zeros;
-    is_read_.assign(is_read_.size(), false);
+    has_zeros_.assign(has_zeros_.size(), false);
   }
-  const float* scales(uint32_t group) { return scales_.data() + Begin(group); }
-  const uint8_t* zeros(uint32_t group) { return zeros_.data() + Begin(group); }
+  const float* scales(uint32_t group) {
+    const size_t outputs = tensor_.shape.outputs;
+    float* const scales = &scales_[group * outputs];
+    if (!has_scales_[group]) quant::ReadScales(tensor_, group, 0, outputs, scales);
+    has_scales_[group] = true;
+    return scales;
+  }
+  const uint8_t* zeros(uint32_t group) {
+    const size_t outputs = tensor_.shape.outputs;
+    uint8_t* const zeros = &zeros_[group * outputs];
+    if (!has_zeros_[group]) quant::ReadZeros(tensor_, meaning_, group, 0, outputs, zeros);
+    has_zeros_[group] = true;
+    return zeros;
+  }
 
  private:
-  size_t Begin(uint32_t group) {
-    const size_t outputs = tensor_.shape.outputs;
-    if (!is_read_[group]) {
-      quant::ReadScales(tensor_, group, 0, outputs, &scales_[group * outputs]);
-      quant::ReadZeros(tensor_, meaning_, group, 0, outputs, &zeros_[group * outputs]);
-      is_read_[group] = true;
-    }
-    return group * outputs;
-  }
-
   const GptqTensor& tensor_;
   std::vector<float>& scales_;
   std::vector<uint8_t>& zeros_;
-  std::vector<bool> is_read_;
+  std::vector<bool> has_scales_;
+  std::vector<bool> has_zeros_;
   GptqZeros meaning_ = GptqZeros::kPlain;
 };
 
@@ -240,12 +244,12 @@ std::optional<size_t> EncodeGptqIntegers(codec::Effort effort, uint64_t first_in
   const auto listed =
       static_cast<size_t>(std::count(scratch->flags.begin(), scratch->flags.end(), uint8_t{1}));
   writer.Varint(listed);
-  size_t next = 0;
-  for (size_t i = 0; listed > 0 && i < total; ++i) {
-    if (scratch->flags[i] == 0) continue;
-    writer.Varint(i - next);
-    writer.Fixed(scratch->own_q[i]);
-    next = i + 1;
+  auto next = scratch->flags.begin();
+  for (size_t left = listed; left > 0; --left) {
+    const auto found = std::find(next, scratch->flags.end(), uint8_t{1});
+    writer.Varint(static_cast<uint64_t>(found - next));
+    writer.Fixed(scratch->own_q[static_cast<size_t>(found - scratch->flags.begin())]);
+    next = found + 1;
   }
   return listed;
 }
