@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec/integer.h"
 
+#include <array>
+#include <cstring>
+
 #include "base/status_macros.h"
 #include "codec/kernels/kernels.h"
 #include "codec/plane.h"
@@ -80,10 +83,31 @@ void EncodeBytePlanes(unsigned elem_bytes, Effort effort, std::span<const std::b
   }
 }
 
+namespace {
+
+// Words from their four bytes, one pass in place of four.
+void MergeBytes(const std::array<const uint8_t*, 4>& planes, size_t count, uint8_t* out) {
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t word = planes[0][i] | uint32_t{planes[1][i]} << 8 |
+                          uint32_t{planes[2][i]} << 16 | uint32_t{planes[3][i]} << 24;
+    std::memcpy(out + 4 * i, &word, sizeof(word));
+  }
+}
+
+}  // namespace
+
 Status DecodeBytePlanes(unsigned elem_bytes, base::ByteReader* payload, PlaneScratch* scratch,
                         std::span<std::byte> raw) {
   const size_t count = raw.size() / elem_bytes;
   auto* out = reinterpret_cast<uint8_t*>(raw.data());
+  if (elem_bytes == 4) {
+    std::array<const uint8_t*, 4> planes{};
+    for (unsigned p = 0; p < elem_bytes; ++p) {
+      QSTORE_ASSIGN(planes[p], DecodePlane(payload, count, scratch->Get(p, count)));
+    }
+    MergeBytes(planes, count, out);
+    return {};
+  }
   for (unsigned p = 0; p < elem_bytes; ++p) {
     QSTORE_ASSIGN(const uint8_t* plane, DecodePlane(payload, count, scratch->Get(0, count)));
     for (size_t i = 0; i < count; ++i) out[i * elem_bytes + p] = plane[i];
