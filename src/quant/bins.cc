@@ -126,7 +126,8 @@ bool FindF16(float scale, float absmax, uint32_t* first) {
     const uint32_t guess = uint32_t{base::FloatToFp16((bound - 0.5f) * step)} - 1;
     const uint32_t below1 = reached(guess + 1) < bound;
     const uint32_t below2 = reached(guess + 2) < bound;
-    bad |= !(reached(guess) < bound) | !(reached(guess + 3) >= bound);
+    bad |= static_cast<uint32_t>(!(reached(guess) < bound));
+    bad |= static_cast<uint32_t>(!(reached(guess + 3) >= bound));
     first[k] = guess + 1 + below1 + below2;
   }
   return bad == 0 && first[kMaxMagnitude + 1] <= 0x7c00;
