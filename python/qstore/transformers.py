@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,10 @@ __all__ = [
     "load_tokenizer",
 ]
 
+# transformers sets torch's default dtype while it makes a model, and of two threads at once one
+# puts back what the other had set: the process would go on with a dtype of neither's choice.
+_making = threading.Lock()
+
 
 def from_pretrained(
     path: Location,
@@ -53,7 +58,7 @@ def from_pretrained(
     `storage_options` are those of `qstore.Archive`. All other arguments go to `from_pretrained`:
     `device_map`, `dtype`, `quantization_config`, and so on.
 
-    Holds as much memory as loading the directory does. Thread-safe as far as transformers is.
+    Holds as much memory as loading the directory does. Thread-safe: calls wait for one another.
     Raises UnknownNameError (listing the variants), CorruptError (naming the tensor), and what
     `qstore.Archive` and transformers raise. Offloading to disk is refused: InvalidArgumentError.
     """
@@ -67,7 +72,8 @@ def from_pretrained(
         if model_class is None or isinstance(model_class, str):
             model_class = _class_of(archive, variant, model_class, options.get("subfolder", ""))
         try:
-            result = model_class.from_pretrained(os.fspath(folder), *model_args, **options)
+            with _making:
+                result = model_class.from_pretrained(os.fspath(folder), *model_args, **options)
         except Exception as error:
             if errors and error is not errors[0]:
                 raise errors[0] from error

@@ -192,6 +192,7 @@ def test_two_threads(qstore, llama):
         )
         assert_same_model(mine, theirs, input_ids=TOKENS)
     assert len(found) == 2
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_errors(qstore, llama, pair, space):
