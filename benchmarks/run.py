@@ -26,6 +26,8 @@ NOTES = (
     "QStore's chunks verified; what was loaded is compared with the original outside the time.",
     "Times are medians, with the fastest and the slowest run in brackets. Runs of all systems are "
     "interleaved in rounds. Nothing is synced to the disk when saving.",
+    "Before each run as much memory as it may need is touched and freed: virtual machines may hand "
+    "free memory back to their host, and getting it again costs more than any loader does.",
     "QStore needs the 8-bit model to load the 16-bit one; the others load the 16-bit file alone. "
     "ZipNN has only the 16-bit file.",
     "uncompressed is read by as many threads as the others have; a program that reads its files "

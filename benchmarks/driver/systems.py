@@ -9,6 +9,8 @@ import os
 import subprocess
 from dataclasses import dataclass
 
+from . import fresh_memory
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -202,5 +204,8 @@ class Commands:
         both = (dataset.high, dataset.low)
         paths = {"save_pair": both, "load_16_8": both, "load_8": (dataset.low,)}
         size = sum(path.stat().st_size for path in paths.get(operation, (dataset.high,)))
-        seconds = [float(self.run(which, dataset)) for _ in range(conditions.runs)]
+        seconds = []
+        for _ in range(conditions.runs):
+            fresh_memory.back(both)
+            seconds.append(float(self.run(which, dataset)))
         return {"runs": seconds, "bytes": size}
