@@ -81,6 +81,35 @@ class RowBins {
     if (selected_ && pattern == pattern_) return;
     selected_ = true;
     pattern_ = pattern;
+    if (!FindAtOnce(absmax)) FindOneByOne(absmax);
+  }
+
+  bool bytes() const { return bytes_; }
+  const codec::BinTable8& table8() const { return table8_; }
+  const codec::BinTable16& table16() const { return table16_; }
+
+  /// For targets of 16 bits: the first pattern of every bin, kWideBin when it is wide.
+  const uint16_t* first16() const { return bytes_ ? table8_.first : first16_; }
+
+  bool is_wide(unsigned k) const {
+    return bytes_ ? table8_.first[k] == codec::kWideBin : count_[k] == 0;
+  }
+  /// Candidates of a bin that is not wide.
+  uint32_t count(unsigned k) const { return bytes_ ? codes(k) : count_[k]; }
+  uint32_t first(unsigned k) const { return bytes_ ? table8_.first[k] : table16_.first[k]; }
+  /// Numbers that the index above its low bits may take: 1 for a wide bin.
+  uint32_t codes(unsigned k) const {
+    return bytes_ ? (2u << table8_.width[k]) - table8_.threshold[k]
+                  : (2u << table16_.width[k]) - table16_.threshold[k];
+  }
+
+ private:
+  bool FindAtOnce(float absmax) {
+    return rule_.target == DType::kBF16 && !rule_.via_fp16 && quant::HasBins(absmax) &&
+           codec::ActiveKernels().bf16_bins(absmax, header_.shift, &table8_);
+  }
+
+  void FindOneByOne(float absmax) {
     uint32_t first[quant::kMaxMagnitude + 2];
     const bool found = quant::FindBins(rule_, absmax, first);
     // Bin 0, of both signs, has no index; nor has any in a row without bins.
@@ -98,30 +127,10 @@ class RowBins {
     }
   }
 
-  bool bytes() const { return bytes_; }
-  const codec::BinTable8& table8() const { return table8_; }
-  const codec::BinTable16& table16() const { return table16_; }
-
-  /// For targets of 16 bits: the first pattern of every bin, kWideBin when it is wide.
-  const uint16_t* first16() const { return bytes_ ? table8_.first : first16_; }
-
-  /// Candidates of the bin; 0 when it is wide.
-  uint32_t count(unsigned k) const { return count_[k]; }
-  bool is_wide(unsigned k) const { return count_[k] == 0; }
-  uint32_t first(unsigned k) const { return bytes_ ? table8_.first[k] : table16_.first[k]; }
-  /// Numbers that the index above its low bits may take: 1 for a wide bin.
-  uint32_t codes(unsigned k) const {
-    return bytes_ ? (2u << table8_.width[k]) - table8_.threshold[k]
-                  : (2u << table16_.width[k]) - table16_.threshold[k];
-  }
-
- private:
-  // Every row comes by here: short rows spend much of their time in it.
   void SetBytes() {
     for (unsigned k = 0; k < codec::kBinCount; ++k) {
       const bool wide = count_[k] - 1 >= kByteLimit;  // So is 0.
       const uint32_t codes = wide ? 1 : count_[k];
-      count_[k] = wide ? 0 : codes;
       table8_.first[k] = wide ? codec::kWideBin : static_cast<uint16_t>(low_[k]);
       table8_.width[k] = kByteCodes.width[codes];
       table8_.threshold[k] = kByteCodes.threshold[codes];

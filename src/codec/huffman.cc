@@ -73,6 +73,15 @@ std::array<uint8_t, kSymbols> LimitedLengths(const Leaves& leaves) {
   return lengths;
 }
 
+// The lowest `length` bits the other way round.
+uint16_t Reversed(uint32_t code, unsigned length) {
+  uint32_t bits = code << (16 - length);
+  bits = (bits & 0x5555) << 1 | (bits >> 1 & 0x5555);
+  bits = (bits & 0x3333) << 2 | (bits >> 2 & 0x3333);
+  bits = (bits & 0x0f0f) << 4 | (bits >> 4 & 0x0f0f);
+  return static_cast<uint16_t>(bits << 8 | bits >> 8);
+}
+
 }  // namespace
 
 CodeLengths MakeCodeLengths(const Histogram& counts) {
@@ -93,28 +102,39 @@ bool IsCompleteCode(const CodeLengths& lengths) {
 }
 
 std::array<uint16_t, 256> MakeCodes(const CodeLengths& lengths) {
-  std::array<uint16_t, 256> codes{};
-  uint32_t next = 0;
+  std::array<uint32_t, kMaxCodeLength + 1> next{};
+  for (const uint8_t length : lengths) ++next[length];
+  next[0] = 0;
+  uint32_t first = 0;
   for (unsigned length = 1; length <= kMaxCodeLength; ++length) {
-    next <<= 1;
-    for (unsigned s = 0; s < 256; ++s) {
-      if (lengths[s] != length) continue;
-      uint32_t reversed = 0;
-      for (unsigned bit = 0; bit < length; ++bit)
-        reversed |= ((next >> bit) & 1) << (length - 1 - bit);
-      codes[s] = static_cast<uint16_t>(reversed);
-      ++next;
-    }
+    first <<= 1;
+    const uint32_t count = next[length];
+    next[length] = first;
+    first += count;
+  }
+  std::array<uint16_t, 256> codes{};
+  for (unsigned s = 0; s < 256; ++s) {
+    if (lengths[s] > 0) codes[s] = Reversed(next[lengths[s]]++, lengths[s]);
   }
   return codes;
 }
 
 void MakeDecodeTable(const CodeLengths& lengths, DecodeTable* table) {
   const auto codes = MakeCodes(lengths);
+  std::array<std::array<uint8_t, 256>, kMaxCodeLength + 1> symbols;
+  std::array<size_t, kMaxCodeLength + 1> count{};
   for (unsigned s = 0; s < 256; ++s) {
-    if (lengths[s] == 0) continue;
-    const auto entry = static_cast<uint16_t>(s << 8 | lengths[s]);
-    for (uint32_t i = codes[s]; i < kDecodeTableSize; i += 1u << lengths[s]) (*table)[i] = entry;
+    symbols[lengths[s]][count[lengths[s]]++] = static_cast<uint8_t>(s);
+  }
+  (*table)[0] = 0;
+  // A table for one bit more is twice the one before, and the codes that have this bit.
+  for (unsigned length = 1; length <= kMaxCodeLength; ++length) {
+    const size_t half = size_t{1} << (length - 1);
+    std::copy_n(table->begin(), half, table->begin() + static_cast<ptrdiff_t>(half));
+    for (size_t i = 0; i < count[length]; ++i) {
+      const unsigned s = symbols[length][i];
+      (*table)[codes[s]] = static_cast<uint16_t>(s << 8 | length);
+    }
   }
   table->back() = 0;
 }

@@ -94,27 +94,8 @@ uint32_t GuessFor(const BinRule& rule, float boundary) {
   }
 }
 
-// All BF16 bins at once, without branches: the boundary computed in floating point is at most a
-// pattern away. Returns false when a check of the result fails (subnormal or overflowing rows).
-bool FindBf16(float scale, float absmax, uint32_t* first) {
-  const float step = absmax / 127.0f;
-  uint32_t bad = 0;
-  for (unsigned k = 1; k <= kMaxMagnitude + 1; ++k) {
-    const auto bound = static_cast<float>(static_cast<int>(k));
-    const uint32_t guess = (std::bit_cast<uint32_t>((bound - 0.5f) * step) >> 16) - 1;
-    const float at0 = RoundHalfEven(std::bit_cast<float>(guess << 16) * scale);
-    const float at1 = RoundHalfEven(std::bit_cast<float>((guess + 1) << 16) * scale);
-    const float at2 = RoundHalfEven(std::bit_cast<float>((guess + 2) << 16) * scale);
-    const float at3 = RoundHalfEven(std::bit_cast<float>((guess + 3) << 16) * scale);
-    const uint32_t below1 = at1 < bound;
-    const uint32_t below2 = at2 < bound;
-    bad |= !(at0 < bound) | !(at3 >= bound);
-    first[k] = guess + 1 + below1 + below2;
-  }
-  return bad == 0 && first[kMaxMagnitude + 1] <= 0x7f80 && first[1] > 0x80;
-}
-
-// The same for F16, where the nearest pattern to the boundary is the first of the bin, or one away.
+// All F16 bins at once, without branches: the nearest pattern to the boundary is the first of the
+// bin, or one away. Returns false when a check of the result fails.
 bool FindF16(float scale, float absmax, uint32_t* first) {
   const float step = absmax / 127.0f;
   uint32_t bad = 0;
@@ -133,16 +114,16 @@ bool FindF16(float scale, float absmax, uint32_t* first) {
   return bad == 0 && first[kMaxMagnitude + 1] <= 0x7c00;
 }
 
-// Keeps every number that decides a bin normal: hosts may have subnormals flushed to zero.
 constexpr float kMinAbsmax = 0x1p-100f;
 
 }  // namespace
 
+bool HasBins(float absmax) { return absmax >= kMinAbsmax && std::isfinite(absmax); }
+
 bool FindBins(const BinRule& rule, float absmax, uint32_t first[kMaxMagnitude + 2]) {
   first[0] = 0;
-  if (!(absmax >= kMinAbsmax) || !std::isfinite(absmax)) return false;
+  if (!HasBins(absmax)) return false;
   const float scale = 127.0f / absmax;
-  if (rule.target == DType::kBF16 && !rule.via_fp16 && FindBf16(scale, absmax, first)) return true;
   if (rule.target == DType::kF16 && FindF16(scale, absmax, first)) return true;
   const Predicate reaches{rule, scale};
   const uint32_t infinity = InfinityOf(rule.target);

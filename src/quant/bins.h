@@ -21,11 +21,15 @@ struct BinRule {
   bool via_fp16 = false;        ///< Values are rounded to F16 before they are scaled.
 };
 
+/// Whether rows of this largest magnitude have bins: it is finite and at least 2^-100, so that no
+/// subnormal decides a bin, which hosts may have flushed to zero.
+bool HasBins(float absmax);
+
 /// `first[k]`, k = 1 to 128: the lowest pattern p of a finite non-negative number of the target
 /// type for which round_half_even(f32(value(p)) * s) >= k, with s = f32(127) / absmax, all in IEEE
 /// single precision. The pattern of infinity where there is none. Bin k is [first[k], first[k +
-/// 1]). first[0] is 0. Returns false, and no bins, unless absmax is finite and at least
-/// 2^-100: so no subnormal decides a bin, which hosts may have flushed to zero.
+/// 1]). first[0] is 0. Returns false, and no bins, unless
+/// HasBins(absmax).
 bool FindBins(const BinRule& rule, float absmax, uint32_t first[kMaxMagnitude + 2]);
 
 }  // namespace qstore::quant

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "codec/kernels/avx512_tables.h"
+#include "codec/kernels/bin_table_loops.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/vector_loops.h"
 
@@ -129,6 +130,7 @@ const Kernels kAvx512Kernels = {
     .split_float16 = loops::SplitFloat16,
     .merge_float32 = loops::MergeFloat32,
     .find_places = FindPlaces,
+    .bf16_bins = loops::Bf16Bins,
     .bins8 = avx512::Bins8,
     .put_bins8 = avx512::PutBins8,
     .put_bins16 = avx512::PutBins16,

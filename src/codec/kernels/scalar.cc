@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
 
+#include "codec/kernels/bin_table_loops.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/portable_loops.h"
 
@@ -170,6 +171,7 @@ const Kernels kScalarKernels = {
     .split_float16 = scalar::SplitFloat16,
     .merge_float32 = scalar::MergeFloat32,
     .find_places = scalar::FindPlaces,
+    .bf16_bins = loops::Bf16Bins,
     .bins8 = scalar::Bins8,
     .put_bins8 = scalar::PutBins8,
     .put_bins16 = scalar::PutBins16,

@@ -4,11 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <bit>
+#include <cmath>
+#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "codec/huffman.h"
+#include "quant/bins.h"
 
 namespace qstore::codec {
 namespace {
@@ -216,6 +219,48 @@ TEST_P(KernelsTest, Bins8) {
     CompareBins<BinTable8>(7, round, run(scalar_, &a), run(*kernels_, &b));
     ASSERT_EQ(a.used, b.used);
   }
+}
+
+// The table that the bins make which quant::FindBins finds one by one.
+BinTable8 TableOf(float absmax, unsigned shift) {
+  uint32_t first[quant::kMaxMagnitude + 2];
+  EXPECT_TRUE(quant::FindBins({DType::kBF16, false}, absmax, first));
+  BinTable8 table{};
+  for (size_t k = 0; k < kBinCount; ++k) {
+    uint32_t count = 0;
+    for (uint32_t p = first[k]; p < first[k + 1]; ++p) count += p % (1u << shift) == 0 ? 1 : 0;
+    const bool is_wide = k == 0 || count == 0 || count > 255;
+    const uint32_t codes = is_wide ? 1 : count;
+    const auto width = static_cast<unsigned>(std::bit_width(codes)) - 1;
+    table.width[k] = static_cast<uint8_t>(width);
+    table.threshold[k] = static_cast<uint8_t>((2u << width) - codes);
+    const uint32_t low = (first[k] + (1u << shift) - 1) >> shift;
+    table.first[k] = is_wide ? kWideBin : static_cast<uint16_t>(low);
+  }
+  return table;
+}
+
+TEST_P(KernelsTest, Bf16Bins) {
+  std::mt19937 random(4);
+  size_t found = 0;
+  for (uint32_t round = 0; round < 4000; ++round) {
+    const auto exponent = static_cast<int>(random() % (round % 2 == 0 ? 228 : 20));
+    const int lowest = round % 2 == 0 ? -100 : -10;
+    const float absmax = std::ldexp(1.0f + static_cast<float>(random() % (1u << 23)) * 0x1p-23f,
+                                    lowest + std::min(exponent, 227));
+    const unsigned shift = round % 8;
+    BinTable8 table{};
+    const bool is_found = kernels_->bf16_bins(absmax, shift, &table);
+    BinTable8 scalar{};
+    ASSERT_EQ(scalar_.bf16_bins(absmax, shift, &scalar), is_found) << absmax;
+    if (!is_found) continue;
+    ++found;
+    const BinTable8 expected = TableOf(absmax, shift);
+    ASSERT_EQ(std::memcmp(&table, &expected, sizeof(table)), 0) << absmax << " " << shift;
+    ASSERT_EQ(std::memcmp(&scalar, &expected, sizeof(table)), 0) << absmax << " " << shift;
+  }
+  // All but rows at the ends of the range.
+  EXPECT_GT(found, size_t{3900});
 }
 
 TEST_P(KernelsTest, FindPlaces) {
