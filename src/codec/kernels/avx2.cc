@@ -111,6 +111,26 @@ struct Finisher {
   }
 };
 
+// The same where shift is 0, in bytes: `low` and `high` are those of the first patterns.
+inline void FinishBytes(__m256i low, __m256i high, __m256i index, __m256i q, WideCursor* wide,
+                        uint8_t* out) {
+  const __m256i sum = _mm256_add_epi8(low, index);
+  const __m256i no_carry = _mm256_cmpeq_epi8(_mm256_max_epu8(sum, low), sum);
+  const __m256i top = _mm256_sub_epi8(_mm256_add_epi8(high, no_carry), _mm256_set1_epi8(-1));
+  const __m256i sign = _mm256_and_si256(q, _mm256_set1_epi8(-128));
+  const __m256i is_wide = _mm256_and_si256(_mm256_cmpeq_epi8(low, _mm256_set1_epi8(-1)),
+                                           _mm256_cmpeq_epi8(high, _mm256_set1_epi8(0x7f)));
+  // Quarters in an order in which unpacking halves of 128-bit lanes gives words in the true one.
+  const __m256i lows = _mm256_permute4x64_epi64(sum, 0xd8);
+  const __m256i tops = _mm256_permute4x64_epi64(_mm256_or_si256(top, sign), 0xd8);
+  Store(out, _mm256_unpacklo_epi8(lows, tops));
+  Store(out + 32, _mm256_unpackhi_epi8(lows, tops));
+  auto marks = static_cast<uint32_t>(_mm256_movemask_epi8(is_wide));
+  for (; marks != 0; marks &= marks - 1) {
+    std::memcpy(out + 2 * __builtin_ctz(marks), wide->values + 2 * wide->used++, 2);
+  }
+}
+
 void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
            BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out) {
   ByteTables<4> tables;
@@ -144,8 +164,12 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shif
     extra_bits->position = at + static_cast<uint64_t>(_mm_popcnt_u64(extra));
     const __m256i more = _mm256_and_si256(has_extra, _mm256_sub_epi8(floor, threshold));
     const __m256i index = _mm256_sub_epi8(_mm256_add_epi8(floor, more), ByteMask(bits));
-    finish(Interleave(found[2], found[3]), Interleave(index, _mm256_setzero_si256()), value,
-           out + 2 * done);
+    if (shift == 0) {
+      FinishBytes(found[2], found[3], index, value, wide, out + 2 * done);
+    } else {
+      finish(Interleave(found[2], found[3]), Interleave(index, _mm256_setzero_si256()), value,
+             out + 2 * done);
+    }
   }
   scalar::Bins8(q + done, count - done, table, shift, floor_bits, extra_bits, wide, out + 2 * done);
 }

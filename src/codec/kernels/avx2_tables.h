@@ -20,23 +20,31 @@ inline void Store(void* at, __m256i value) {
   _mm256_storeu_si256(static_cast<__m256i*>(at), value);
 }
 
-// Tables of 128 bytes, looked up 16 entries at a time: an index whose high nibble is another gets
-// its top bit set, for which a byte shuffle gives zero.
+// Tables of 128 bytes: a shuffle looks an index up in each sixteenth by its low nibble, the upper
+// bits choose among what was found.
 template <size_t kTables>
 struct ByteTables {
   alignas(16) uint8_t bytes[kTables][kBinCount];
 
   void Look(__m256i index, __m256i* found) const {
-    for (size_t t = 0; t < kTables; ++t) found[t] = _mm256_setzero_si256();
-    for (size_t part = 0; part < kBinCount; part += 16) {
-      const __m256i here = _mm256_xor_si256(index, _mm256_set1_epi8(static_cast<char>(part)));
-      const __m256i select = _mm256_adds_epu8(here, _mm256_set1_epi8(0x70));
-      for (size_t t = 0; t < kTables; ++t) {
-        const __m128i entries = _mm_load_si128(reinterpret_cast<const __m128i*>(&bytes[t][part]));
-        const __m256i hit = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(entries), select);
-        found[t] = _mm256_or_si256(found[t], hit);
-      }
+    const __m256i bit4 = _mm256_slli_epi16(index, 3);
+    const __m256i bit5 = _mm256_slli_epi16(index, 2);
+    const __m256i bit6 = _mm256_slli_epi16(index, 1);
+    for (size_t t = 0; t < kTables; ++t) {
+      const auto pair = [&](size_t part) {
+        const __m256i even = Part(t, part, index);
+        return _mm256_blendv_epi8(even, Part(t, part + 1, index), bit4);
+      };
+      const __m256i lower = _mm256_blendv_epi8(pair(0), pair(2), bit5);
+      const __m256i upper = _mm256_blendv_epi8(pair(4), pair(6), bit5);
+      found[t] = _mm256_blendv_epi8(lower, upper, bit6);
     }
+  }
+
+ private:
+  __m256i Part(size_t table, size_t part, __m256i index) const {
+    const auto* entries = reinterpret_cast<const __m128i*>(&bytes[table][16 * part]);
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(entries)), index);
   }
 };
 
