@@ -7,6 +7,8 @@
 
 #include "base/status_macros.h"
 #include "codec/row_code.h"
+#include "codec/row_promise.h"
+#include "codec/row_shape.h"
 
 namespace qstore::codec {
 namespace {
@@ -34,18 +36,22 @@ struct Header {
   float unit = 1;
 };
 
+RowLayout LayoutOf(const Header& header, const RowShape& shape) {
+  if (header.across) return {shape.rows, shape.columns, shape.columns, 1, header.width};
+  return {shape.columns, 1, shape.rows, shape.columns, header.width};
+}
+
 // Calls `row(index)` with the elements of each row of the model, and `block(width)` before those of
 // each block.
 template <class Block, class Row>
 void ForEachRow(const Header& header, const RowShape& shape, const Block& block, const Row& row) {
-  const size_t places = header.across ? shape.rows : shape.columns;
-  const size_t rows = header.across ? shape.columns : shape.rows;
-  const size_t place_step = header.across ? shape.columns : 1;
-  const size_t row_step = header.across ? 1 : shape.columns;
-  for (size_t begin = 0; begin < places; begin += header.width) {
-    const size_t width = std::min(header.width, places - begin);
+  const RowLayout at = LayoutOf(header, shape);
+  for (size_t begin = 0; begin < at.places; begin += at.width) {
+    const size_t width = std::min(at.width, at.places - begin);
     block(width);
-    for (size_t r = 0; r < rows; ++r) row(r * row_step + begin * place_step, place_step, width);
+    for (size_t r = 0; r < at.rows; ++r) {
+      row(r * at.row_step + begin * at.place_step, at.place_step, width);
+    }
   }
 }
 
@@ -74,69 +80,11 @@ void Expect(const RowSymbols& symbols, const RowShape& shape, const Header& head
       });
 }
 
-// How much of a distribution lies in each step from its mean, either side.
-class ShapeCount {
- public:
-  // Spreads one number over where it may have lain.
-  void Add(float from, float to) {
-    if (from < 0 && to > 0) {
-      AddHalf(0, to, to / (to - from));
-      AddHalf(0, -from, -from / (to - from));
-    } else {
-      AddHalf(std::min(std::abs(from), std::abs(to)), std::max(std::abs(from), std::abs(to)), 1);
-    }
-  }
-
-  double bits() const {
-    double total = 0;
-    for (double c : counts_) total += c;
-    double bits = total;  // The sign.
-    for (double c : counts_) bits += c > 0 ? c * std::log2(total / c) : 0;
-    return bits;
-  }
-
-  RowShapeWeights Weights() const {
-    double total = 0;
-    for (double c : counts_) total += c;
-    RowShapeWeights weights;
-    int64_t left = kShapeSum;
-    for (size_t i = 0; i < kShapeSteps; ++i) {
-      const double share = total > 0 ? counts_[i] / total : 0;
-      weights[i] = static_cast<uint16_t>(std::max<int64_t>(
-          counts_[i] > 0 ? 1 : 0, std::llround(share * (kShapeSum - kShapeSteps))));
-      left -= weights[i];
-    }
-    auto* const largest = std::max_element(weights.begin(), weights.end());
-    *largest = static_cast<uint16_t>(*largest + left);
-    return weights;
-  }
-
- private:
-  void AddHalf(float from, float to, double mass) {
-    constexpr auto kLast = static_cast<float>(kShapeSteps) - 0.001f;
-    from = std::min(from, kLast);
-    to = std::min(to, kLast);
-    const auto first = static_cast<size_t>(from);
-    const auto last = static_cast<size_t>(to);
-    if (first == last) {
-      counts_[first] += mass;
-      return;
-    }
-    for (size_t i = first; i <= last; ++i) {
-      const double begin = std::max(from, static_cast<float>(i));
-      const double end = std::min(to, static_cast<float>(i + 1));
-      counts_[i] += mass * (end - begin) / (to - from);
-    }
-  }
-
-  double counts_[kShapeSteps] = {};
-};
-
 constexpr float kStepsPerDeviation = 8;
 constexpr float kLeastSteps = 0x1p-20f;
 
 struct Expected {
-  ShapeCount count;
+  RowShapeCount count;
   double bits = 0;
 };
 
@@ -155,6 +103,10 @@ Expected Judge(const RowSymbols& symbols, float least, const RowScratch& scratch
   }
   expected.bits += expected.count.bits();
   return expected;
+}
+
+uint32_t RidgeOf(double share, size_t width) {
+  return std::max(1u, static_cast<uint32_t>(share * static_cast<double>(width)));
 }
 
 float RootMeanSquare(const RowSymbols& symbols, const std::vector<uint16_t>& of) {
@@ -229,20 +181,25 @@ Result<RowShapeWeights> ReadWeights(ByteReader* payload) {
 bool EncodeRowStream(const RowSymbols& symbols, const RowShape& shape, size_t limit,
                      RowScratch* scratch, std::vector<std::byte>* out) {
   Header best;
-  best.unit = RootMeanSquare(symbols, scratch->symbols);
   best.across = shape.rows < shape.columns;
   const size_t places = std::min(shape.rows, shape.columns);
   const size_t blocks = (places + kUsualWidth - 1) / kUsualWidth;
   best.width = (places + blocks - 1) / blocks;
+  const auto limit_bits = 8.0 * static_cast<double>(limit);
+  if (PromiseBits(symbols, scratch->symbols, LayoutOf(best, shape), RidgeOf(kRidges[0], best.width),
+                  &scratch->sample) > limit_bits) {
+    return false;
+  }
+  best.unit = RootMeanSquare(symbols, scratch->symbols);
   const float least = best.unit * kLeastDeviation;
   Expected least_bits;
   for (const double ridge : kRidges) {
     Header header = best;
-    header.ridge = std::max(1u, static_cast<uint32_t>(ridge * static_cast<double>(best.width)));
+    header.ridge = RidgeOf(ridge, best.width);
     Expect(symbols, shape, header, scratch);
     const Expected expected = Judge(symbols, least, *scratch);
     const bool first = best.ridge == 0;
-    if (first && !(expected.bits < 8.0 * static_cast<double>(limit))) return false;
+    if (first && !(expected.bits < limit_bits)) return false;
     if (first || expected.bits < least_bits.bits) {
       best = header;
       least_bits = expected;

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "codec/row_model.h"
+#include "codec/row_promise.h"
 #include "codec/row_symbols.h"
 #include "qstore/status.h"
 
@@ -23,6 +24,7 @@ struct RowShape {
 struct RowScratch {
   RowModel model;
   std::vector<uint16_t> symbols;  // By element.
+  RowSample sample;
   // Of the encoder, in the order of coding.
   std::vector<uint16_t> coded;
   std::vector<float> means;
