@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <string>
 
-#include "analyze/gptq_values.h"
 #include "base/bytes.h"
 #include "base/status_macros.h"
+#include "quant/gptq.h"
 
 namespace qstore::analyze {
 namespace {
@@ -45,20 +45,35 @@ Status LevelReader::Read(uint64_t row, uint64_t rows, std::vector<uint16_t>* sym
     for (uint16_t& symbol : *symbols) symbol = OrdinalOf(symbol);
     return {};
   }
-  values_.resize(count);
-  if (level_.form == LevelForm::kLlmInt8) {
-    QSTORE_TRY(ReadTensor(level_.weight, row * ins, std::as_writable_bytes(std::span(values_))));
-  } else {
-    const uint64_t word_rows = level_.weight.tensor.shape[0];
-    words_.resize(static_cast<size_t>(word_rows * rows));
-    for (uint64_t r = 0; r < word_rows; ++r) {
-      const auto line = std::span(words_).subspan(r * rows, rows);
-      QSTORE_TRY(
-          ReadTensor(level_.weight, (r * level_.outs + row) * 4, std::as_writable_bytes(line)));
-    }
-    UnpackColumns(words_, static_cast<size_t>(rows), level_.bits, ins, values_.data());
+  if (level_.form == LevelForm::kGptq) {
+    return ReadGptq(row, static_cast<size_t>(rows), symbols);
   }
+  values_.resize(count);
+  QSTORE_TRY(ReadTensor(level_.weight, row * ins, std::as_writable_bytes(std::span(values_))));
   std::copy(values_.begin(), values_.end(), symbols->begin());
+  return {};
+}
+
+// A block of inputs at a time, so that a row's symbols are written a cache line at a time.
+Status LevelReader::ReadGptq(uint64_t row, size_t rows, std::vector<uint16_t>* symbols) {
+  const auto ins = static_cast<size_t>(level_.ins);
+  values_.resize(quant::kGptqBlock * rows);
+  words_.resize(values_.size() * level_.bits / 8);
+  for (size_t begin = 0; begin < ins; begin += quant::kGptqBlock) {
+    const size_t count = std::min(quant::kGptqBlock, ins - begin);
+    const size_t first = begin * level_.bits / 32;
+    const size_t lines = count * level_.bits / 32;
+    for (size_t l = 0; l < lines; ++l) {
+      const auto line = std::span(words_).subspan(4 * l * rows, 4 * rows);
+      QSTORE_TRY(ReadTensor(level_.weight, ((first + l) * level_.outs + row) * 4,
+                            std::as_writable_bytes(line)));
+    }
+    quant::UnpackInputs(words_.data(), level_.bits, count, rows, values_.data());
+    for (size_t r = 0; r < rows; ++r) {
+      uint16_t* const out = symbols->data() + r * ins + begin;
+      for (size_t i = 0; i < count; ++i) out[i] = values_[i * rows + r];
+    }
+  }
   return {};
 }
 

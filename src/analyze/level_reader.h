@@ -29,9 +29,10 @@ class LevelReader {
   static uint64_t BandRows(const Level& level);
 
  private:
+  Status ReadGptq(uint64_t row, size_t rows, std::vector<uint16_t>* symbols);
+
   const Level& level_;
-  std::vector<std::byte> raw_;
-  std::vector<uint32_t> words_;
+  std::vector<uint8_t> words_;
   std::vector<uint8_t> values_;
 };
 

@@ -6,7 +6,7 @@
 #include <numeric>
 #include <optional>
 
-#include "analyze/gptq_values.h"
+#include "base/gptq_shape.h"
 #include "base/status_macros.h"
 #include "io/model_tree.h"
 
@@ -89,9 +89,9 @@ Status SetGptqShape(const std::string& module, Level* level) {
     bits = words * 32 / level->ins;
   } else {
     if (level->zeros) bits = level->zeros->byte_size() * 8 / (level->groups * level->outs);
-    if (IsGptqWidth(bits)) level->ins = words * 32 / bits;
+    if (base::IsGptqBits(bits)) level->ins = words * 32 / bits;
   }
-  if (!IsGptqWidth(bits) || level->ins * bits != words * 32) {
+  if (!base::IsGptqBits(bits) || level->ins * bits != words * 32) {
     return Refuse(qweight.name, level->weight,
                   "which is not inputs * bits / 32 words for 2, 3, 4 or 8 bits");
   }
