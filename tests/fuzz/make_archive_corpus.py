@@ -16,20 +16,21 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus" / "archive_read"
 sys.path.insert(0, str(HERE.parent / "golden"))
-import make_golden as golden  # noqa: E402
+import golden_models as models  # noqa: E402
+from golden_damage import Parts  # noqa: E402
 
 MODEL = "model.safetensors"
 
 
 def write(folder, **variants):
     for name, tensors in variants.items():
-        golden.write_safetensors(folder / name / MODEL, tensors)
+        models.write_safetensors(folder / name / MODEL, tensors)
 
 
 def source_pair(folder, random):
     """Bins, floats, int8 and files around them; a tensor that both variants have."""
-    values = {"a.weight": golden.weights(random, 24, 80), "n": golden.weights(random, 1, 30)[0]}
-    high, low = golden.pair_of("BF16", values)
+    values = {"a.weight": models.weights(random, 24, 80), "n": models.weights(random, 1, 30)[0]}
+    high, low = models.pair_of("BF16", values)
     write(folder, int8=low, bf16=high)
     (folder / "int8" / "notes.txt").write_text("again and again " * 20)
     (folder / "bf16" / "empty").write_bytes(b"")
@@ -37,29 +38,29 @@ def source_pair(folder, random):
 
 def source_chain(folder, random):
     """Casts of casts, whose first variant explains the last by way of all others."""
-    value = golden.weights(random, 10, 32)
-    write(folder, bf16={"w": golden.tensor("BF16", value)})
-    write(folder, f16={"w": golden.tensor("F16", value)}, f32={"w": golden.tensor("F32", value)})
+    value = models.weights(random, 10, 32)
+    write(folder, bf16={"w": models.tensor("BF16", value)})
+    write(folder, f16={"w": models.tensor("F16", value)}, f32={"w": models.tensor("F32", value)})
 
 
 def source_rows(folder, random):
     """F32 over int8, with scales that leave no bins."""
-    high, low = golden.pair_of("F32", {"a.weight": golden.weights(random, 12, 64)})
+    high, low = models.pair_of("F32", {"a.weight": models.weights(random, 12, 64)})
     scales = np.frombuffer(low["a.SCB"].data, np.float32).copy()
     scales[:2] = [0, np.nan]
-    low["a.SCB"] = golden.tensor("F32", scales)
+    low["a.SCB"] = models.tensor("F32", scales)
     write(folder, int8=low, f32=high)
 
 
 def source_dtypes(folder, random):
     """Byte planes, sparse and constant ones, parts of bytes, tensors without elements."""
     tensors = {
-        "count": golden.tensor("I64", np.arange(60)),
-        "eye": golden.tensor("F32", np.eye(12)),
-        "f4": golden.Tensor("F4", [4, 6], random.bytes(12)),
-        "none": golden.Tensor("U8", [3, 0], b""),
-        "scalar": golden.tensor("F16", np.float32(3)),
-        "zeros": golden.tensor("F16", np.zeros((20, 20))),
+        "count": models.tensor("I64", np.arange(60)),
+        "eye": models.tensor("F32", np.eye(12)),
+        "f4": models.Tensor("F4", [4, 6], random.bytes(12)),
+        "none": models.Tensor("U8", [3, 0], b""),
+        "scalar": models.tensor("F16", np.float32(3)),
+        "zeros": models.tensor("F16", np.zeros((20, 20))),
     }
     write(folder, all=tensors)
 
@@ -81,7 +82,7 @@ def make(command, name):
         archive = folder / "archive.qstore"
         named = [f"{variant}={folder / variant}" for variant in variants]
         subprocess.run([command, "pack", "-o", archive, "--level", level, *named], check=True)
-        parts = golden.Parts(archive.read_bytes())
+        parts = Parts(archive.read_bytes())
     # No damages, checksums made right.
     front = struct.pack("<IBI", 0, 0, len(parts.payloads))
     (CORPUS / name).write_bytes(front + parts.payloads + parts.index)

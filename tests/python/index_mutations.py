@@ -9,7 +9,7 @@ import zstandard
 from command import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "golden"))
-import make_golden as golden  # noqa: E402
+from golden_damage import Parts  # noqa: E402
 
 NUMBERS = [
     *(0, 1, 2, 3, 4, 5, 8, 16, 64, 127, 128, 255, 256, 4096, 65535, 65536, 1 << 22, 1 << 24),
@@ -38,7 +38,7 @@ class Tables:
     of the B of a name."""
 
     def __init__(self, index):
-        self.parts = golden.Parts.__new__(golden.Parts)
+        self.parts = Parts.__new__(Parts)
         self.parts.index = bytearray(index)
         self.sections = []
         for number, read in enumerate((self.variants, self.files, self.tensors, self.objects,
@@ -185,7 +185,7 @@ def seeds():
 
 def sealed(index, payloads):
     """Chunk checksums made right and payloads as many as the index says, where it can be read."""
-    parts = golden.Parts.__new__(golden.Parts)
+    parts = Parts.__new__(Parts)
     parts.index = bytearray(index)
     parts.payloads = bytearray(payloads)
     try:
@@ -249,7 +249,7 @@ def mutations(seed, count):
 
 
 def archive_of(index, payloads, stored=None):
-    parts = golden.Parts.__new__(golden.Parts)
+    parts = Parts.__new__(Parts)
     parts.header = bytearray(struct.pack("<8sHHI", b"\xf1QST\r\n\x1a\n", 1, 0, 0))
     parts.footer_magic = b"\xf1qstend\n"
     parts.declared_raw_size = None

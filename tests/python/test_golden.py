@@ -10,8 +10,9 @@ import pytest
 from command import EXIT_CODES, ROOT, contents, ok, ok_json, pack, run, unpack
 
 sys.path.insert(0, str(ROOT / "tests" / "reference"))
-import chunks  # noqa: E402
 import decoder  # noqa: E402
+import planes  # noqa: E402
+import records  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden"
 VALID = sorted(path.stem for path in (GOLDEN / "valid").glob("*.qstore"))
@@ -54,7 +55,7 @@ def test_valid_archive_restores(space, name):
 def test_reference_decoder_restores_valid_archive(name):
     archive = decoder.Archive((GOLDEN / "valid" / f"{name}.qstore").read_bytes())
     _, variants = expectations(name)
-    assert {variant.name for variant in archive.variants} == set(variants)
+    assert {variant.name for variant in archive.index.variants} == set(variants)
     for variant, files in variants.items():
         restored = archive.variant(variant)
         assert {path: sha256(content) for path, content in restored.items()} == files
@@ -63,30 +64,30 @@ def test_reference_decoder_restores_valid_archive(name):
 def test_valid_archives_use_everything_the_format_has():
     """Every codec, relation, plane mode and file kind, so that none can change unseen."""
     seen = Counter()
-    plane = chunks.decode_plane
+    plane = planes.decode_plane
 
     def counting(cursor, count):
         seen[f"plane {cursor.data[cursor.at]}"] += 1
         return plane(cursor, count)
 
-    chunks.decode_plane = counting
+    planes.decode_plane = counting
     try:
         for name in VALID:
             archive = decoder.Archive((GOLDEN / "valid" / f"{name}.qstore").read_bytes())
-            for variant in archive.variants:
+            for variant in archive.index.variants:
                 archive.variant(variant.name)
-            for thing in archive.objects:
+            for thing in archive.index.objects:
                 seen.update(chunk.codec for chunk in thing.chunks)
                 seen[thing.relation] += 1
-            seen.update(file.kind for file in archive.files)
-            seen.update(tensor.dtype for file in archive.files for tensor in file.tensors)
+            seen.update(file.kind for file in archive.index.files)
+            seen.update(tensor.dtype for file in archive.index.files for tensor in file.tensors)
     finally:
-        chunks.decode_plane = plane
+        planes.decode_plane = plane
     everything = [
-        *decoder.CODECS.values(),
-        *decoder.RELATIONS,
-        *decoder.FILE_KINDS,
-        *decoder.DTYPES,
+        *records.CODECS.values(),
+        *records.RELATIONS,
+        *records.FILE_KINDS,
+        *records.DTYPES,
     ]
     everything += [f"plane {mode}" for mode in range(5)]
     assert set(everything) - set(seen) == set()
@@ -111,9 +112,9 @@ def test_invalid_archive_is_refused(space, name):
 
 @pytest.mark.parametrize("name", INVALID)
 def test_reference_decoder_refuses_invalid_archive(name):
-    with pytest.raises(chunks.Corrupt):
+    with pytest.raises(planes.Corrupt):
         archive = decoder.Archive((GOLDEN / "invalid" / f"{name}.qstore").read_bytes())
-        for variant in archive.variants:
+        for variant in archive.index.variants:
             archive.variant(variant.name)
 
 

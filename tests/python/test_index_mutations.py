@@ -11,8 +11,8 @@ import xxhash
 from command import EXIT_CODES, ROOT, ok_json, run
 
 sys.path.insert(0, str(ROOT / "tests" / "reference"))
-import chunks  # noqa: E402
 import decoder  # noqa: E402
+import planes  # noqa: E402
 
 
 class Undigested(decoder.Archive):
@@ -25,7 +25,7 @@ class Undigested(decoder.Archive):
 def with_digests(archive, index):
     """The index with the digests of what its files decode to."""
     at = 0
-    for file in archive.files:
+    for file in archive.index.files:
         digest = xxhash.xxh3_128_digest(archive.file_content(file))
         at = index.index(file.digest, at)
         index = index[:at] + digest + index[at + 16 :]
@@ -41,10 +41,10 @@ def by_decoder(index, payloads, stored):
         if stored is None:
             data = index_mutations.archive_of(with_digests(archive, index), payloads)
         decoded = decoder.Archive(data)
-        for variant in decoded.variants:
+        for variant in decoded.index.variants:
             decoded.variant(variant.name)
         return data, decoded
-    except chunks.Corrupt:
+    except planes.Corrupt:
         return data, None
 
 
@@ -60,7 +60,7 @@ def tensors_by_decoder(archive):
             for file in variant.files
             for tensor in file.tensors
         ]
-        for variant in archive.variants
+        for variant in archive.index.variants
     }
 
 

@@ -42,7 +42,7 @@ def packed(space, cases):
     ok("verify", space / "m.qstore", f"m={folder}")
     archive = decoder.Archive((space / "m.qstore").read_bytes())
     assert list(archive.variant("m").values()) == [data for _, data in cases]
-    (variant,) = archive.variants
+    (variant,) = archive.index.variants
     return [by_qstore(archive, file) for file in variant.files]
 
 

@@ -4,7 +4,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from chunks import FLOATS, INT8_BLOCK, apply_listed, bits_of, decode_plane, require, values_of
+import planes
+from floats import FLOATS, apply_listed, values_of
+from planes import INT8_BLOCK, bits_of, require
 
 BITS = (2, 3, 4, 8)
 SMALLEST_SCALE = 2.0**-100
@@ -90,7 +92,7 @@ def pack_words(integers, bits):
 def decode_nibbles(cursor, count):
     sizes = [min(INT8_BLOCK, count - start) for start in range(0, count, INT8_BLOCK)]
     halves = [(size + 1) // 2 for size in sizes]
-    plane = decode_plane(cursor, sum(halves))
+    plane = planes.decode_plane(cursor, sum(halves))
     out = []
     at = 0
     for size, half in zip(sizes, halves, strict=True):
@@ -182,7 +184,7 @@ def decode_gptq_integers(cursor, spec, words, parent, own):
     zeros, own_zeros = parent.zeros(meaning), own.zeros(own_meaning)
     n = inputs * outputs
     nibbles = decode_nibbles(cursor, n)
-    low = decode_plane(cursor, n).astype(np.int64) if width else np.zeros(n, np.int64)
+    low = planes.decode_plane(cursor, n).astype(np.int64) if width else np.zeros(n, np.int64)
     here = slice(first, first + inputs)
     group, own_group = parent.group_of[here], own.group_of[here]
     steps = unpack_words(words, outputs, parent.shape.bits) - zeros[group]

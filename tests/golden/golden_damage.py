@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Archives taken apart, and what is changed in them before they are put together again."""
+
+import struct
+
+import xxhash
+import zstandard
+
+HEADER_SIZE, FOOTER_SIZE = 24, 56
+
+
+def checksum(data):
+    return struct.pack("<Q", xxhash.xxh3_64_intdigest(bytes(data)))
+
+
+class Parts:
+    """An archive taken apart, put together again with right checksums."""
+
+    def __init__(self, data):
+        self.header = bytearray(data[: HEADER_SIZE - 8])
+        footer = data[-FOOTER_SIZE:]
+        offset, size, raw_size = struct.unpack_from("<3Q", footer)
+        self.payloads = bytearray(data[HEADER_SIZE:offset])
+        decompressor = zstandard.ZstdDecompressor()
+        self.index = bytearray(decompressor.decompress(data[offset : offset + size], raw_size))
+        self.footer_magic = footer[40:48]
+        self.declared_raw_size = None
+
+    def replace(self, old, new):
+        """The first place in the index that reads `old`, without moving anything."""
+        assert len(old) == len(new) and old in self.index, old
+        self.index[:] = self.index.replace(old, new, 1)
+
+    def varint(self, at):
+        """The number at a place of the index, and the place behind it."""
+        value = shift = 0
+        while True:
+            byte = self.index[at]
+            value |= (byte & 127) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 128:
+                return value, at
+
+    def section(self, kind):
+        """Where a section's content begins and ends."""
+        at = 0
+        while at < len(self.index):
+            found = self.index[at]
+            size, at = self.varint(at + 1)
+            if found == kind:
+                return at, at + size
+            at += size
+        raise KeyError(kind)
+
+    def chunk(self, number):
+        """A chunk's codec and payload, as places: index of its codec, payload begin and end."""
+        begin, _ = self.section(5)
+        count, at = self.varint(begin)
+        codec = at + number
+        at, end = at + count, 0
+        for _ in range(number + 1):
+            stored, at = self.varint(at)
+            start, end = end, end + stored
+        return codec, start, end
+
+    def rechecksum(self, number):
+        """Makes a chunk's checksum right for its payload."""
+        begin, end = self.section(5)
+        count, _ = self.varint(begin)
+        _, start, stop = self.chunk(number)
+        at = end - 8 * (count - number)
+        self.index[at : at + 8] = checksum(self.payloads[start:stop])
+
+    def assemble(self, stored=None):
+        """`stored` is what is written for the index, where that is not one frame as usual."""
+        if stored is None:
+            stored = zstandard.ZstdCompressor(level=12).compress(bytes(self.index))
+        offset = HEADER_SIZE + len(self.payloads)
+        raw_size = self.declared_raw_size or len(self.index)
+        file_size = offset + len(stored) + FOOTER_SIZE
+        footer = struct.pack("<3Q", offset, len(stored), raw_size) + checksum(stored)
+        footer += struct.pack("<Q", file_size) + self.footer_magic
+        header = bytes(self.header)
+        return b"".join([header, checksum(header), self.payloads, stored, footer, checksum(footer)])
+
+
+def set_header(offset, layout, value):
+    return lambda parts: struct.pack_into(layout, parts.header, offset, value)
+
+
+def swap(old, new):
+    return lambda parts: parts.replace(old, new)
+
+
+def first_of_section(kind, skip, value):
+    """A byte near the beginning of a section."""
+
+    def change(parts):
+        parts.index[parts.section(kind)[0] + skip] = value
+
+    return change
+
+
+def drop_last_section(parts):
+    begin, end = parts.section(5)
+    header = 2 if end - begin < 128 else 3
+    del parts.index[begin - header :]
+
+
+def claim_raw_size(size):
+    def change(parts):
+        parts.declared_raw_size = size
+
+    return change
+
+
+def number_of_codec(codec, parts):
+    """The first chunk of that codec."""
+    begin, _ = parts.section(5)
+    count, at = parts.varint(begin)
+    return parts.index[at : at + count].index(codec)
+
+
+def damage_payload(codec, offset, value):
+    """A chunk made senseless under a right checksum; `offset` counts from its end when negative."""
+
+    def change(parts):
+        number = number_of_codec(codec, parts)
+        _, start, stop = parts.chunk(number)
+        parts.payloads[(start if offset >= 0 else stop) + offset] = value
+        parts.rechecksum(number)
+
+    return change
+
+
+def unknown_codec(parts):
+    parts.index[parts.chunk(0)[0]] = 200
+
+
+RAW, ZSTD, PLANES, INT8, FLOAT, BINS, CAST, GPTQ_FLOATS, GPTQ_INTEGERS = range(9)
+ROWS = 40
+PATH = b"tokenizer/vocab.txt"
+
+# KIND.RULE: the valid archive it is made from, and what is changed.
+DAMAGES = {
+    "unsupported-version.future": ("file", set_header(8, "<H", 2)),
+    "unsupported-feature.reserved": ("file", set_header(10, "<H", 1)),
+    "unsupported-feature.flag": ("file", set_header(12, "<I", 1)),
+    "corrupt.version-zero": ("file", set_header(8, "<H", 0)),
+    "corrupt.magic": ("file", set_header(0, "<B", ord("P"))),
+    "corrupt.absolute-path": ("pair", swap(PATH, b"/okenizer/vocab.txt")),
+    "corrupt.parent-path": ("pair", swap(PATH, b"../enizer/vocab.txt")),
+    "corrupt.parent-inside-path": ("pair", swap(PATH, b"tokenizer/../ab.txt")),
+    "corrupt.empty-component": ("pair", swap(PATH, b"tokenizer//ocab.txt")),
+    "corrupt.backslash-in-path": ("pair", swap(PATH, b"tokenizer/vocab\\txt")),
+    "corrupt.nul-in-path": ("pair", swap(PATH, b"tokenizer/vocab\0txt")),
+    "corrupt.variant-name": ("pair", swap(b"\x04int8", b"\x04in/8")),
+    "corrupt.equal-variants": ("pair", swap(b"\x04bf16", b"\x04int8")),
+    "corrupt.missing-section": ("pair", drop_last_section),
+    "unsupported-feature.section": ("pair", lambda parts: parts.index.extend(b"\x14\0")),
+    "unsupported-feature.codec": ("pair", unknown_codec),
+    "corrupt.too-many-variants": ("pair", first_of_section(1, 0, 127)),
+    "limit.index-size": ("file", claim_raw_size(1 << 40)),
+    "corrupt.index-size": ("file", claim_raw_size(7)),
+    "corrupt.plane-mode": ("pair", damage_payload(FLOAT, 2, 99)),
+    "corrupt.float-shift": ("pair", damage_payload(FLOAT, 0, 30)),
+    "corrupt.int8-split": ("pair", damage_payload(INT8, 0, 9)),
+    "corrupt.bins-shift": ("pair", damage_payload(BINS, 0, 30)),
+    "corrupt.bins-group": ("pair", damage_payload(BINS, 3, 3)),
+    "corrupt.bins-floor-count": ("pair", damage_payload(BINS, 4, 1)),
+    "corrupt.slack": ("pair", damage_payload(BINS, -1, 1)),
+    "corrupt.zstd-frame": ("pair", damage_payload(ZSTD, 0, 0)),
+    "corrupt.rows-parameter": ("related-max", damage_payload(ROWS, 0, 99)),
+    "corrupt.rows-end": ("related-max", damage_payload(ROWS, -9, 0)),
+    "corrupt.cast-planes": ("chain", damage_payload(CAST, 0, 77)),
+    "corrupt.gptq-floats-zeros": ("gptq", damage_payload(GPTQ_FLOATS, 0, 3)),
+    "corrupt.gptq-floats-width": ("gptq", damage_payload(GPTQ_FLOATS, 1, 12)),
+    "corrupt.gptq-floats-low-count": ("gptq", damage_payload(GPTQ_FLOATS, 2, 129)),
+    "corrupt.gptq-integers-zeros": ("gptq", damage_payload(GPTQ_INTEGERS, 1, 3)),
+    "corrupt.gptq-integers-width": ("gptq", damage_payload(GPTQ_INTEGERS, 2, 5)),
+}

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What golden archives are made of. A source is never changed: an archive of it exists."""
+
+import struct
+
+import numpy as np
+from golden_models import (
+    Tensor,
+    bf16,
+    bf16_values,
+    gptq_twin,
+    pair_of,
+    tensor,
+    weights,
+    write_model,
+    write_safetensors,
+)
+
+
+def source_pair(folder, random):
+    """A 16-bit model and its twin, with files around them."""
+    values = {
+        "layers.0.weight": weights(random, 96, 128),
+        "layers.1.weight": weights(random, 33, 77),
+        "conv.weight": weights(random, 16, 8, 3, 3),
+        "norm.bias": weights(random, 1, 128)[0],
+    }
+    high, low = pair_of("BF16", values)
+    write_model(folder / "bf16", high)
+    write_model(folder / "int8", low)
+
+
+def source_chain(folder, random):
+    """F32, its two 16-bit casts, and a twin that explains them; a few q are wrong."""
+    values = {"a.weight": weights(random, 64, 160), "b.weight": weights(random, 40, 50)}
+    values["a.weight"][3, 5] = 0.0
+    half, low = pair_of("F16", values)
+    q = bytearray(low["a.weight"].data)
+    q[7], q[1000], q[2000] = 0x80, 100, 0
+    low["a.weight"].data = bytes(q)
+    write_model(folder / "f32", {name: tensor("F32", value) for name, value in values.items()})
+    write_model(folder / "f16", half)
+    write_model(folder / "bf16", {name: tensor("BF16", value) for name, value in values.items()})
+    write_model(folder / "int8", low)
+
+
+def source_rows(folder, random):
+    """Rows whose scales leave no bins, or odd ones: zero, tiny, huge, infinite, NaN, negative."""
+    value = weights(random, 12, 64)
+    high, low = pair_of("F32", {"a.weight": value})
+    scales = np.frombuffer(low["a.SCB"].data, np.float32).copy()
+    scales[:7] = [0, 1e-45, 3e38, np.inf, np.nan, -1, 65504]
+    low["a.SCB"] = tensor("F32", scales)
+    write_model(folder / "f32", high)
+    write_model(folder / "int8", low)
+
+
+def source_dtypes(folder, random):
+    """Every dtype, tensors without elements, scalars, and files that are no model."""
+    bits = {
+        "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8,
+        "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16,
+        "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64,
+        "U64": 64,
+    }  # fmt: skip
+    tensors = {}
+    for dtype, width in bits.items():
+        tensors[f"{dtype}.matrix"] = Tensor(dtype, [12, 20], random.bytes(240 * width // 8))
+        if width % 8 == 0:
+            tensors[f"{dtype}.scalar"] = Tensor(dtype, [], random.bytes(width // 8))
+        tensors[f"{dtype}.empty"] = Tensor(dtype, [3, 0, 5], b"")
+    tensors["counting"] = tensor("I64", np.arange(700))
+    tensors["zeros"] = tensor("F16", np.zeros((30, 40)))
+    tensors["sparse"] = tensor("F32", np.eye(40) * 3)
+    tensors["nan"] = Tensor("BF16", [600], np.full(600, 0x7FC1, "<u2"))
+    folder = folder / "all"
+    write_safetensors(folder / "a.safetensors", tensors)
+    write_safetensors(folder / "empty.safetensors", {}, {"note": "no tensors"})
+    (folder / "broken.safetensors").write_bytes(struct.pack("<Q", 1 << 40) + b"{}")
+    (folder / "zero-bytes").write_bytes(b"")
+    (folder / "noise.bin").write_bytes(random.bytes(3000))
+    (folder / "README.md").write_text("A line of prose, again and again.\n" * 100)
+
+
+def source_medium(folder, random):
+    """Tensors large enough that level max has tables of its own for them."""
+    high, low = pair_of("BF16", {"a.weight": weights(random, 60, 900)})
+    write_safetensors(folder / "bf16" / "model.safetensors", high)
+    write_safetensors(folder / "int8" / "model.safetensors", low)
+
+
+def source_related(folder, random):
+    """Matrices whose columns follow from few others, higher and wider, at level max."""
+    values = {}
+    for name, shape in {"high": (150, 96), "wide": (40, 180)}.items():
+        common = weights(random, shape[0], 6) @ random.standard_normal((6, shape[1]))
+        values[f"{name}.weight"] = (common + 0.1 * weights(random, *shape)).astype(np.float32)
+        values[f"{name}.embedding"] = values[f"{name}.weight"][:, ::-1] * np.float32(0.5)
+    values["high.embedding"][3, 4] = 0
+    high, low = pair_of("F16", values)
+    low["f32.embedding"] = tensor("F32", values["high.embedding"][:60] + np.float32(1e-4))
+    high["bf16.embedding"] = tensor("BF16", values["wide.embedding"] * np.float32(3))
+    write_safetensors(folder / "f16" / "model.safetensors", high)
+    write_safetensors(folder / "int8" / "model.safetensors", low)
+
+
+def source_large(folder, random):
+    """More than one chunk in a tensor, and planes long enough for every interleaving."""
+    value = weights(random, 130, 2100)
+    # Weights that were BF16 first: their low bits are zero.
+    kept = bf16_values(bf16(value)).astype(np.float16)
+    high, low = pair_of("F16", {"a.weight": kept})
+    write_safetensors(folder / "f16" / "model.safetensors", high)
+    write_safetensors(folder / "int8" / "model.safetensors", low)
+
+
+def source_file(folder, random):
+    """A variant that is one file."""
+    write_safetensors(folder / "one.safetensors", {"w": tensor("BF16", weights(random, 64, 64))})
+
+
+def source_gptq(folder, random):
+    """16 bits, 8 and 4, 3 or 2: groups in any order, both kinds of zero points, odd scales."""
+    models = {"f16": {}, "bf16": {}, "q8": {}, "q4": {}}
+    for module, (outputs, inputs, bits) in {
+        "a": (96, 192, 4), "b": (64, 128, 3), "c": (32, 256, 2), "d": (40, 96, 4),
+    }.items():  # fmt: skip
+        value = weights(random, outputs, inputs)
+        value[1, 3:9] = [0, -0.0, 1e-9, 5, np.inf, np.nan]
+        order = random.permutation(inputs) if module in "bd" else None
+        models["f16"][f"{module}.weight"] = tensor("F16", value)
+        models["bf16"][f"{module}.weight"] = tensor("BF16", value)
+        value = np.nan_to_num(value, nan=0, posinf=0)
+        kinds = {"order": order, "less_one": module != "c", "groups": module != "a"}
+        low = gptq_twin(random, value, bits, 32, **kinds)
+        high = gptq_twin(random, value, 8, 64 if module == "a" else 32, **kinds)
+        for name, twin in {"q8": high, "q4": low}.items():
+            models[name].update({f"{module}.{part}": t for part, t in twin.items()})
+    scales = np.frombuffer(models["q4"]["d.scales"].data, np.float16).copy()
+    scales[:6] = [0, np.inf, np.nan, -0.001, 6e-8, 60000]
+    models["q4"]["d.scales"] = tensor("F16", scales.reshape(3, 40))
+    for name, tensors in models.items():
+        write_safetensors(folder / name / "model.safetensors", tensors)
+
+
+# NAME: the source, the variants and the options of pack.
+ARCHIVES = {
+    "pair": (source_pair, ["bf16=bf16", "int8=int8"], []),
+    "pair-fast": (source_pair, ["bf16=bf16", "int8=int8"], ["--level", "fast"]),
+    "pair-max": (source_pair, ["bf16=bf16", "int8=int8"], ["--level", "max"]),
+    "medium-max": (source_medium, ["bf16=bf16", "int8=int8"], ["--level", "max"]),
+    "related-max": (source_related, ["f16=f16", "int8=int8"], ["--level", "max"]),
+    "chain": (source_chain, ["f32=f32", "f16=f16", "bf16=bf16", "int8=int8"], []),
+    "rows": (source_rows, ["f32=f32", "int8=int8"], []),
+    "dtypes": (source_dtypes, ["all=all"], []),
+    "large": (source_large, ["f16=f16", "int8=int8"], []),
+    "file": (source_file, ["one=one.safetensors"], []),
+    "gptq": (source_gptq, ["f16=f16", "q8=q8", "q4=q4"], []),
+    "gptq-16-4": (source_gptq, ["bf16=bf16", "q4=q4"], ["--level", "max"]),
+}

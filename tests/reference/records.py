@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the index of an archive says, and its numbers: docs/format.md."""
+
+from dataclasses import dataclass, field
+
+from planes import Corrupt
+
+# By number: name and bits of an element.
+DTYPE_BITS = {
+    "BOOL": 8,
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "U8": 8,
+    "I8": 8,
+    "F8_E5M2": 8,
+    "F8_E4M3": 8,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+    "I16": 16,
+    "U16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "I32": 32,
+    "U32": 32,
+    "F32": 32,
+    "C64": 64,
+    "F64": 64,
+    "I64": 64,
+    "U64": 64,
+}
+DTYPES = list(DTYPE_BITS)
+FILE_KINDS = ("kOpaque", "kSafetensors")
+RELATIONS = ("kNone", "kLlmInt8", "kCast", "kGptqFloats", "kGptqIntegers")
+GPTQ = RELATIONS[3:]
+CODECS = {
+    0: "kRaw", 1: "kZstd", 2: "kPlanes", 3: "kInt8", 4: "kFloat", 5: "kBins", 6: "kCastDelta",
+    7: "kGptqFloats", 8: "kGptqIntegers", 40: "kRows",
+}  # fmt: skip
+
+
+class Unsupported(Corrupt):
+    """A version or feature of later writers."""
+
+
+@dataclass
+class Variant:
+    name: str
+    files: list = field(default_factory=list)
+
+
+@dataclass
+class File:
+    kind: str
+    path: str = ""
+    size: int = 0
+    digest: bytes = b""
+    parts: list = field(default_factory=list)
+    tensors: list = field(default_factory=list)
+
+
+@dataclass
+class Tensor:
+    part: int
+    dtype: str = ""
+    shape: list = field(default_factory=list)
+    name: str = ""
+
+
+@dataclass
+class Chunk:
+    codec: str
+    stored_size: int = 0
+    checksum: int = 0
+    offset: int = 0
+
+
+@dataclass
+class Object:
+    dtype: str
+    byte_size: int = 0
+    row_elems: int = 0
+    chunk_elems: int = 0
+    relation: str = ""
+    parent_dtype: str = ""
+    base: int = -1
+    scales: int = -1
+    zeros: int = -1
+    groups: int = -1
+    own_dtype: str = ""
+    own_scales: int = -1
+    own_zeros: int = -1
+    own_groups: int = -1
+    chunks: list = field(default_factory=list)
+
+    @property
+    def elem_bytes(self):
+        return DTYPE_BITS[self.dtype] // 8
+
+    @property
+    def elem_count(self):
+        return self.byte_size // self.elem_bytes
+
+
+def named(names, number, what):
+    if number >= len(names):
+        raise Unsupported(f"unknown {what} {number}")
+    return names[number]
+
+
+def codec_named(number):
+    if number not in CODECS:
+        raise Unsupported(f"unknown codec {number}")
+    return CODECS[number]
+
+
+def text_of(data):
+    """Names are bytes: those that are no UTF-8 become what Python makes of such file names."""
+    return bytes(data).decode("utf-8", "surrogateescape")
+
+
+def bytes_of(text):
+    return text.encode("utf-8", "surrogateescape")
