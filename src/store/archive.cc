@@ -14,6 +14,7 @@
 #include "store/object_cache.h"
 #include "store/read_ahead.h"
 #include "store/read_plan.h"
+#include "store/whole_buffers.h"
 
 namespace qstore {
 namespace {
@@ -188,8 +189,9 @@ Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned thr
   threads = base::ThreadCount(threads);
   const store::ReadPlan plan(*impl_, std::move(targets), threads);
   const auto ahead = ReadAheadOf(*impl_, plan);
-  store::ObjectCache wholes([&](uint32_t object, std::vector<std::byte>* out) {
-    return store::DecodeWhole(*impl_, ahead.get(), object, &wholes, out);
+  store::WholeBuffers wholes(plan.wholes());
+  store::ObjectCache cache([&](uint32_t object, std::vector<std::byte>* out) {
+    return store::DecodeWhole(*impl_, ahead.get(), object, &cache, out);
   });
   std::vector<std::unique_ptr<store::ChunkBatch>> batches(threads);
   const Status status = base::RunPipeline(
@@ -198,7 +200,7 @@ Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned thr
         auto& batch = batches[item.worker];
         if (batch == nullptr) batch = impl_->TakeBatch(ahead.get());
         if (ahead != nullptr) ahead->Begin(item.index);
-        const Status done = plan.RunUnit(item.index, &wholes, batch.get());
+        const Status done = plan.RunUnit(item.index, &cache, &wholes, batch.get());
         if (ahead != nullptr) ahead->Done(item.index);
         return done;
       },

@@ -46,7 +46,7 @@ size_t ChunkBatch::AddWithAncestors(uint32_t object, uint32_t chunk, std::span<s
   return Add(object, chunk, parent, archive_.ChunkedAncestors(object), out);
 }
 
-Status ChunkBatch::Run(ObjectCache* wholes, const OnDecoded& on_decoded) {
+Status ChunkBatch::Run(WholeSource* wholes, const OnDecoded& on_decoded) {
   QSTORE_TRY(ReadPayloads());
   for (size_t s = 0; s < steps_.size(); ++s) {
     QSTORE_TRY(Decode(&steps_[s], wholes));
@@ -103,7 +103,7 @@ Status ChunkBatch::ReadRun(size_t begin, size_t end) {
                            : ahead_->Read(first_chunk.offset, out);
 }
 
-Status ChunkBatch::Decode(Step* step, ObjectCache* wholes) {
+Status ChunkBatch::Decode(Step* step, WholeSource* wholes) {
   const format::ObjectEntry& object = archive_.index().objects[step->object];
   const format::ChunkEntry& chunk = archive_.chunk(step->object, step->chunk);
   const std::span<const std::byte> payload =
@@ -138,7 +138,7 @@ Status ChunkBatch::Damaged(const Step& step, const Status& status) const {
 }
 
 Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object,
-                   ObjectCache* wholes, std::vector<std::byte>* out) {
+                   WholeSource* wholes, std::vector<std::byte>* out) {
   const format::ObjectEntry& entry = archive.index().objects[object];
   out->resize(static_cast<size_t>(entry.byte_size));
   auto batch = archive.TakeBatch(ahead);

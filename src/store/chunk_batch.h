@@ -9,7 +9,7 @@
 
 #include "chain/chunk_coder.h"
 #include "qstore/status.h"
-#include "store/object_cache.h"
+#include "store/whole_source.h"
 
 namespace qstore::store {
 
@@ -42,7 +42,7 @@ class ChunkBatch {
 
   /// Reads all payloads, in few large reads in the order of the file, checks and decodes them.
   /// `on_decoded` may be empty. Errors: kCorrupt naming tensor, chunk and offset; read errors.
-  Status Run(ObjectCache* wholes, const OnDecoded& on_decoded);
+  Status Run(WholeSource* wholes, const OnDecoded& on_decoded);
 
  private:
   struct Step {
@@ -58,7 +58,7 @@ class ChunkBatch {
   Status ReadPayloads();
   Status ReadRun(size_t begin, size_t end);
   bool Continues(const Step& before, const Step& step) const;
-  Status Decode(Step* step, ObjectCache* wholes);
+  Status Decode(Step* step, WholeSource* wholes);
   Status Damaged(const Step& step, const Status& status) const;
 
   const ArchiveFile& archive_;
@@ -72,6 +72,6 @@ class ChunkBatch {
 
 /// Decodes a whole object; what an ObjectCache loads. `ahead` may be null, `wholes` that cache.
 Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object,
-                   ObjectCache* wholes, std::vector<std::byte>* out);
+                   WholeSource* wholes, std::vector<std::byte>* out);
 
 }  // namespace qstore::store

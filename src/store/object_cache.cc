@@ -23,7 +23,7 @@ void ObjectCache::Account(uint32_t object, size_t size) {
   }
 }
 
-Result<std::shared_ptr<const ObjectCache::Bytes>> ObjectCache::Get(uint32_t object) {
+Result<WholeContent> ObjectCache::Get(uint32_t object) {
   const std::shared_ptr<Entry> entry = Find(object);
   const std::lock_guard lock(entry->mutex);
   if (!entry->loaded) {
@@ -31,7 +31,7 @@ Result<std::shared_ptr<const ObjectCache::Bytes>> ObjectCache::Get(uint32_t obje
     entry->loaded = true;
     Account(object, entry->bytes.size());
   }
-  return std::shared_ptr<const Bytes>(entry, &entry->bytes);
+  return WholeContent{entry->bytes, entry};
 }
 
 }  // namespace qstore::store

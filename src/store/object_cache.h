@@ -12,20 +12,21 @@
 #include <vector>
 
 #include "qstore/status.h"
+#include "store/whole_source.h"
 
 namespace qstore::store {
 
 /// Whole contents of objects that many chunks need: scales, quantized parents. Each is loaded once,
 /// by the first thread that asks; the oldest are forgotten beyond a budget. Thread-safe.
-class ObjectCache {
+class ObjectCache final : public WholeSource {
  public:
   using Bytes = std::vector<std::byte>;
   using Loader = std::function<Status(uint32_t object, Bytes* out)>;
 
   explicit ObjectCache(Loader loader) : loader_(std::move(loader)) {}
 
-  /// The content, kept alive by the pointer. An error of the loader is not remembered.
-  Result<std::shared_ptr<const Bytes>> Get(uint32_t object);
+  /// An error of the loader is not remembered.
+  Result<WholeContent> Get(uint32_t object) override;
 
  private:
   struct Entry {

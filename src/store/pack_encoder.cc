@@ -208,7 +208,7 @@ class Encoder {
       for (uint32_t chunk = 0; chunk < object.chunk_count; ++chunk) {
         const uint64_t begin = chunk * object.chunk_bytes();
         const uint64_t size = std::min(object.chunk_bytes(), object.byte_size - begin);
-        const auto bytes = std::span(*content).subspan(begin, size);
+        const auto bytes = content.bytes.subspan(begin, size);
         slot->sightings.push_back({id, chunk, base::Hash64(bytes)});
       }
     }

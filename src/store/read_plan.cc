@@ -2,9 +2,6 @@
 #include "store/read_plan.h"
 
 #include <algorithm>
-#include <cstring>
-
-#include "base/status_macros.h"
 
 namespace qstore::store {
 namespace {
@@ -14,6 +11,8 @@ constexpr uint64_t kLargestUnit = uint64_t{1} << 20;
 constexpr uint64_t kSmallestUnit = uint64_t{1} << 17;
 constexpr uint64_t kUnitsPerThread = 8;
 constexpr size_t kUnitTasks = 256;
+// Of a base parent taken whole: below, waiting costs more than threads gain.
+constexpr uint64_t kWorthSharing = uint64_t{1} << 16;
 
 }  // namespace
 
@@ -22,63 +21,139 @@ ReadPlan::ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets, 
   std::erase_if(targets_, [](const ReadTarget& target) { return target.out.empty(); });
   std::stable_sort(targets_.begin(), targets_.end(),
                    [](const auto& a, const auto& b) { return a.object < b.object; });
-  FindWholes();
+  FindCached();
   MakeNodes();
+  SetTargets();
   MarkWholes();
+  SpanSubtrees();
+  MakeTasks();
   MakeUnits(threads);
 }
 
-// Objects that chunks of others take whole are decoded for themselves.
+// Objects that come from the cache are decoded for themselves.
 bool ReadPlan::HasTreeParent(uint32_t object) const {
   return archive_.index().objects[object].has_chunked_base() &&
-         !std::binary_search(wholes_.begin(), wholes_.end(), object);
+         !std::binary_search(cached_.begin(), cached_.end(), object);
 }
 
-void ReadPlan::FindWholes() {
-  for (const ReadTarget& target : targets_) {
-    const auto whole = archive_.index().objects[target.object].whole_parents();
-    wholes_.insert(wholes_.end(), whole.begin(), whole.end());
+// The base parent that chunks of the object take whole and that is worth being put together by
+// several threads, else kNone.
+uint32_t ReadPlan::WholeBase(uint32_t id) const {
+  const format::ObjectEntry& object = archive_.index().objects[id];
+  if (!object.has_base() || object.has_chunked_base()) return WholeBuffers::kNone;
+  if (archive_.index().objects[object.base].byte_size < kWorthSharing) return WholeBuffers::kNone;
+  for (uint32_t chunk = 0; chunk < object.chunk_count; ++chunk) {
+    if (archive_.NeedsParents(id, chunk)) return object.base;
   }
-  std::sort(wholes_.begin(), wholes_.end());
-  wholes_.erase(std::unique(wholes_.begin(), wholes_.end()), wholes_.end());
+  return WholeBuffers::kNone;
 }
 
-// Objects asked for and all their ancestors by way of base parents.
+void ReadPlan::FindCached() {
+  std::vector<uint32_t> shared;
+  std::vector<uint32_t> reached;
+  for (const ReadTarget& target : targets_) {
+    reached.push_back(target.object);
+    while (!reached.empty()) {
+      const uint32_t id = reached.back();
+      reached.pop_back();
+      const format::ObjectEntry& object = archive_.index().objects[id];
+      const auto whole = object.whole_parents();
+      cached_.insert(cached_.end(), whole.begin(), whole.end());
+      if (object.has_chunked_base()) reached.push_back(object.base);
+      const uint32_t base = WholeBase(id);
+      if (base == WholeBuffers::kNone) continue;
+      shared.push_back(base);
+      reached.push_back(base);
+    }
+  }
+  std::sort(cached_.begin(), cached_.end());
+  cached_.erase(std::unique(cached_.begin(), cached_.end()), cached_.end());
+  std::sort(shared.begin(), shared.end());
+  std::erase_if(cached_, [&](uint32_t object) {
+    return std::binary_search(shared.begin(), shared.end(), object);
+  });
+}
+
+// Objects asked for and all their ancestors by way of base parents, but for cached ones.
 void ReadPlan::MakeNodes() {
   std::vector<uint32_t> wanted;
   for (const ReadTarget& target : targets_) {
-    uint32_t object = target.object;
-    wanted.push_back(object);
-    while (HasTreeParent(object)) {
-      object = archive_.index().objects[object].base;
-      wanted.push_back(object);
-    }
+    if (wanted.empty() || wanted.back() != target.object) wanted.push_back(target.object);
+  }
+  for (size_t w = 0; w < wanted.size(); ++w) {
+    const uint32_t whole = WholeBase(wanted[w]);
+    if (HasTreeParent(wanted[w])) wanted.push_back(archive_.index().objects[wanted[w]].base);
+    if (whole != WholeBuffers::kNone) wanted.push_back(whole);
   }
   std::sort(wanted.begin(), wanted.end());
   wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
   nodes_.resize(wanted.size());
   for (size_t n = 0; n < wanted.size(); ++n) nodes_[n].object = wanted[n];
-  size_t target = 0;
   for (size_t n = 0; n < wanted.size(); ++n) {
-    Node& node = nodes_[n];
-    const format::ObjectEntry& object = archive_.index().objects[node.object];
-    node.depth = archive_.ChunkedAncestors(node.object);
-    node.chunk_begin = UINT32_MAX;
+    nodes_[n].depth = archive_.ChunkedAncestors(wanted[n]);
+    nodes_[n].chunk_begin = UINT32_MAX;
+    if (!HasTreeParent(wanted[n])) continue;
+    const uint32_t base = NodeOf(archive_.index().objects[wanted[n]].base);
+    nodes_[base].children.push_back(static_cast<uint32_t>(n));
+  }
+}
+
+uint32_t ReadPlan::NodeOf(uint32_t object) const {
+  const auto at =
+      std::lower_bound(nodes_.begin(), nodes_.end(), object,
+                       [](const Node& node, uint32_t value) { return node.object < value; });
+  return static_cast<uint32_t>(at - nodes_.begin());
+}
+
+uint32_t ReadPlan::RootOf(uint32_t node) const {
+  while (HasTreeParent(nodes_[node].object)) {
+    node = NodeOf(archive_.index().objects[nodes_[node].object].base);
+  }
+  return node;
+}
+
+void ReadPlan::SetTargets() {
+  size_t target = 0;
+  for (Node& node : nodes_) {
+    const uint64_t chunk_bytes = archive_.index().objects[node.object].chunk_bytes();
     node.targets.first = target;
     for (; target < targets_.size() && targets_[target].object == node.object; ++target) {
       const ReadTarget& t = targets_[target];
-      const uint64_t last = (t.begin + t.out.size() - 1) / object.chunk_bytes();
-      node.chunk_begin =
-          std::min(node.chunk_begin, static_cast<uint32_t>(t.begin / object.chunk_bytes()));
+      const uint64_t last = (t.begin + t.out.size() - 1) / chunk_bytes;
+      node.chunk_begin = std::min(node.chunk_begin, static_cast<uint32_t>(t.begin / chunk_bytes));
       node.chunk_end = std::max(node.chunk_end, static_cast<uint32_t>(last + 1));
     }
     node.targets.second = target;
-    if (HasTreeParent(node.object)) {
-      const uint32_t base = NodeOf(object.base);
-      nodes_[base].children.push_back(static_cast<uint32_t>(n));
-    }
+    node.is_cached =
+        node.children.empty() && std::binary_search(cached_.begin(), cached_.end(), node.object);
   }
-  // Parents come before their children: what a subtree spans is known from the back.
+}
+
+// What is asked for and taken whole as well is read once: it comes from the cache, or is put
+// together where the caller wants it.
+void ReadPlan::MarkWholes() {
+  for (Node& node : nodes_) {
+    const uint32_t base = WholeBase(node.object);
+    if (base == WholeBuffers::kNone) continue;
+    Node& parent = nodes_[NodeOf(base)];
+    if (parent.whole == WholeBuffers::kNone) {
+      const format::ObjectEntry& object = archive_.index().objects[base];
+      parent.is_cached = false;
+      parent.whole = static_cast<uint32_t>(wholes_.size());
+      parent.chunk_begin = 0;
+      parent.chunk_end = object.chunk_count;
+      WholeBuffers::Whole whole{base, static_cast<size_t>(object.byte_size)};
+      for (size_t t = parent.targets.first; t < parent.targets.second; ++t) {
+        if (targets_[t].out.size() == whole.size) whole.place = targets_[t].out;
+      }
+      wholes_.push_back(whole);
+    }
+    node.takes = parent.whole;
+  }
+}
+
+// Parents come before their children: what a subtree spans is known from the back.
+void ReadPlan::SpanSubtrees() {
   for (size_t n = nodes_.size(); n-- > 0;) {
     for (const uint32_t child : nodes_[n].children) {
       nodes_[n].chunk_begin = std::min(nodes_[n].chunk_begin, nodes_[child].chunk_begin);
@@ -87,49 +162,75 @@ void ReadPlan::MakeNodes() {
   }
 }
 
-uint32_t ReadPlan::NodeOf(uint32_t object) {
-  const auto at =
-      std::lower_bound(nodes_.begin(), nodes_.end(), object,
-                       [](const Node& node, uint32_t value) { return node.object < value; });
-  return static_cast<uint32_t>(at - nodes_.begin());
+bool ReadPlan::PutsTogether(const Node& node) const {
+  return node.whole != WholeBuffers::kNone ||
+         std::any_of(node.children.begin(), node.children.end(),
+                     [this](uint32_t child) { return PutsTogether(nodes_[child]); });
 }
 
-// What is asked for and taken whole as well comes from the cache, so that it is read once.
-void ReadPlan::MarkWholes() {
-  for (Node& node : nodes_) {
-    node.is_whole =
-        node.children.empty() && std::binary_search(wholes_.begin(), wholes_.end(), node.object);
+// Only a root takes a base parent whole, and the root of that one's tree comes before it: so this
+// ends.
+void ReadPlan::AddTasks(uint32_t root) {
+  Node& node = nodes_[root];
+  if (node.is_planned) return;
+  node.is_planned = true;
+  if (node.takes != WholeBuffers::kNone) AddTasks(RootOf(NodeOf(wholes_[node.takes].object)));
+  for (uint32_t chunk = node.chunk_begin; chunk < node.chunk_end; ++chunk) {
+    if (!SubtreeNeeds(node, chunk)) continue;
+    tasks_.push_back({root, chunk, Cost(node, chunk)});
+    if (node.is_cached) break;
+  }
+}
+
+// Wholes are put together when the first object takes them, so that few are held at a time.
+void ReadPlan::MakeTasks() {
+  for (uint32_t n = 0; n < nodes_.size(); ++n) {
+    if (!HasTreeParent(nodes_[n].object) && !PutsTogether(nodes_[n])) AddTasks(n);
   }
 }
 
 void ReadPlan::MakeUnits(unsigned threads) {
-  std::vector<uint64_t> costs;
   uint64_t total = 0;
-  for (uint32_t n = 0; n < nodes_.size(); ++n) {
-    const Node& node = nodes_[n];
-    if (HasTreeParent(node.object)) continue;
-    for (uint32_t chunk = node.chunk_begin; chunk < node.chunk_end; ++chunk) {
-      if (!SubtreeNeeds(node, chunk)) continue;
-      tasks_.push_back({n, chunk});
-      costs.push_back(Cost(node, chunk));
-      total += costs.back();
-      if (node.is_whole) break;
-    }
-  }
+  for (const Task& task : tasks_) total += task.cost;
   const uint64_t size =
       std::clamp(total / (kUnitsPerThread * std::max(1U, threads)), kSmallestUnit, kLargestUnit);
   Unit unit;
   uint64_t filled = 0;
   for (size_t t = 0; t < tasks_.size(); ++t) {
-    if (filled >= size || t - unit.first_task >= kUnitTasks) {
-      units_.push_back(unit);
-      unit.first_task = t;
+    const Node& root = nodes_[tasks_[t].node];
+    // A unit that took what it writes would wait for itself.
+    const bool waits =
+        root.takes != WholeBuffers::kNone &&
+        std::any_of(unit.uses.begin(), unit.uses.end(), [&](const WholeBuffers::Use& use) {
+          return use.whole == root.takes && use.writes;
+        });
+    if (filled >= size || t - unit.first_task >= kUnitTasks || waits) {
+      units_.push_back(std::exchange(unit, Unit{t, t, {}}));
       filled = 0;
     }
     unit.end_task = t + 1;
-    filled += costs[t];
+    filled += tasks_[t].cost;
+    AddUses(root, &unit.uses);
   }
   if (!tasks_.empty()) units_.push_back(unit);
+  for (const Unit& made : units_) {
+    for (const WholeBuffers::Use& use : made.uses) {
+      ++wholes_[use.whole].users;
+      if (use.writes) ++wholes_[use.whole].writers;
+    }
+  }
+}
+
+// Each of them once.
+void ReadPlan::AddUses(const Node& node, std::vector<WholeBuffers::Use>* uses) const {
+  const auto add = [uses](uint32_t whole, bool writes) {
+    const auto is_it = [whole](const WholeBuffers::Use& use) { return use.whole == whole; };
+    if (whole == WholeBuffers::kNone || std::any_of(uses->begin(), uses->end(), is_it)) return;
+    uses->push_back({whole, writes});
+  };
+  add(node.takes, false);
+  add(node.whole, true);
+  for (const uint32_t child : node.children) AddUses(nodes_[child], uses);
 }
 
 // Reading and decoding time, in stored bytes.
@@ -155,101 +256,16 @@ bool ReadPlan::Overlaps(const Node& node, uint32_t chunk) const {
 
 bool ReadPlan::SubtreeNeeds(const Node& node, uint32_t chunk) const {
   if (chunk < node.chunk_begin || chunk >= node.chunk_end) return false;
-  if (Overlaps(node, chunk)) return true;
+  if (node.whole != WholeBuffers::kNone || Overlaps(node, chunk)) return true;
   return std::any_of(node.children.begin(), node.children.end(),
                      [&](uint32_t child) { return SubtreeNeeds(nodes_[child], chunk); });
 }
 
 // Not so when only children want it whose chunk was coded without a parent.
 bool ReadPlan::NeedsOwn(const Node& node, uint32_t chunk) const {
-  if (Overlaps(node, chunk)) return true;
+  if (node.whole != WholeBuffers::kNone || Overlaps(node, chunk)) return true;
   return std::any_of(node.children.begin(), node.children.end(), [&](uint32_t child) {
     return archive_.NeedsParents(nodes_[child].object, chunk) && NeedsOwn(nodes_[child], chunk);
-  });
-}
-
-void ReadPlan::AddExtents(size_t unit, std::unordered_set<uint32_t>* whole,
-                          std::vector<Extent>* extents) const {
-  for (size_t t = units_[unit].first_task; t < units_[unit].end_task; ++t) {
-    const Node& node = nodes_[tasks_[t].node];
-    if (node.is_whole) {
-      AddWhole(archive_, node.object, whole, extents);
-    } else {
-      AddNode(node, tasks_[t].chunk, whole, extents);
-    }
-  }
-}
-
-void ReadPlan::AddNode(const Node& node, uint32_t chunk, std::unordered_set<uint32_t>* whole,
-                       std::vector<Extent>* extents) const {
-  if (NeedsOwn(node, chunk)) AddChunk(archive_, node.object, chunk, whole, extents);
-  for (const uint32_t child : node.children) {
-    if (SubtreeNeeds(nodes_[child], chunk)) AddNode(nodes_[child], chunk, whole, extents);
-  }
-}
-
-void ReadPlan::Emit(uint32_t n, uint32_t chunk, size_t parent, ChunkBatch* batch,
-                    std::vector<Copy>* copies) const {
-  const Node& node = nodes_[n];
-  size_t step = ChunkBatch::kNoStep;
-  if (NeedsOwn(node, chunk)) {
-    const format::ObjectEntry& object = archive_.index().objects[node.object];
-    const uint64_t begin = chunk * object.chunk_bytes();
-    const uint64_t size = archive_.index().chunk_raw_size(object, chunk);
-    std::span<std::byte> out;
-    for (size_t t = node.targets.first; t < node.targets.second && out.empty(); ++t) {
-      const ReadTarget& target = targets_[t];
-      if (target.begin <= begin && begin + size <= target.begin + target.out.size()) {
-        out = target.out.subspan(begin - target.begin, size);
-      }
-    }
-    if (!archive_.NeedsParents(node.object, chunk)) {
-      step = batch->Add(node.object, chunk, ChunkBatch::kNoStep, node.depth, out);
-    } else if (parent != ChunkBatch::kNoStep) {
-      step = batch->Add(node.object, chunk, parent, node.depth, out);
-    } else {
-      step = batch->AddWithAncestors(node.object, chunk, out);
-    }
-    const bool is_done = node.targets.second - node.targets.first == 1 && !out.empty();
-    if (!is_done && Overlaps(node, chunk)) copies->push_back({step, n, chunk});
-  }
-  for (const uint32_t child : node.children) {
-    if (SubtreeNeeds(nodes_[child], chunk)) Emit(child, chunk, step, batch, copies);
-  }
-}
-
-void ReadPlan::CopyOut(const Node& node, uint64_t begin, std::span<const std::byte> content) const {
-  const uint64_t end = begin + content.size();
-  for (size_t t = node.targets.first; t < node.targets.second; ++t) {
-    const ReadTarget& target = targets_[t];
-    const uint64_t from = std::max(begin, target.begin);
-    const uint64_t to = std::min(end, target.begin + target.out.size());
-    if (from >= to) continue;
-    std::byte* out = target.out.data() + (from - target.begin);
-    const std::byte* in = content.data() + (from - begin);
-    if (out != in) std::memcpy(out, in, to - from);  // Else it was decoded to where it belongs.
-  }
-}
-
-Status ReadPlan::RunUnit(size_t unit, ObjectCache* wholes, ChunkBatch* batch) const {
-  batch->Clear();
-  std::vector<Copy> copies;
-  for (size_t t = units_[unit].first_task; t < units_[unit].end_task; ++t) {
-    const Task& task = tasks_[t];
-    if (nodes_[task.node].is_whole) {
-      QSTORE_ASSIGN(const auto whole, wholes->Get(nodes_[task.node].object));
-      CopyOut(nodes_[task.node], 0, *whole);
-    } else {
-      Emit(task.node, task.chunk, ChunkBatch::kNoStep, batch, &copies);
-    }
-  }
-  auto copy = copies.begin();
-  return batch->Run(wholes, [&](size_t step, std::span<const std::byte> content) {
-    if (copy == copies.end() || copy->step != step) return;
-    const Node& node = nodes_[copy->node];
-    const uint64_t begin = copy->chunk * archive_.index().objects[node.object].chunk_bytes();
-    CopyOut(node, begin, content);
-    ++copy;
   });
 }
 

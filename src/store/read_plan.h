@@ -12,6 +12,8 @@
 #include "store/archive_file.h"
 #include "store/chunk_batch.h"
 #include "store/read_ahead.h"
+#include "store/whole_buffers.h"
+#include "store/whole_source.h"
 
 namespace qstore::store {
 
@@ -24,7 +26,9 @@ struct ReadTarget {
 
 /// The chunks that fill a set of targets, as trees: an object asked for or needed, with its
 /// children among those. A chunk of a tree's root and the chunks of its descendants with the same
-/// number are decoded together, so that a parent's content is still at hand.
+/// number are decoded together, so that a parent's content is still at hand. A large object that
+/// chunks of others take whole is put together by units of its own tree, which come before those
+/// that take it.
 class ReadPlan {
  public:
   ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets, unsigned threads);
@@ -35,8 +39,12 @@ class ReadPlan {
   /// have told of already.
   void AddExtents(size_t unit, std::unordered_set<uint32_t>* whole,
                   std::vector<Extent>* extents) const;
-  /// Fills what the unit has of the targets.
-  Status RunUnit(size_t unit, ObjectCache* wholes, ChunkBatch* batch) const;
+  /// What units put together for later ones.
+  const std::vector<WholeBuffers::Whole>& wholes() const { return wholes_; }
+  /// Fills what the unit has of the targets and of `wholes`. Parents that are neither come from
+  /// `cache`. REQUIRES: units begin in order, and one that has begun runs to its end whatever
+  /// becomes of others.
+  Status RunUnit(size_t unit, WholeSource* cache, WholeBuffers* wholes, ChunkBatch* batch) const;
 
  private:
   struct Node {
@@ -46,16 +54,21 @@ class ReadPlan {
     std::pair<size_t, size_t> targets = {0, 0};  // In targets_.
     uint32_t chunk_begin = 0;                    // What targets of the subtree span.
     uint32_t chunk_end = 0;
-    bool is_whole = false;  // Taken whole by chunks of others, and a tree of its own.
+    bool is_cached = false;  // Taken whole by chunks of others, small, and a tree of its own.
+    uint32_t whole = WholeBuffers::kNone;  // In wholes_, when it is put together there.
+    uint32_t takes = WholeBuffers::kNone;  // In wholes_: what its chunks take. Only of roots.
+    bool is_planned = false;               // A root whose tasks are there.
   };
   // One chunk number of a tree, or all of an object that comes from the cache.
   struct Task {
     uint32_t node = 0;
     uint32_t chunk = 0;
+    uint64_t cost = 0;
   };
   struct Unit {
     size_t first_task = 0;
     size_t end_task = 0;
+    std::vector<WholeBuffers::Use> uses;
   };
   // A decoded chunk that targets take a copy of.
   struct Copy {
@@ -65,25 +78,38 @@ class ReadPlan {
   };
 
   bool HasTreeParent(uint32_t object) const;
-  void FindWholes();
+  uint32_t WholeBase(uint32_t object) const;
+  void FindCached();
   void MakeNodes();
-  uint32_t NodeOf(uint32_t object);
+  uint32_t NodeOf(uint32_t object) const;
+  uint32_t RootOf(uint32_t node) const;
+  void SetTargets();
   void MarkWholes();
+  void SpanSubtrees();
+  bool PutsTogether(const Node& node) const;
+  void AddTasks(uint32_t root);
+  void MakeTasks();
   void MakeUnits(unsigned threads);
+  void AddUses(const Node& node, std::vector<WholeBuffers::Use>* uses) const;
   uint64_t Cost(const Node& node, uint32_t chunk) const;
   bool Overlaps(const Node& node, uint32_t chunk) const;
   bool SubtreeNeeds(const Node& node, uint32_t chunk) const;
   bool NeedsOwn(const Node& node, uint32_t chunk) const;
   void AddNode(const Node& node, uint32_t chunk, std::unordered_set<uint32_t>* whole,
                std::vector<Extent>* extents) const;
-  void Emit(uint32_t node, uint32_t chunk, size_t parent, ChunkBatch* batch,
-            std::vector<Copy>* copies) const;
+  Status Emit(uint32_t node, uint32_t chunk, size_t parent, WholeBuffers* wholes, ChunkBatch* batch,
+              std::vector<Copy>* copies) const;
+  Result<std::span<std::byte>> PlaceOf(const Node& node, uint64_t begin, uint64_t size,
+                                       WholeBuffers* wholes) const;
+  Status RunTasks(const Unit& unit, WholeSource* cache, WholeBuffers* wholes,
+                  ChunkBatch* batch) const;
   void CopyOut(const Node& node, uint64_t begin, std::span<const std::byte> content) const;
 
   const ArchiveFile& archive_;
   std::vector<ReadTarget> targets_;  // By object.
-  std::vector<uint32_t> wholes_;     // Objects that others take whole, ascending.
+  std::vector<uint32_t> cached_;     // Other objects that chunks take whole, ascending.
   std::vector<Node> nodes_;          // By object.
+  std::vector<WholeBuffers::Whole> wholes_;
   std::vector<Task> tasks_;
   std::vector<Unit> units_;
 };

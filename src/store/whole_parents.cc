@@ -7,18 +7,18 @@
 
 namespace qstore::store {
 
-Result<WholeContents> FetchWholeParents(const format::ObjectEntry& object, ObjectCache* cache) {
+Result<WholeContents> FetchWholeParents(const format::ObjectEntry& object, WholeSource* wholes) {
   WholeContents contents;
   Status status;
   const auto fetch = [&](bool has, uint32_t id) -> std::span<const std::byte> {
     if (!status.ok() || !has || id == format::kNoParent) return {};
-    auto whole = cache->Get(id);
+    auto whole = wholes->Get(id);
     if (!whole.ok()) {
       status = whole.status();
       return {};
     }
-    contents.held.push_back(std::move(*whole));
-    return *contents.held.back();
+    contents.held.push_back(std::move(whole->held));
+    return whole->bytes;
   };
   const bool gptq = object.is_gptq();
   const bool own = object.has_own();

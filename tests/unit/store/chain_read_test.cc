@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <new>
+
+#include "registry/gptq.h"
+#include "unit/store/model_files.h"
+
+namespace qstore {
+namespace {
+
+using namespace testing;  // NOLINT: the helpers of these tests
+
+using Bytes = std::vector<std::byte>;
+
+constexpr uint64_t kInputs = 1024;
+constexpr uint64_t kOutputs = 1152;
+constexpr size_t kRowBytes = 2 * kInputs;
+constexpr unsigned kThreads[] = {1, 2, 8};
+
+// Memory of which one read fails: the first one with the byte.
+class FailingSource final : public ByteSource {
+ public:
+  FailingSource(std::string bytes, bool throws) : bytes_(std::move(bytes)), throws_(throws) {}
+  uint64_t size() const override { return bytes_.size(); }
+  Status Read(uint64_t offset, std::span<std::byte> out) const override {
+    if (offset <= failing && failing - offset < out.size()) {
+      if (throws_) throw std::bad_alloc();
+      return IoError("this read fails");
+    }
+    std::memcpy(out.data(), bytes_.data() + offset, out.size());
+    return {};
+  }
+  std::atomic<uint64_t> failing{UINT64_MAX};
+
+ private:
+  std::string bytes_;
+  bool throws_;
+};
+
+// Two layers in 16 bits, in 8 and in 4, of several chunks each.
+class ChainRead : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    dir_ = std::make_unique<TempDir>();
+    std::map<std::string, std::vector<TestTensor>> variants;
+    for (const std::string layer : {"a", "b"}) {
+      const Bytes high = MakePair(DType::kBF16, kOutputs, kInputs, layer == "a" ? 1 : 2).high;
+      std::vector<float> values(high.size() / 2);
+      for (size_t i = 0; i < values.size(); ++i) {
+        values[i] = PatternValue(DType::kBF16, high.data() + 2 * i);
+      }
+      variants["bf16"].push_back({layer + ".weight", DType::kBF16, {kOutputs, kInputs}, high});
+      for (const unsigned bits : {4U, 8U}) {
+        const GptqParts parts = MakeGptq(values, kInputs, kOutputs, bits, 4, bits);
+        auto& tensors = variants["gptq" + std::to_string(bits)];
+        tensors.push_back(
+            {layer + ".qweight", DType::kI32, {kInputs * bits / 32, kOutputs}, parts.weights});
+        tensors.push_back({layer + ".qzeros", DType::kI32, {4, kOutputs * bits / 32}, parts.zeros});
+        tensors.push_back({layer + ".scales", DType::kF16, {4, kOutputs}, parts.scales});
+        tensors.push_back({layer + ".g_idx", DType::kI32, {kInputs}, parts.groups});
+      }
+    }
+    std::vector<VariantSource> sources;
+    for (const auto& [name, tensors] : variants) {
+      WriteSafetensors(*dir_ / name / "model.safetensors", tensors);
+      sources.push_back({name, *dir_ / name});
+      for (const TestTensor& tensor : tensors)
+        originals_[name + "/" + tensor.name] = tensor.content;
+    }
+    PackOptions options;
+    options.parents = {{"gptq8", "gptq4"}, {"bf16", "gptq8"}};
+    PackAndOpen(sources, *dir_ / "by8.qstore", options);
+    options.parents[1].parent = "gptq4";
+    PackAndOpen(sources, *dir_ / "by4.qstore", options);
+  }
+  static void TearDownTestSuite() { dir_.reset(); }
+
+  static Archive Open(const std::string& name) {
+    auto archive = Archive::Open(*dir_ / name);
+    EXPECT_TRUE(archive.ok()) << archive.status().ToString();
+    return std::move(archive).value();
+  }
+  static std::string NameOf(const Archive& archive, size_t tensor) {
+    for (size_t v = archive.variant_count(); v-- > 0;) {
+      const VariantInfo info = archive.variant(v);
+      if (tensor < info.first_tensor || tensor >= info.first_tensor + info.tensor_count) continue;
+      return std::string(info.name) + "/" + std::string(archive.tensor(tensor).name);
+    }
+    return "";
+  }
+  static const Bytes& Original(const Archive& archive, size_t tensor) {
+    return originals_.at(NameOf(archive, tensor));
+  }
+  static size_t Find(const Archive& archive, const char* variant, const char* tensor) {
+    return *archive.FindTensor(*archive.FindVariant(variant), tensor);
+  }
+  static std::string ParentOf(const Archive& archive, const char* variant) {
+    const size_t v = *archive.FindVariant(variant);
+    const char* tensor = variant == std::string("bf16") ? "a.weight" : "a.qweight";
+    const size_t at = *archive.FindTensor(v, tensor) - archive.variant(v).first_tensor;
+    const std::optional<size_t> parent = archive.CodingsOf(v)[at].parent;
+    return parent ? NameOf(archive, *parent) : "";
+  }
+
+  static std::unique_ptr<TempDir> dir_;
+  static std::map<std::string, Bytes> originals_;
+};
+
+std::unique_ptr<TempDir> ChainRead::dir_;
+std::map<std::string, Bytes> ChainRead::originals_;
+
+TEST_F(ChainRead, LevelsAloneAndTogether) {
+  for (const char* name : {"by8.qstore", "by4.qstore"}) {
+    for (unsigned chosen = 1; chosen < 8; ++chosen) {
+      for (const unsigned threads : kThreads) {
+        const Archive archive = Open(name);
+        std::vector<size_t> variants;
+        for (size_t v = 0; v < 3; ++v) {
+          if ((chosen >> v & 1) != 0) variants.push_back(v);
+        }
+        const auto loaded = archive.Load(variants, threads);
+        ASSERT_TRUE(loaded.ok()) << loaded.status().ToString();
+        for (size_t i = 0; i < loaded->size(); ++i) {
+          EXPECT_TRUE(std::ranges::equal(loaded->content(i), Original(archive, loaded->tensor(i))))
+              << name << " " << NameOf(archive, loaded->tensor(i));
+        }
+        // Nothing is read twice, parents that are asked for as well neither.
+        const uint64_t needed = archive.SizesOf(variants.back()).load_bytes;
+        if (variants.size() == 1) {
+          EXPECT_EQ(archive.bytes_read(), needed);
+        }
+        EXPECT_LE(archive.bytes_read(), archive.stored_bytes()) << name << chosen;
+      }
+    }
+  }
+}
+
+TEST_F(ChainRead, PiecesAndCopies) {
+  for (const char* name : {"by8.qstore", "by4.qstore"}) {
+    const Archive archive = Open(name);
+    const size_t weight = Find(archive, "bf16", "a.weight");
+    const size_t other = Find(archive, "bf16", "b.weight");
+    const size_t q8 = Find(archive, "gptq8", "a.qweight");
+    const size_t q4 = Find(archive, "gptq4", "a.qweight");
+    for (const unsigned threads : kThreads) {
+      Bytes rows(300 * kRowBytes), last(kRowBytes), whole(kOutputs * kRowBytes);
+      Bytes words8(100 * 4 * kOutputs), words4(Original(archive, q4).size()), again(words4.size());
+      const std::vector<ReadRequest> requests = {{weight, rows, 200, 500},
+                                                 {other, last, kOutputs - 1, kOutputs},
+                                                 {weight, whole},
+                                                 {q8, words8, 50, 150},
+                                                 {q4, words4},
+                                                 {q4, again}};
+      const Status status = archive.Read(requests, threads);
+      ASSERT_TRUE(status.ok()) << status.ToString();
+      const auto same = [&](const Bytes& out, size_t tensor, size_t begin) {
+        return std::ranges::equal(out,
+                                  std::span(Original(archive, tensor)).subspan(begin, out.size()));
+      };
+      EXPECT_TRUE(same(rows, weight, 200 * kRowBytes));
+      EXPECT_TRUE(same(last, other, (kOutputs - 1) * kRowBytes));
+      EXPECT_TRUE(same(whole, weight, 0));
+      EXPECT_TRUE(same(words8, q8, 50 * 4 * kOutputs));
+      EXPECT_TRUE(same(words4, q4, 0));
+      EXPECT_TRUE(same(again, q4, 0));
+    }
+  }
+}
+
+TEST_F(ChainRead, DamageReachesTheCallerWhateverWaits) {
+  const std::string good = ReadFile(*dir_ / "by8.qstore");
+  unsigned found = 0;
+  for (uint64_t at = 24; at < good.size() - 400; at += good.size() / 20) {
+    std::string bad = good;
+    bad[at] = static_cast<char>(bad[at] ^ 0x10);
+    auto archive = Archive::Open(std::make_shared<MemorySource>(bad), "bad");
+    if (!archive.ok()) continue;  // In the index.
+    Bytes out(kOutputs * kRowBytes);
+    for (const unsigned threads : kThreads) {
+      const size_t t = Find(*archive, "bf16", at % 2 == 0 ? "a.weight" : "b.weight");
+      const Status status = archive->ReadTensor(t, out, threads);
+      if (status.ok()) {
+        EXPECT_TRUE(out == Original(*archive, t));
+        continue;
+      }
+      ++found;
+      EXPECT_EQ(status.code(), ErrorCode::kCorrupt);
+      EXPECT_NE(status.message().find("checksum"), std::string::npos) << status.message();
+    }
+  }
+  EXPECT_GT(found, 10u);
+}
+
+TEST_F(ChainRead, FailedReadsReachTheCallerWhateverWaits) {
+  const std::string bytes = ReadFile(*dir_ / "by8.qstore");
+  for (const bool throws : {false, true}) {
+    const auto source = std::make_shared<FailingSource>(bytes, throws);
+    for (const unsigned read_ahead : {0U, 2U}) {
+      OpenOptions options;
+      options.read_ahead = read_ahead;
+      options.read_size = 50000;
+      source->failing = UINT64_MAX;
+      const auto archive = Archive::Open(source, "far", options);
+      ASSERT_TRUE(archive.ok());
+      const std::vector<size_t> all = {0, 1, 2};
+      for (const unsigned threads : kThreads) {
+        for (uint64_t part = 1; part < 20; part += 2) {
+          source->failing = bytes.size() * part / 21;
+          const ErrorCode code = archive->Load(all, threads).status().code();
+          EXPECT_EQ(code, throws ? ErrorCode::kLimit : ErrorCode::kIo);
+          source->failing = UINT64_MAX;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(ChainRead, StopsWhenTold) {
+  const Archive archive = Open("by8.qstore");
+  const std::vector<size_t> top = {*archive.FindVariant("bf16")};
+  unsigned reports = 0;
+  ASSERT_TRUE(archive.Load(top, 1, [&](const Progress&) { return ++reports > 0; }).ok());
+  ASSERT_GT(reports, 8u);
+  for (const unsigned threads : kThreads) {
+    for (unsigned most = 1; most < reports; ++most) {
+      unsigned calls = 0;
+      const auto stopped =
+          archive.Load(top, threads, [&](const Progress&) { return ++calls < most; });
+      EXPECT_EQ(stopped.status().code(), ErrorCode::kCancelled);
+      EXPECT_EQ(calls, most);
+    }
+  }
+}
+
+TEST_F(ChainRead, ParentsAreThoseThatTheTestsAreAbout) {
+  EXPECT_EQ(ParentOf(Open("by8.qstore"), "bf16"), "gptq8/a.qweight");
+  EXPECT_EQ(ParentOf(Open("by4.qstore"), "bf16"), "gptq4/a.qweight");
+  EXPECT_EQ(ParentOf(Open("by4.qstore"), "gptq8"), "gptq4/a.qweight");
+}
+
+}  // namespace
+}  // namespace qstore
