@@ -25,7 +25,8 @@ struct GptqScratch {
   std::vector<uint8_t> zeros;
   std::vector<float> own_scales;
   std::vector<uint8_t> own_zeros;
-  std::vector<uint8_t> q;  // Unpacked integers of the parent.
+  std::vector<uint8_t> streams;  // By row: packed integers of a few inputs.
+  std::vector<uint8_t> q;        // Unpacked integers of the parent.
   std::vector<uint8_t> own_q;
   std::vector<uint8_t> nibbles;
   std::vector<uint8_t> low;

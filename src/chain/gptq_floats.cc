@@ -104,25 +104,26 @@ class Rows {
     pitch_ = inputs() + kUnpackInputs;
     scratch_.q.resize(rows_ * pitch_);
     const unsigned bits = parent_.shape.bits;
-    const uint64_t row_bytes = 4 * parent_.shape.outputs;
+    const uint64_t word_row = 4 * parent_.shape.outputs;
     const auto* words = reinterpret_cast<const uint8_t*>(parent_.weights.data()) + 4 * first_row_;
-    const auto unpack = codec::ActiveKernels().unpack;
+    const codec::Kernels& kernels = codec::ActiveKernels();
+    const bool is_direct = is_ordered_ && bits == 8;
+    constexpr size_t kStreamPitch = kUnpackInputs + codec::kReadSlack;
+    scratch_.streams.resize(rows_ * kStreamPitch);
     for (size_t i = 0; i < inputs(); i += kUnpackInputs) {
       const size_t count = std::min(kUnpackInputs, inputs() - i);
-      const size_t word_count = count * bits / 32;
-      const uint8_t* block = words + i * bits / 32 * row_bytes;
-      for (size_t r = 0; r < rows_; ++r) {
-        uint8_t stream[kUnpackInputs + codec::kReadSlack] = {};
-        for (size_t w = 0; w < word_count; ++w) {
-          std::memcpy(stream + 4 * w, block + w * row_bytes + 4 * r, 4);
-        }
+      uint8_t* const block = is_direct ? scratch_.q.data() + i : scratch_.streams.data();
+      kernels.transpose_words(words + i * bits / 32 * word_row, word_row, count * bits / 32, rows_,
+                              block, is_direct ? pitch_ : kStreamPitch);
+      for (size_t r = 0; !is_direct && r < rows_; ++r) {
+        const uint8_t* stream = block + r * kStreamPitch;
         uint8_t* out = scratch_.q.data() + r * pitch_;
         uint8_t unordered[kUnpackInputs];
         uint8_t* to = is_ordered_ ? out + i : unordered;
         if (bits == 8) {
           std::memcpy(to, stream, count);
         } else {
-          unpack(stream, bits, count, to);
+          kernels.unpack(stream, bits, count, to);
         }
         for (size_t j = 0; !is_ordered_ && j < count; ++j) out[scratch_.rank[i + j]] = to[j];
       }

@@ -80,8 +80,8 @@ class Inputs {
     QSTORE_TRY(quant::ReadGroups(own, &scratch_.own_group_of));
     QSTORE_TRY(quant::ReadGroups(parent, &scratch_.group_of));
     scratch_.q.resize(rows_ * columns_);
-    quant::UnpackInputs(reinterpret_cast<const uint8_t*>(parent_words.data()), parent.shape.bits,
-                        rows_, columns_, scratch_.q.data());
+    codec::ActiveKernels().unpack_inputs(reinterpret_cast<const uint8_t*>(parent_words.data()),
+                                         parent.shape.bits, rows_, columns_, scratch_.q.data());
     return {};
   }
 
@@ -226,8 +226,8 @@ std::optional<size_t> EncodeGptqIntegers(codec::Effort effort, uint64_t first_in
   if (!inputs.Prepare(own, parent, parent_words).ok()) return std::nullopt;
   const size_t total = inputs.rows() * inputs.columns();
   scratch->own_q.resize(total);
-  quant::UnpackInputs(reinterpret_cast<const uint8_t*>(raw.data()), own.shape.bits, inputs.rows(),
-                      inputs.columns(), scratch->own_q.data());
+  codec::ActiveKernels().unpack_inputs(reinterpret_cast<const uint8_t*>(raw.data()), own.shape.bits,
+                                       inputs.rows(), inputs.columns(), scratch->own_q.data());
   Encoder encoder(&inputs, own, parent, scratch);
   GptqZeros own_zeros = GptqZeros::kPlain;
   GptqZeros parent_zeros = GptqZeros::kPlain;
@@ -298,8 +298,8 @@ Status DecodeGptqIntegers(uint64_t first_input, base::ByteReader* payload, const
     scratch->own_q[next] = value;
   }
   if (!payload->ok()) return Corrupt("gptq integers: list of values missing");
-  quant::PackInputs(scratch->own_q.data(), bits, inputs.rows(), inputs.columns(),
-                    reinterpret_cast<uint8_t*>(raw.data()));
+  codec::ActiveKernels().pack_inputs(scratch->own_q.data(), bits, inputs.rows(), inputs.columns(),
+                                     reinterpret_cast<uint8_t*>(raw.data()));
   return {};
 }
 

@@ -2,7 +2,6 @@
 #include "quant/gptq.h"
 
 #include <bit>
-#include <cmath>
 #include <cstring>
 
 #include "base/bytes.h"
@@ -13,14 +12,18 @@ namespace {
 
 constexpr float kLeastScale = 0x1p-100f;
 
-float ScaleAt(DType dtype, const std::byte* scales, uint64_t index) {
-  switch (dtype) {
-    case DType::kF32:
-      return std::bit_cast<float>(base::LoadLe<uint32_t>(scales + 4 * index));
-    case DType::kBF16:
-      return base::Bf16ToFloat(base::LoadLe<uint16_t>(scales + 2 * index));
-    default:
-      return base::Fp16ToFloat(base::LoadLe<uint16_t>(scales + 2 * index));
+// What counts as 0 is found in the patterns: comparisons of floats, which may trap, would keep the
+// loop from being vectorized.
+template <class Pattern, class ToFloat>
+void ReadScalesOf(const std::byte* at, size_t count, ToFloat to_float, float* out) {
+  constexpr auto kLeast = std::bit_cast<uint32_t>(kLeastScale);
+  constexpr uint32_t kMost = 0x7f7fffff;
+  for (size_t i = 0; i < count; ++i) {
+    Pattern pattern;
+    std::memcpy(&pattern, at + sizeof(Pattern) * i, sizeof(Pattern));
+    const auto bits = std::bit_cast<uint32_t>(to_float(pattern));
+    const uint32_t is_kept = (bits & 0x7fffffff) - kLeast <= kMost - kLeast ? ~0u : 0u;
+    out[i] = std::bit_cast<float>(bits & is_kept);
   }
 }
 
@@ -53,11 +56,14 @@ Status ReadGroups(const GptqTensor& tensor, std::vector<uint32_t>* group_of) {
 void ReadScales(const GptqTensor& tensor, uint64_t group, uint64_t first, size_t count,
                 float* out) {
   const uint64_t begin = group * tensor.shape.outputs + first;
-  for (size_t i = 0; i < count; ++i) {
-    const float scale = ScaleAt(tensor.scales_dtype, tensor.scales.data(), begin + i);
-    const float size = std::fabs(scale);
-    // Also false for NaN.
-    out[i] = size >= kLeastScale && size <= 0x1.fffffep+127f ? scale : 0.0f;
+  const std::byte* at = tensor.scales.data() + DTypeBits(tensor.scales_dtype) / 8 * begin;
+  switch (tensor.scales_dtype) {
+    case DType::kF32:
+      return ReadScalesOf<uint32_t>(at, count, std::bit_cast<float, uint32_t>, out);
+    case DType::kBF16:
+      return ReadScalesOf<uint16_t>(at, count, base::Bf16ToFloat, out);
+    default:
+      return ReadScalesOf<uint16_t>(at, count, base::Fp16ToFloat, out);
   }
 }
 
@@ -77,49 +83,6 @@ void ReadZeros(const GptqTensor& tensor, GptqZeros zeros, uint64_t group, uint64
     const uint64_t window = word(bit / 32) | word(bit / 32 + 1) << 32;
     const auto field = static_cast<uint32_t>(window >> (bit % 32));
     out[i] = static_cast<uint8_t>((field + (zeros == GptqZeros::kLessOne ? 1 : 0)) & mask);
-  }
-}
-
-void UnpackInputs(const uint8_t* words, unsigned bits, size_t rows, size_t columns, uint8_t* out) {
-  const auto mask = static_cast<uint8_t>((1u << bits) - 1);
-  for (size_t r = 0; r < rows; ++r, out += columns) {
-    const size_t bit = r * bits;
-    const uint8_t* low = words + bit / 32 * columns * 4;
-    const unsigned shift = bit % 32;
-    const bool is_split = shift + bits > 32;
-    const uint8_t* high = is_split ? low + columns * 4 : low;
-    const unsigned rest = is_split ? 32 - shift : 31;
-    const uint32_t high_mask = is_split ? ~0u : 0u;
-    for (size_t c = 0; c < columns; ++c) {
-      uint32_t first;
-      uint32_t second;
-      std::memcpy(&first, low + 4 * c, sizeof(first));
-      std::memcpy(&second, high + 4 * c, sizeof(second));
-      out[c] = static_cast<uint8_t>((first >> shift | (second & high_mask) << rest) & mask);
-    }
-  }
-}
-
-void PackInputs(const uint8_t* in, unsigned bits, size_t rows, size_t columns, uint8_t* words) {
-  std::memset(words, 0, rows * bits / 32 * columns * 4);
-  for (size_t r = 0; r < rows; ++r, in += columns) {
-    const size_t bit = r * bits;
-    uint8_t* low = words + bit / 32 * columns * 4;
-    const unsigned shift = bit % 32;
-    const bool is_split = shift + bits > 32;
-    for (size_t c = 0; c < columns; ++c) {
-      uint32_t word;
-      std::memcpy(&word, low + 4 * c, sizeof(word));
-      word |= static_cast<uint32_t>(in[c]) << shift;
-      std::memcpy(low + 4 * c, &word, sizeof(word));
-    }
-    for (size_t c = 0; is_split && c < columns; ++c) {
-      uint8_t* high = low + 4 * (columns + c);
-      uint32_t word;
-      std::memcpy(&word, high, sizeof(word));
-      word |= static_cast<uint32_t>(in[c]) >> (32 - shift);
-      std::memcpy(high, &word, sizeof(word));
-    }
   }
 }
 

@@ -52,12 +52,4 @@ void ReadZeros(const GptqTensor& tensor, GptqZeros zeros, uint64_t group, uint64
 /// Inputs that the smallest whole number of words holds, whatever the bits.
 inline constexpr size_t kGptqBlock = 32;
 
-/// Integers of `rows` inputs by `columns` outputs, from `words` (rows * bits / 32 rows of
-/// `columns` words) to `out` (rows of `columns` bytes).
-/// REQUIRES: rows * bits a multiple of 32.
-void UnpackInputs(const uint8_t* words, unsigned bits, size_t rows, size_t columns, uint8_t* out);
-
-/// The inverse.
-void PackInputs(const uint8_t* in, unsigned bits, size_t rows, size_t columns, uint8_t* words);
-
 }  // namespace qstore::quant

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/float_convert.h"
+#include "codec/kernels/kernels.h"
 #include "quant/gptq.h"
 
 namespace qstore::testing {
@@ -71,12 +72,13 @@ inline GptqParts MakeGptq(const std::vector<float>& values, uint64_t inputs, uin
     }
   }
   parts.weights.resize(inputs * outputs * bits / 8);
-  quant::PackInputs(q.data(), bits, inputs, outputs,
-                    reinterpret_cast<uint8_t*>(parts.weights.data()));
+  codec::ActiveKernels().pack_inputs(q.data(), bits, inputs, outputs,
+                                     reinterpret_cast<uint8_t*>(parts.weights.data()));
   parts.zeros.resize(groups * outputs * bits / 8);
   for (uint64_t g = 0; g < groups; ++g) {
-    quant::PackInputs(&zeros[g * outputs], bits, outputs, 1,
-                      reinterpret_cast<uint8_t*>(&parts.zeros[g * outputs * bits / 8]));
+    codec::ActiveKernels().pack_inputs(
+        &zeros[g * outputs], bits, outputs, 1,
+        reinterpret_cast<uint8_t*>(&parts.zeros[g * outputs * bits / 8]));
   }
   return parts;
 }

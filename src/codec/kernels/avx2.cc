@@ -6,7 +6,9 @@
 #include "codec/kernels/avx2_tables.h"
 #include "codec/kernels/bin_table_loops.h"
 #include "codec/kernels/internal.h"
+#include "codec/kernels/residual_loops.h"
 #include "codec/kernels/vector_loops.h"
+#include "codec/kernels/words_loops.h"
 
 // Needs AVX2, BMI, BMI2 and POPCNT.
 
@@ -258,10 +260,13 @@ const Kernels kAvx2Kernels = {
     .put_bins16 = scalar::PutBins16,
     .bins16 = Bins16,
     .finish16 = Finish16,
-    .residual16 = avx2::Residual16,
-    .put_residual16 = avx2::PutResidual16,
-    .integer_residual = avx2::IntegerResidual,
-    .put_integer_residual = avx2::PutIntegerResidual,
+    .residual16 = loops::Residual16,
+    .put_residual16 = loops::PutResidual16,
+    .integer_residual = loops::IntegerResidual,
+    .put_integer_residual = loops::PutIntegerResidual,
+    .unpack_inputs = loops::UnpackInputs,
+    .pack_inputs = loops::PackInputs,
+    .transpose_words = loops::TransposeWords,
 };
 
 }  // namespace qstore::codec

@@ -6,7 +6,9 @@
 #include "codec/kernels/avx512_tables.h"
 #include "codec/kernels/bin_table_loops.h"
 #include "codec/kernels/internal.h"
+#include "codec/kernels/residual_loops.h"
 #include "codec/kernels/vector_loops.h"
+#include "codec/kernels/words_loops.h"
 
 // Needs AVX-512 F, BW, DQ, VL, VBMI, VBMI2 and BMI2.
 
@@ -136,10 +138,13 @@ const Kernels kAvx512Kernels = {
     .put_bins16 = avx512::PutBins16,
     .bins16 = Bins16,
     .finish16 = Finish16,
-    .residual16 = avx512::Residual16,
-    .put_residual16 = avx512::PutResidual16,
-    .integer_residual = avx512::IntegerResidual,
-    .put_integer_residual = avx512::PutIntegerResidual,
+    .residual16 = loops::Residual16,
+    .put_residual16 = loops::PutResidual16,
+    .integer_residual = loops::IntegerResidual,
+    .put_integer_residual = loops::PutIntegerResidual,
+    .unpack_inputs = loops::UnpackInputs,
+    .pack_inputs = loops::PackInputs,
+    .transpose_words = loops::TransposeWords,
 };
 
 }  // namespace qstore::codec

@@ -36,15 +36,6 @@ void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* 
 void Finish16(const uint8_t* q, const uint8_t* index, size_t count, const uint16_t first[kBinCount],
               unsigned shift, WideCursor* wide, uint8_t* out);
 
-void Residual16(const uint8_t* q, const uint8_t* nibbles, size_t count, const ResidualRun* run,
-                BitCursor* low_bits, BitCursor* extra_bits, uint8_t* out);
-void PutResidual16(const uint8_t* q, const uint8_t* values, size_t count, const ResidualRun* run,
-                   uint32_t place, ResidualSinks* sinks, uint8_t* nibbles);
-void IntegerResidual(const uint8_t* parent, const uint8_t* nibbles, const uint8_t* low,
-                     size_t count, const IntegerRun* run, uint8_t* q);
-void PutIntegerResidual(const uint8_t* parent, const uint8_t* q, size_t count,
-                        const IntegerRun* run, uint8_t* nibbles, uint8_t* low, uint8_t* listed);
-
 }  // namespace scalar
 
 /// Of kAvx2Kernels and kAvx512Kernels, in files of their own.
@@ -52,15 +43,6 @@ namespace avx2 {
 
 void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
               const BinTable8* table, BinSinks* sinks);
-
-void Residual16(const uint8_t* q, const uint8_t* nibbles, size_t count, const ResidualRun* run,
-                BitCursor* low_bits, BitCursor* extra_bits, uint8_t* out);
-void PutResidual16(const uint8_t* q, const uint8_t* values, size_t count, const ResidualRun* run,
-                   uint32_t place, ResidualSinks* sinks, uint8_t* nibbles);
-void IntegerResidual(const uint8_t* parent, const uint8_t* nibbles, const uint8_t* low,
-                     size_t count, const IntegerRun* run, uint8_t* q);
-void PutIntegerResidual(const uint8_t* parent, const uint8_t* q, size_t count,
-                        const IntegerRun* run, uint8_t* nibbles, uint8_t* low, uint8_t* listed);
 
 }  // namespace avx2
 
@@ -73,15 +55,6 @@ void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned sh
 void PutBins16(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift,
                uint32_t place, const BinTable16* table, const uint16_t first[kBinCount],
                BinSinks* sinks);
-
-void Residual16(const uint8_t* q, const uint8_t* nibbles, size_t count, const ResidualRun* run,
-                BitCursor* low_bits, BitCursor* extra_bits, uint8_t* out);
-void PutResidual16(const uint8_t* q, const uint8_t* values, size_t count, const ResidualRun* run,
-                   uint32_t place, ResidualSinks* sinks, uint8_t* nibbles);
-void IntegerResidual(const uint8_t* parent, const uint8_t* nibbles, const uint8_t* low,
-                     size_t count, const IntegerRun* run, uint8_t* q);
-void PutIntegerResidual(const uint8_t* parent, const uint8_t* q, size_t count,
-                        const IntegerRun* run, uint8_t* nibbles, uint8_t* low, uint8_t* listed);
 
 }  // namespace avx512
 }  // namespace qstore::codec

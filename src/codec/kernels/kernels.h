@@ -200,6 +200,19 @@ struct Kernels {
   void (*put_integer_residual)(const uint8_t* parent, const uint8_t* q, size_t count,
                                const IntegerRun* run, uint8_t* nibbles, uint8_t* low,
                                uint8_t* listed);
+
+  /// Integers of `rows` inputs by `columns` outputs, from `words` (rows * bits / 32 rows of
+  /// `columns` words, each column a stream of fields, lowest bits first) to `out` (rows of
+  /// `columns` bytes). `bits` is 2, 3, 4 or 8; rows * bits a multiple of 32.
+  void (*unpack_inputs)(const uint8_t* words, unsigned bits, size_t rows, size_t columns,
+                        uint8_t* out);
+  /// The inverse, for integers below 2^bits.
+  void (*pack_inputs)(const uint8_t* in, unsigned bits, size_t rows, size_t columns,
+                      uint8_t* words);
+  /// Words of 32 bits from rows to columns: word r of out's row c is word c of in's row r. Pitches
+  /// are the bytes from row to row.
+  void (*transpose_words)(const uint8_t* in, size_t in_pitch, size_t rows, size_t columns,
+                          uint8_t* out, size_t out_pitch);
 };
 
 /// The table for the best instruction set of this machine, or the one QSTORE_ISA names when the

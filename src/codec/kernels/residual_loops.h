@@ -183,33 +183,34 @@ void ResidualBlock(const uint8_t* __restrict q, const uint8_t* __restrict nibble
   constexpr unsigned kMantissa = kBf16 ? 7 : 10;
   Predictions<Lane> p;
   Lane field[kResidualBlock];
-  uint16_t cell[kResidualBlock];
+  uint16_t pattern[kResidualBlock];
   Predict<Lane, kBf16>(q, count, run, &p);
   Take(low_bits, p.low_mask, count, field);
+  const bool exact_zero = exponent <= kMantissa + 1;
   uint32_t extras = 0;
   for (size_t i = 0; i < count; ++i) {
     const auto high = static_cast<uint16_t>((nibbles[i] - 8) * (p.low_mask[i] + 1));
     const auto sum = static_cast<int16_t>(p.cell[i] + high + field[i]);
     const auto is_other = static_cast<uint16_t>(sum < 0 ? 0xffff : 0);
-    cell[i] = static_cast<uint16_t>((static_cast<uint16_t>(sum) ^ is_other) - is_other);
-    p.sign[i] ^= is_other;
-    const uint32_t bits = ExtraBits<kBf16>(cell[i], exponent);
+    const auto cell = static_cast<uint16_t>((static_cast<uint16_t>(sum) ^ is_other) - is_other);
+    const auto sign = static_cast<uint16_t>((p.sign[i] ^ is_other) & 0x8000);
+    const uint32_t bits = ExtraBits<kBf16>(cell, exponent);
     p.extra_mask[i] = static_cast<Lane>((1u << bits) - 1);
     extras |= bits;
+    // All but the bits beyond the cell, which are 0 here.
+    const uint32_t magnitude =
+        ((exponent - 1 - bits) * (1u << kMantissa) + (static_cast<uint32_t>(cell) << bits)) &
+        0x7fff;
+    const uint32_t of_zero = exact_zero ? magnitude : 0;
+    pattern[i] = static_cast<uint16_t>(cell != 0 ? magnitude | sign : of_zero);
   }
   if (extras != 0) {
     Take(extra_bits, p.extra_mask, count, field);
   } else {
     std::memset(field, 0, sizeof(field));
   }
-  const bool exact_zero = exponent <= kMantissa + 1;
   for (size_t i = 0; i < count; ++i) {
-    const uint32_t bits = ExtraBits<kBf16>(cell[i], exponent);
-    const uint32_t magnitude = (exponent - 1 - bits) * (1u << kMantissa) +
-                               (static_cast<uint32_t>(cell[i]) << bits) + field[i];
-    const uint32_t pattern = (magnitude & 0x7fff) | (p.sign[i] & 0x8000u);
-    const uint32_t of_zero = exact_zero ? magnitude & 0x7fff : 0;
-    const auto value = static_cast<uint16_t>(cell[i] != 0 ? pattern : of_zero);
+    const auto value = static_cast<uint16_t>(pattern[i] | field[i]);
     std::memcpy(out + 2 * i, &value, sizeof(value));
   }
 }

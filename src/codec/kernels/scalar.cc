@@ -4,6 +4,8 @@
 #include "codec/kernels/bin_table_loops.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/portable_loops.h"
+#include "codec/kernels/residual_loops.h"
+#include "codec/kernels/words_loops.h"
 
 namespace qstore::codec {
 namespace {
@@ -177,10 +179,13 @@ const Kernels kScalarKernels = {
     .put_bins16 = scalar::PutBins16,
     .bins16 = scalar::Bins16,
     .finish16 = scalar::Finish16,
-    .residual16 = scalar::Residual16,
-    .put_residual16 = scalar::PutResidual16,
-    .integer_residual = scalar::IntegerResidual,
-    .put_integer_residual = scalar::PutIntegerResidual,
+    .residual16 = loops::Residual16,
+    .put_residual16 = loops::PutResidual16,
+    .integer_residual = loops::IntegerResidual,
+    .put_integer_residual = loops::PutIntegerResidual,
+    .unpack_inputs = loops::UnpackInputs,
+    .pack_inputs = loops::PackInputs,
+    .transpose_words = loops::TransposeWords,
 };
 
 }  // namespace qstore::codec

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <random>
@@ -158,6 +159,48 @@ TEST_P(ResidualKernelsTest, IntegersComeBackOrAreListed) {
         ASSERT_EQ(back[i], q[i]) << bits << " " << width;
       }
       ASSERT_LT(back[i], 1u << bits);
+    }
+  }
+}
+
+TEST_P(ResidualKernelsTest, PackedWordsComeBackWhateverTheyAre) {
+  std::mt19937 random(7);
+  for (const unsigned bits : {2u, 3u, 4u, 8u}) {
+    for (const size_t columns : {1u, 5u, 37u, 256u}) {
+      const size_t rows = 96;
+      Symbols words(rows * columns * bits / 8), q(rows * columns), by_scalar(q.size());
+      for (auto& w : words) w = static_cast<uint8_t>(random());
+      kernels_->unpack_inputs(words.data(), bits, rows, columns, q.data());
+      scalar_.unpack_inputs(words.data(), bits, rows, columns, by_scalar.data());
+      ASSERT_EQ(q, by_scalar);
+      EXPECT_LT(*std::max_element(q.begin(), q.end()), 1u << bits);
+      Symbols back(words.size());
+      kernels_->pack_inputs(q.data(), bits, rows, columns, back.data());
+      EXPECT_EQ(back, words) << bits;
+    }
+  }
+}
+
+TEST_P(ResidualKernelsTest, ThreeBitsAreAPlainStream) {
+  // 0, 1, 2, … 7, 0, 1, … in 96 bits, as the format's own description lays them out.
+  const uint32_t words[3] = {0x88fac688, 0xc688fac6, 0xfac688fa};
+  uint8_t q[32];
+  kernels_->unpack_inputs(reinterpret_cast<const uint8_t*>(words), 3, 32, 1, q);
+  for (unsigned i = 0; i < 32; ++i) EXPECT_EQ(q[i], i % 8);
+}
+
+TEST_P(ResidualKernelsTest, RowsOfWordsBecomeColumns) {
+  for (const size_t rows : {1u, 3u, 4u, 6u, 8u, 16u, 17u}) {
+    for (const size_t columns : {1u, 2u, 4u, 7u, 64u}) {
+      const size_t in_pitch = 4 * columns + 12, out_pitch = 4 * rows + 7;
+      Symbols in(rows * in_pitch), out(columns * out_pitch, 0xaa), expected = out;
+      for (size_t i = 0; i < in.size(); ++i) in[i] = static_cast<uint8_t>(i * 31 >> 3);
+      for (size_t i = 0; i < 4 * rows * columns; ++i) {
+        const size_t r = i / (4 * columns), c = i / 4 % columns;
+        expected[c * out_pitch + 4 * r + i % 4] = in[r * in_pitch + 4 * c + i % 4];
+      }
+      kernels_->transpose_words(in.data(), in_pitch, rows, columns, out.data(), out_pitch);
+      ASSERT_EQ(out, expected) << rows << " " << columns;
     }
   }
 }

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <random>
 
 #include "registry/gptq.h"
 
@@ -12,27 +11,6 @@ namespace qstore::quant {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-
-TEST(Gptq, PackedWordsComeBackWhateverTheyAre) {
-  std::mt19937 random(1);
-  for (const unsigned bits : {2u, 3u, 4u, 8u}) {
-    const size_t rows = 96, columns = 37;
-    std::vector<uint8_t> words(rows * columns * bits / 8), q(rows * columns), back(words.size());
-    for (auto& w : words) w = static_cast<uint8_t>(random());
-    UnpackInputs(words.data(), bits, rows, columns, q.data());
-    EXPECT_LT(*std::max_element(q.begin(), q.end()), 1u << bits);
-    PackInputs(q.data(), bits, rows, columns, back.data());
-    EXPECT_EQ(back, words);
-  }
-}
-
-TEST(Gptq, ThreeBitsAreAPlainStream) {
-  // 0, 1, 2, … 7, 0, 1, … in 96 bits, as the format's own description lays them out.
-  const uint32_t words[3] = {0x88fac688, 0xc688fac6, 0xfac688fa};
-  uint8_t q[32];
-  UnpackInputs(reinterpret_cast<const uint8_t*>(words), 3, 32, 1, q);
-  for (unsigned i = 0; i < 32; ++i) EXPECT_EQ(q[i], i % 8);
-}
 
 TEST(Gptq, ZeroPointsHaveThreeMeanings) {
   GptqTensor tensor;

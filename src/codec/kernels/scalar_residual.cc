@@ -1,3 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-#define QSTORE_KERNEL_ISA scalar
-#include "codec/kernels/residual_functions.h"
