@@ -6,7 +6,6 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
-#include <sys/mman.h>
 
 #include <memory>
 #include <string>
@@ -123,22 +122,10 @@ Result<bool> Done(Status status) {
   return true;
 }
 
-// Fresh memory is given out in pages of 4 KiB, whose first touch takes about as long as decoding
-// them; frameworks ask for large pages only sometimes.
-void WantHugePages(std::span<std::byte> memory) {
-  constexpr uintptr_t kHugePage = uintptr_t{2} << 20;
-  if (memory.size() < 2 * kHugePage) return;
-  const auto begin = reinterpret_cast<uintptr_t>(memory.data());
-  const uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
-  const uintptr_t last = (begin + memory.size()) / kHugePage * kHugePage;
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
-}
-
 // Every `step`-th of the rows [begin, end), each a request of its own when there are gaps.
 Result<bool> ReadRows(const Archive& archive, size_t tensor, std::span<std::byte> out,
                       uint64_t begin, uint64_t end, uint64_t step, unsigned threads,
                       const ProgressCallback& progress) {
-  WantHugePages(out);
   if (step == 1) {
     const ReadRequest request{tensor, out, begin, end};
     return Done(archive.Read({&request, 1}, threads, progress));

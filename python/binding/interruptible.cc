@@ -42,7 +42,8 @@ ProgressCallback Watcher::progress() {
   return [channel = channel_.get()](const Progress& progress) {
     const std::lock_guard lock(channel->mutex);
     channel->progress = progress;
-    channel->changed.notify_one();
+    // Later ones are looked at after a while: waking for each takes a processor from the work.
+    if (!channel->begun) channel->changed.notify_one();
     return !channel->cancelled;
   };
 }

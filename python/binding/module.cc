@@ -12,6 +12,7 @@ NB_MODULE(_qstore, module) {
   module.def("instruction_set", &qstore::InstructionSet);
   qstore::python::BindArchive(module);
   qstore::python::BindDlpack(module);
+  qstore::python::BindMemory(module);
   qstore::python::BindOperations(module);
   qstore::python::BindQuantize(module);
 }

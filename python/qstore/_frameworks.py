@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from qstore import _qstore
 from qstore.errors import InvalidArgumentError
 
 _TORCH_TYPES = {
@@ -42,6 +44,9 @@ _ML_DTYPES = {
 
 Shape = tuple[int, ...]
 
+# Bytes from which on a tensor's memory is huge pages of its own; less would waste most of one.
+_HUGE = 4 << 20
+
 
 class TorchFramework:
     """Tensors of torch. `device` is whatever torch.device takes; reading goes by way of the CPU."""
@@ -67,12 +72,18 @@ class TorchFramework:
 
     def empty(self, dtype: str, shape: Shape) -> tuple[Any, Any]:
         """A tensor and its memory as bytes, one dimension."""
-        tensor = self.torch.empty(self._shape(dtype, shape), dtype=self.dtype(dtype))
+        own = self.dtype(dtype)
+        size = own.itemsize * math.prod(self._shape(dtype, shape))
+        if size >= _HUGE:
+            memory = _qstore.allocate(size, True)
+            return self.wrap(memory, dtype, shape), memory
+        tensor = self.torch.empty(self._shape(dtype, shape), dtype=own)
         return tensor, tensor.view(-1).view(self.torch.uint8)
 
     def wrap(self, memory: Any, dtype: str, shape: Shape) -> Any:
-        """A tensor that shares memory made by the extension."""
-        return memory.view(self.dtype(dtype)).view(self._shape(dtype, shape))
+        """A tensor that shares memory made by the extension, and is no view of another tensor."""
+        tensor = self.torch.empty(0, dtype=self.dtype(dtype))
+        return tensor.set_(memory.untyped_storage(), 0, self._shape(dtype, shape))
 
     def check_index(self, index: Any, dtype: str, shape: Shape) -> None:
         """Raises what torch raises for such an index, without a tensor that has content."""
@@ -128,7 +139,12 @@ class NumpyFramework:
 
     def empty(self, dtype: str, shape: Shape) -> tuple[Any, Any]:
         """An array and its memory as bytes, one dimension."""
-        array = self.numpy.empty(shape, self.dtype(dtype))
+        own = self.dtype(dtype)
+        size = own.itemsize * math.prod(shape)
+        if size >= _HUGE:
+            memory = _qstore.allocate(size, False)
+            return self.wrap(memory, dtype, shape), memory
+        array = self.numpy.empty(shape, own)
         return array, array.reshape(-1).view(self.numpy.uint8)
 
     def wrap(self, memory: Any, dtype: str, shape: Shape) -> Any:

@@ -167,6 +167,7 @@ def test_memory(qstore, pair):
         assert part[:, 3:5].untyped_storage().nbytes() == 2 * 2 * 2048
         assert f.get_tensor("0.weight").untyped_storage().nbytes() == 2 * 2048 * 1024
         assert f.get_tensor("0.weight")._base is None
+        assert f.get_tensor("0.weight").data_ptr() % (2 << 20) == 0
     arrays = qstore.numpy.load_file(pair.archive, "int8")
     assert all(array.flags.writeable for array in arrays.values())
 
