@@ -77,12 +77,12 @@ class TorchFramework:
         if size >= _HUGE:
             memory = _qstore.allocate(size, True)
             return self.wrap(memory, dtype, shape), memory
-        tensor = self.torch.empty(self._shape(dtype, shape), dtype=own)
+        tensor = self.torch.empty(self._shape(dtype, shape), dtype=own, device="cpu")
         return tensor, tensor.view(-1).view(self.torch.uint8)
 
     def wrap(self, memory: Any, dtype: str, shape: Shape) -> Any:
         """A tensor that shares memory made by the extension, and is no view of another tensor."""
-        tensor = self.torch.empty(0, dtype=self.dtype(dtype))
+        tensor = self.torch.empty(0, dtype=self.dtype(dtype), device="cpu")
         return tensor.set_(memory.untyped_storage(), 0, self._shape(dtype, shape))
 
     def check_index(self, index: Any, dtype: str, shape: Shape) -> None:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Archives in file systems of fsspec."""
 
+import zipfile
+
 import fsspec
 import pytest
 from samples import same
@@ -59,3 +61,16 @@ except ImportError as error:
     print(error)
 """
     assert "qstore[remote]" in run_python(code) and "secret" not in run_python(code)
+
+
+@pytest.mark.parametrize("chain", ["simplecache::file://{file}", "zip://m.qstore::file://{zip}"])
+def test_chains_of_file_systems(qstore, pair, expected, space, chain):
+    """What is read for real, by file systems upon others, from several threads at once."""
+    with zipfile.ZipFile(space / "m.zip", "w") as archive:
+        archive.write(pair.archive, "m.qstore")
+    url = chain.format(file=pair.archive, zip=space / "m.zip")
+    for name in ("bf16", "int8"):
+        assert same(qstore.torch.load_file(url, name), expected[name])
+    with qstore.safe_open(url, "bf16") as f:
+        part = f.get_slice("1.weight")[100:300]
+        assert same({"part": part}, {"part": expected["bf16"]["1.weight"][100:300]})
