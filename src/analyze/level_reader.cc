@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/status_macros.h"
+#include "codec/kernels/kernels.h"
 #include "quant/gptq.h"
 
 namespace qstore::analyze {
@@ -68,7 +69,7 @@ Status LevelReader::ReadGptq(uint64_t row, size_t rows, std::vector<uint16_t>* s
       QSTORE_TRY(ReadTensor(level_.weight, ((first + l) * level_.outs + row) * 4,
                             std::as_writable_bytes(line)));
     }
-    quant::UnpackInputs(words_.data(), level_.bits, count, rows, values_.data());
+    codec::ActiveKernels().unpack_inputs(words_.data(), level_.bits, count, rows, values_.data());
     for (size_t r = 0; r < rows; ++r) {
       uint16_t* const out = symbols->data() + r * ins + begin;
       for (size_t i = 0; i < count; ++i) out[i] = values_[i * rows + r];
