@@ -70,19 +70,22 @@ void ReadScales(const GptqTensor& tensor, uint64_t group, uint64_t first, size_t
 void ReadZeros(const GptqTensor& tensor, GptqZeros zeros, uint64_t group, uint64_t first,
                size_t count, uint8_t* out) {
   const unsigned bits = tensor.shape.bits;
-  const uint32_t mask = (1u << bits) - 1;
   const uint64_t row_words = tensor.shape.outputs * bits / 32;
   const std::byte* row = tensor.zeros.data() + 4 * group * row_words;
+  const uint32_t to_word = zeros == GptqZeros::kWordsLessOne ? Ones(bits) : 0;
+  const uint32_t to_field = zeros == GptqZeros::kLessOne ? 1 : 0;
+  const uint32_t mask = (1u << bits) - 1;
   const auto word = [&](uint64_t index) -> uint64_t {
-    if (index >= row_words) return 0;
-    const auto value = base::LoadLe<uint32_t>(row + 4 * index);
-    return zeros == GptqZeros::kWordsLessOne ? value + Ones(bits) : value;
+    return index < row_words ? base::LoadLe<uint32_t>(row + 4 * index) + to_word : 0;
   };
-  for (size_t i = 0; i < count; ++i) {
-    const uint64_t bit = (first + i) * bits;
-    const uint64_t window = word(bit / 32) | word(bit / 32 + 1) << 32;
-    const auto field = static_cast<uint32_t>(window >> (bit % 32));
-    out[i] = static_cast<uint8_t>((field + (zeros == GptqZeros::kLessOne ? 1 : 0)) & mask);
+  uint64_t bit = first * bits;
+  for (size_t i = 0; i < count;) {
+    // All fields that begin in the word.
+    uint64_t fields = (word(bit / 32) | word(bit / 32 + 1) << 32) >> (bit % 32);
+    for (const uint64_t end = bit / 32 * 32 + 32; bit < end && i < count; bit += bits, ++i) {
+      out[i] = static_cast<uint8_t>((static_cast<uint32_t>(fields) + to_field) & mask);
+      fields >>= bits;
+    }
   }
 }
 

@@ -190,7 +190,7 @@ Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned thr
   const store::ReadPlan plan(*impl_, std::move(targets), threads);
   const auto ahead = ReadAheadOf(*impl_, plan);
   store::WholeBuffers wholes(plan.wholes());
-  store::ObjectCache cache([&](uint32_t object, std::vector<std::byte>* out) {
+  store::ObjectCache cache([&](uint32_t object, store::WholeMemory* out) {
     return store::DecodeWhole(*impl_, ahead.get(), object, &cache, out);
   });
   std::vector<std::unique_ptr<store::ChunkBatch>> batches(threads);

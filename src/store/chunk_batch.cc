@@ -138,9 +138,9 @@ Status ChunkBatch::Damaged(const Step& step, const Status& status) const {
 }
 
 Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object,
-                   WholeSource* wholes, std::vector<std::byte>* out) {
+                   WholeSource* wholes, WholeMemory* out) {
   const format::ObjectEntry& entry = archive.index().objects[object];
-  out->resize(static_cast<size_t>(entry.byte_size));
+  QSTORE_TRY(out->Allocate(static_cast<size_t>(entry.byte_size)));
   auto batch = archive.TakeBatch(ahead);
   Status status;
   for (uint32_t chunk = 0; chunk < entry.chunk_count && status.ok();) {
@@ -148,7 +148,7 @@ Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object
     for (; chunk < entry.chunk_count && batch->step_count() < kWholeSteps; ++chunk) {
       const uint64_t size = archive.index().chunk_raw_size(entry, chunk);
       batch->AddWithAncestors(object, chunk,
-                              std::span(*out).subspan(chunk * entry.chunk_bytes(), size));
+                              out->bytes().subspan(chunk * entry.chunk_bytes(), size));
     }
     status = batch->Run(wholes, nullptr);
   }

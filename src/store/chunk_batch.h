@@ -9,6 +9,7 @@
 
 #include "chain/chunk_coder.h"
 #include "qstore/status.h"
+#include "store/object_cache.h"
 #include "store/whole_source.h"
 
 namespace qstore::store {
@@ -72,6 +73,6 @@ class ChunkBatch {
 
 /// Decodes a whole object; what an ObjectCache loads. `ahead` may be null, `wholes` that cache.
 Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object,
-                   WholeSource* wholes, std::vector<std::byte>* out);
+                   WholeSource* wholes, WholeMemory* out);
 
 }  // namespace qstore::store

@@ -29,7 +29,7 @@ class Streamer {
         files_(files),
         options_(options),
         sink_(*sink),
-        wholes_([this](uint32_t object, std::vector<std::byte>* out) {
+        wholes_([this](uint32_t object, WholeMemory* out) {
           return DecodeWhole(archive_, ahead_.get(), object, &wholes_, out);
         }),
         done_bytes_(options.done_bytes) {

@@ -4,6 +4,22 @@
 #include "base/status_macros.h"
 
 namespace qstore::store {
+namespace {
+
+constexpr size_t kLarge = size_t{1} << 22;
+
+}  // namespace
+
+Status WholeMemory::Allocate(size_t size) {
+  if (size >= kLarge) {
+    QSTORE_ASSIGN(large_, base::PageMemory::Allocate(size));
+    bytes_ = large_.bytes();
+  } else {
+    small_.reset(new std::byte[size]);
+    bytes_ = {small_.get(), size};
+  }
+  return {};
+}
 
 std::shared_ptr<ObjectCache::Entry> ObjectCache::Find(uint32_t object) {
   const std::lock_guard lock(mutex_);
@@ -27,11 +43,11 @@ Result<WholeContent> ObjectCache::Get(uint32_t object) {
   const std::shared_ptr<Entry> entry = Find(object);
   const std::lock_guard lock(entry->mutex);
   if (!entry->loaded) {
-    QSTORE_TRY(loader_(object, &entry->bytes));
+    QSTORE_TRY(loader_(object, &entry->memory));
     entry->loaded = true;
-    Account(object, entry->bytes.size());
+    Account(object, entry->memory.bytes().size());
   }
-  return WholeContent{entry->bytes, entry};
+  return WholeContent{entry->memory.bytes(), entry};
 }
 
 }  // namespace qstore::store

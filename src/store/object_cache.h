@@ -7,21 +7,35 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <unordered_map>
 #include <utility>
-#include <vector>
 
+#include "base/page_memory.h"
 #include "qstore/status.h"
 #include "store/whole_source.h"
 
 namespace qstore::store {
 
+/// Memory of a size once given, whose content is undefined until it is written: large ones have
+/// pages of their own, which need not be filled first.
+class WholeMemory {
+ public:
+  /// Errors: kLimit.
+  Status Allocate(size_t size);
+  std::span<std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::unique_ptr<std::byte[]> small_;
+  base::PageMemory large_;
+  std::span<std::byte> bytes_;
+};
+
 /// Whole contents of objects that many chunks need: scales, quantized parents. Each is loaded once,
 /// by the first thread that asks; the oldest are forgotten beyond a budget. Thread-safe.
 class ObjectCache final : public WholeSource {
  public:
-  using Bytes = std::vector<std::byte>;
-  using Loader = std::function<Status(uint32_t object, Bytes* out)>;
+  using Loader = std::function<Status(uint32_t object, WholeMemory* out)>;
 
   explicit ObjectCache(Loader loader) : loader_(std::move(loader)) {}
 
@@ -32,7 +46,7 @@ class ObjectCache final : public WholeSource {
   struct Entry {
     std::mutex mutex;
     bool loaded = false;
-    Bytes bytes;
+    WholeMemory memory;
   };
   std::shared_ptr<Entry> Find(uint32_t object);
   void Account(uint32_t object, size_t size);

@@ -69,7 +69,7 @@ class Encoder {
       : plan_(plan),
         options_(options),
         output_(*output),
-        wholes_([this](uint32_t object, Bytes* out) { return ReadWhole(object, out); }) {
+        wholes_([this](uint32_t object, WholeMemory* out) { return ReadWhole(object, out); }) {
     const uint64_t affordable =
         std::max<uint64_t>(1, options.memory_limit / TokenBytes(options.level));
     pipeline_.tokens = static_cast<size_t>(std::min<uint64_t>(affordable, 3 * uint64_t{threads}));
@@ -215,10 +215,10 @@ class Encoder {
     return {};
   }
 
-  Status ReadWhole(uint32_t id, Bytes* out) const {
+  Status ReadWhole(uint32_t id, WholeMemory* out) const {
     const PlannedObject& object = plan_.objects[id];
-    out->resize(object.spec.byte_size);
-    return plan_.file(object.place).file->Read(plan_.part(object.place).begin, *out);
+    QSTORE_TRY(out->Allocate(object.spec.byte_size));
+    return plan_.file(object.place).file->Read(plan_.part(object.place).begin, out->bytes());
   }
 
   Status Retire(const FileItem& item, Slot* slot) {

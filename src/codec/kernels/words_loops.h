@@ -6,7 +6,7 @@
 #include "codec/kernels/kernels.h"
 
 #if defined(__SSE2__)
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 // Words of 32 bits that hold integers of several inputs, compiled anew, with internal linkage, for
