@@ -106,7 +106,8 @@ def run(tasks, rounds, patience):
     for number in range(rounds):
         show(f"round {number + 1} of {rounds}, {time.monotonic() - begin:.0f} s so far\n")
         for done, task in enumerate(turned(tasks, number)):
-            if task in dropped:
+            # What a bandwidth decides, another round would give again.
+            if task in dropped or (number > 0 and task.conditions.bandwidth):
                 continue
             show(f"\r\033[K{done}/{len(tasks)} {task.system.name} {task.operation}", passing=True)
             result = task.system.measure(task.dataset, task.operation, task.conditions)
