@@ -57,6 +57,7 @@ class Bench:
         shape = ["--shape", arguments.shape, "--count", arguments.count]
         self.make("synth", "--force", *shape, "-o", "bf16")
         self.make("quantize", "--force", "--to", "llm-int8", "bf16", "-o", "int8")
+        self.memory = (self.folder / "bf16/model.safetensors").stat().st_size * 5 // 4
         for level in LEVELS:
             output = ["--force", "--level", level, "-o", f"{level}.qstore"]
             self.make("pack", *output, "bf16=bf16", "int8=int8")
@@ -81,14 +82,17 @@ class Bench:
     def run_cpp(self, load, runs):
         """`qstore bench load`: the last of several runs in one process."""
         command = [self.qstore, "bench", "load", self.path(load), load.variant, "--json"]
-        backed_memory.back()
+        backed_memory.back(self.memory)
         done = subprocess.run(
             [*map(str, command), "--runs", str(runs)], check=True, stdout=subprocess.PIPE
         )
         return {"returned": json.loads(done.stdout)["runs"][-1]}
 
     def run_python(self, loads, fresh):
-        tasks = [{"how": x.how, "path": self.path(x), "variant": x.variant} for x in loads]
+        tasks = [
+            {"how": x.how, "path": self.path(x), "variant": x.variant, "memory": self.memory}
+            for x in loads
+        ]
         done = subprocess.run(
             [sys.executable, WORKER],
             input=json.dumps({"fresh": fresh, "tasks": tasks}).encode(),

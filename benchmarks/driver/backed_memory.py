@@ -9,14 +9,12 @@ of the pages rather than on who loads.
 import ctypes
 import mmap
 
-SIZE = 256 << 20
 
-
-def back():
-    """Touches more than a load takes, and gives it back to this machine."""
-    memory = mmap.mmap(-1, SIZE)
+def back(size):
+    """Touches `size` bytes, more than a load takes, and gives them back to this machine."""
+    memory = mmap.mmap(-1, size)
     memory.madvise(mmap.MADV_HUGEPAGE)
     view = ctypes.c_char.from_buffer(memory)
-    ctypes.memset(ctypes.addressof(view), 1, SIZE)
+    ctypes.memset(ctypes.addressof(view), 1, size)
     del view
     memory.close()

@@ -88,7 +88,7 @@ def measure_in_child(task):
     if child == 0:
         with os.fdopen(ends[1], "w") as out:
             start_threads()
-            backed_memory.back()
+            backed_memory.back(task["memory"])
             json.dump(measure(task), out)
             out.flush()
             os._exit(0)

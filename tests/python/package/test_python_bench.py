@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The comparison of loads in Python measures every way, and compares what was loaded."""
+
+import json
+import os
+import subprocess
+import sys
+
+from command import BINARY, ROOT
+
+
+def run(installed, output, *options):
+    script = ROOT / "benchmarks" / "python_load.py"
+    size = ["--shape", "256x256", "--count", "1", "--rounds", "2", "--qstore", BINARY]
+    return subprocess.run(
+        [sys.executable, script, *size, "--output", output, *options],
+        env=os.environ | {"PYTHONPATH": str(installed / "site")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_every_way_is_measured(installed, space):
+    done = run(installed, space)
+    assert done.returncode == 0, done.stderr
+    times = json.loads((space / "python_load.json").read_text())["times"]
+    of_python = {
+        (time["process"], time["variant"], time["system"], time["until"]): time["s"]
+        for time in times
+        if "C++" not in time["system"]
+    }
+    assert len(of_python) == 2 * 2 * 7 * 2
+    assert all(len(values) == 2 for values in of_python.values())
+    for (process, variant, system, until), values in of_python.items():
+        if until == "returned":
+            read = of_python[process, variant, system, "read"]
+            assert all(0 < first < second for first, second in zip(values, read, strict=True))
+    assert sum("C++" in time["system"] for time in times) == 2 * 2 * 2
+    assert (space / "python_load.md").read_text().strip() == done.stdout.strip()
+
+
+def test_different_sums_are_an_error():
+    code = (
+        "import python_load as p\n"
+        "times = [('same', p.Load(v, 'copied'), {'sum': '1'}) for v in ('int8', 'bf16')]\n"
+        "p.check_sums(times + times)\n"
+        "p.check_sums([*times, ('same', p.Load('int8', 'mapped'), {'sum': '2'})])\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT / "benchmarks", capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "int8: the loads differ" in done.stderr
