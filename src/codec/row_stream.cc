@@ -19,7 +19,8 @@ using base::ByteWriter;
 constexpr size_t kMaxWidth = 1024;
 // Wider matrices gain less than they cost.
 constexpr size_t kUsualWidth = 512;
-// Of ridges by the width of a block; which is best depends on how much the rows have in common.
+// Of ridges by the width of a block; which is best depends on how much the rows have in common. The
+// first lies between the others.
 constexpr double kRidges[] = {0.5, 0.125, 2};
 // The code's state lies in [kLow, kLow << 32).
 constexpr uint64_t kLow = uint64_t{1} << 32;
@@ -82,6 +83,8 @@ void Expect(const RowSymbols& symbols, const RowShape& shape, const Header& head
 
 constexpr float kStepsPerDeviation = 8;
 constexpr float kLeastSteps = 0x1p-20f;
+// Of kLeastSteps, their product is still a normal number.
+constexpr size_t kFactors = 32;
 
 struct Expected {
   RowShapeCount count;
@@ -92,6 +95,7 @@ struct Expected {
 Expected Judge(const RowSymbols& symbols, float least, const RowScratch& scratch) {
   Expected expected;
   const size_t count = scratch.coded.size();
+  double taken = 1;  // A product has the sum of its factors' logarithms.
   for (size_t i = 0; i < count; ++i) {
     const uint32_t s = std::clamp<uint32_t>(scratch.coded[i], 1, symbols.size() - 2);
     const auto place = RowCode::At(scratch.means[i], scratch.deviations[i], least);
@@ -99,9 +103,13 @@ Expected Judge(const RowSymbols& symbols, float least, const RowScratch& scratch
     const float to = (symbols.lower(s + 1) - place.mean) * place.steps;
     expected.count.Add(from, to);
     // A density of 1 a step, over what the symbol takes of it: no symbol is left without any.
-    expected.bits -= std::log2(std::clamp(to - from, kLeastSteps, kStepsPerDeviation));
+    taken *= std::clamp(to - from, kLeastSteps, kStepsPerDeviation);
+    if (i % kFactors == kFactors - 1) {
+      expected.bits -= std::log2(taken);
+      taken = 1;
+    }
   }
-  expected.bits += expected.count.bits();
+  expected.bits += expected.count.bits() - std::log2(taken);
   return expected;
 }
 
@@ -205,6 +213,8 @@ bool EncodeRowStream(const RowSymbols& symbols, const RowShape& shape, size_t li
       least_bits = expected;
       std::swap(scratch->means, scratch->best_means);
       std::swap(scratch->deviations, scratch->best_deviations);
+      // What pays on one side of the first does not on the other.
+      if (!first) break;
     }
   }
   std::swap(scratch->means, scratch->best_means);
