@@ -31,17 +31,18 @@ struct ByteTables {
     const __m256i bit5 = _mm256_slli_epi16(index, 2);
     const __m256i bit6 = _mm256_slli_epi16(index, 1);
     for (size_t t = 0; t < kTables; ++t) {
-      const auto pair = [&](size_t part) {
-        const __m256i even = Part(t, part, index);
-        return _mm256_blendv_epi8(even, Part(t, part + 1, index), bit4);
-      };
-      const __m256i lower = _mm256_blendv_epi8(pair(0), pair(2), bit5);
-      const __m256i upper = _mm256_blendv_epi8(pair(4), pair(6), bit5);
+      const __m256i lower =
+          _mm256_blendv_epi8(Pair(t, 0, index, bit4), Pair(t, 2, index, bit4), bit5);
+      const __m256i upper =
+          _mm256_blendv_epi8(Pair(t, 4, index, bit4), Pair(t, 6, index, bit4), bit5);
       found[t] = _mm256_blendv_epi8(lower, upper, bit6);
     }
   }
 
  private:
+  __m256i Pair(size_t table, size_t part, __m256i index, __m256i odd) const {
+    return _mm256_blendv_epi8(Part(table, part, index), Part(table, part + 1, index), odd);
+  }
   __m256i Part(size_t table, size_t part, __m256i index) const {
     const auto* entries = reinterpret_cast<const __m128i*>(&bytes[table][16 * part]);
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_load_si128(entries)), index);
