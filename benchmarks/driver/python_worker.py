@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import fresh_memory
+import backed_memory
 import page_cache
 import torch
 import zipnn
@@ -155,7 +155,7 @@ def answer(request):
     for _ in range(request["runs"]):
         if request["cold"]:
             shares.append(page_cache.drop(library.files(operation)))
-        fresh_memory.back([request["high"], request["low"]])
+        backed_memory.back_for([request["high"], request["low"]])
         result = (
             library.save(operation) if operation.startswith("save") else library.load(operation)
         )

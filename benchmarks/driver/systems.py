@@ -9,7 +9,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 
-from . import fresh_memory
+from . import backed_memory
 
 
 @dataclass(frozen=True)
@@ -206,6 +206,6 @@ class Commands:
         size = sum(path.stat().st_size for path in paths.get(operation, (dataset.high,)))
         seconds = []
         for _ in range(conditions.runs):
-            fresh_memory.back(both)
+            backed_memory.back_for(both)
             seconds.append(float(self.run(which, dataset)))
         return {"runs": seconds, "bytes": size}

@@ -47,11 +47,6 @@ class FreshMemory {
   size_t size_ = 0;
 };
 
-/// Touches `size` bytes of huge pages and frees them. Virtual machines may hand free memory back to
-/// their host within seconds (free page reporting); getting it again takes the next one to touch it
-/// up to ten times as long as clearing it does. Does nothing where there is no such memory.
-void BackMemory(uint64_t size);
-
 /// The clock of one run, started when it is made.
 class RunClock {
  public:
@@ -90,7 +85,8 @@ class Measurement {
   /// and after that is not timed.
   using Once = std::function<Status(RunClock* clock)>;
   /// `files` are what the operation reads: put in the page cache before each run, or dropped. Each
-  /// run finds as much memory as they may need free and backed, see BackMemory.
+  /// run finds as much memory as they may need free and backed by the host, see
+  /// docs/performance.md.
   Status Repeat(std::span<const std::filesystem::path> files, const Once& once);
 
   /// median_s, min_s, max_s, runs, stages, processor times, threads, isa, and how it was measured.

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 
 #include "codec/kernels/kernels.h"
+#include "codec/kernels/portable_loops.h"
 
 // The bins of a BF16 row, all at once and without branches; compiled anew, with internal linkage,
 // for every instruction set that includes this file. Plain loops of fixed length: the compiler
@@ -13,18 +13,6 @@
 namespace qstore::codec {
 namespace {
 namespace loops {
-
-inline float FloatOf(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, sizeof(value));
-  return value;
-}
-
-inline uint32_t BitsOf(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return bits;
-}
 
 // Adding and taking away 1.5 * 2^23 rounds to an integer, half to even, below 2^22; larger values
 // stay at or above 2^22, which is all a comparison with k <= 128 needs.
@@ -41,11 +29,11 @@ inline bool FindBf16(float absmax, uint32_t* first) {
   uint32_t bad = 0;
   for (uint32_t k = 1; k <= kBinCount; ++k) {
     const auto bound = static_cast<float>(static_cast<int>(k));
-    const uint32_t guess = (BitsOf((bound - 0.5f) * step) >> 16) - 1;
-    const float at0 = RoundHalfEven(FloatOf(guess << 16) * scale);
-    const float at1 = RoundHalfEven(FloatOf((guess + 1) << 16) * scale);
-    const float at2 = RoundHalfEven(FloatOf((guess + 2) << 16) * scale);
-    const float at3 = RoundHalfEven(FloatOf((guess + 3) << 16) * scale);
+    const uint32_t guess = (FloatBits((bound - 0.5f) * step) >> 16) - 1;
+    const float at0 = RoundHalfEven(FloatFrom(guess << 16) * scale);
+    const float at1 = RoundHalfEven(FloatFrom((guess + 1) << 16) * scale);
+    const float at2 = RoundHalfEven(FloatFrom((guess + 2) << 16) * scale);
+    const float at3 = RoundHalfEven(FloatFrom((guess + 3) << 16) * scale);
     const uint32_t below1 = at1 < bound;
     const uint32_t below2 = at2 < bound;
     bad |= static_cast<uint32_t>(!(at0 < bound)) | static_cast<uint32_t>(!(at3 >= bound));
@@ -67,8 +55,8 @@ inline bool Bf16Bins(float absmax, unsigned shift, BinTable8* table) {
     const uint32_t wide = count - 1 >= kMostCodes ? ~0u : 0;  // So is 0.
     const uint32_t codes = (count & ~wide) | (1 & wide);
     // The exponent of a float is the logarithm.
-    const uint32_t bits = BitsOf(static_cast<float>(static_cast<int>(codes)));
-    const auto power = static_cast<uint32_t>(static_cast<int>(FloatOf(bits & 0xff800000)));
+    const uint32_t bits = FloatBits(static_cast<float>(static_cast<int>(codes)));
+    const auto power = static_cast<uint32_t>(static_cast<int>(FloatFrom(bits & 0xff800000)));
     table->first[k] = static_cast<uint16_t>((low & ~wide) | (kWideBin & wide));
     table->width[k] = static_cast<uint8_t>((bits >> 23) - 127);
     table->threshold[k] = static_cast<uint8_t>(2 * power - codes);

@@ -19,6 +19,18 @@ inline uint64_t LoadWord(const uint8_t* at) {
 
 namespace loops {
 
+inline uint32_t FloatBits(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+inline float FloatFrom(uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
 // One round: four symbols of each stream. kClamp keeps windows inside the data of damaged streams.
 template <bool kClamp>
 void HuffmanRound(const uint16_t* table, const uint8_t* data, size_t last, uint32_t* positions,

@@ -20,18 +20,6 @@ namespace loops {
 
 constexpr size_t kResidualBlock = 256;
 
-inline uint32_t FloatBits(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return bits;
-}
-
-inline float FloatFrom(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, sizeof(value));
-  return value;
-}
-
 inline uint16_t LoadHalf(const uint8_t* at) {
   uint16_t half;
   std::memcpy(&half, at, sizeof(half));
