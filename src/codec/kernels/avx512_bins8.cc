@@ -40,64 +40,85 @@ ByteTable LoadHalves(const uint16_t* words, int which) {
   return table;
 }
 
+// 64 words in order.
+struct Words {
+  __m512i a;
+  __m512i b;
+};
+
+// Bits of `magnitude` from `value`, others from `sign`.
+__m512i WithSign(__m512i value, __m512i sign, __m512i magnitude) {
+  return _mm512_ternarylogic_epi64(magnitude, value, sign, 0xca);
+}
+
 // 2^width - 1 of every byte, widths being at most 7.
 __m512i Ones(__m512i width) {
   const __m512i ones = _mm512_set1_epi64(0x7f3f1f0f07030100);
   return _mm512_shuffle_epi8(ones, width);
 }
 
-// Sums of all lanes before one; the last lane of *through has the sum of all.
-__m512i SumsBefore(__m512i lanes, __m512i* through) {
-  const __m512i zero = _mm512_setzero_si512();
-  __m512i sums = _mm512_add_epi64(lanes, _mm512_alignr_epi64(lanes, zero, 7));
-  sums = _mm512_add_epi64(sums, _mm512_alignr_epi64(sums, zero, 6));
-  sums = _mm512_add_epi64(sums, _mm512_alignr_epi64(sums, zero, 4));
-  *through = sums;
-  return _mm512_sub_epi64(sums, lanes);
-}
-
-// The lowest byte of every 64-bit lane in all its bytes.
-__m512i Spread(__m512i lanes) {
-  const __m512i lowest = _mm512_set4_epi32(0x08080808, 0x08080808, 0, 0);
-  return _mm512_shuffle_epi8(lanes, lowest);
-}
-
 // Fields of the widths given, one after another from bit `position` on, each in a byte of its own,
 // with what follows it above. Reads 64 bytes. Adds the sum of widths to `position`.
 __m512i TakeFields(const uint8_t* bytes, __m512i width, uint64_t* position) {
-  // In every lane of eight weights: bits before each one, and of all.
-  const __m512i through = _mm512_mullo_epi64(width, _mm512_set1_epi64(0x0101010101010101));
-  __m512i total;
-  const __m512i before = SumsBefore(_mm512_srli_epi64(through, 56), &total);
+  const __m512i zero = _mm512_setzero_si512();
+  // Every lane has the sums of all eight lanes, a byte each; of them it adds up those before it.
+  const __m512i sums =
+      _mm512_permutexvar_epi8(_mm512_set1_epi64(0x3830282018100800), _mm512_sad_epu8(width, zero));
+  const __m512i lanes_before = _mm512_set_epi64(0xffffffffffffff, 0xffffffffffff, 0xffffffffff,
+                                                0xffffffff, 0xffffff, 0xffff, 0xff, 0);
+  const __m512i before = _mm512_sad_epu8(_mm512_and_si512(sums, lanes_before), zero);
   const auto phase = static_cast<long long>(*position & 7);
   const __m512i begin = _mm512_add_epi64(before, _mm512_set1_epi64(phase));
   const __m512i stream = _mm512_loadu_si512(bytes + (*position >> 3));
   const __m512i bytes_of_lane =
-      _mm512_add_epi8(Spread(_mm512_srli_epi64(begin, 3)), _mm512_set1_epi64(0x0706050403020100));
+      _mm512_add_epi8(_mm512_multishift_epi64_epi8(_mm512_set1_epi8(3), begin),  // begin / 8
+                      _mm512_set1_epi64(0x0706050403020100));
   const __m512i window = _mm512_permutexvar_epi8(bytes_of_lane, stream);
-  const __m512i bit = _mm512_add_epi8(_mm512_slli_epi64(through, 8),
-                                      Spread(_mm512_and_si512(begin, _mm512_set1_epi64(7))));
-  const __m128i last = _mm512_extracti64x2_epi64(total, 3);
-  *position += static_cast<uint64_t>(_mm_extract_epi64(last, 1));
+  // In every byte, the bits in its window before it: begin % 8 and the widths below.
+  const __m512i summands = _mm512_ternarylogic_epi64(_mm512_slli_epi64(width, 8), begin,
+                                                     _mm512_set1_epi64(7), 0xf8);  // a | (b & c)
+  const __m512i bit = _mm512_mullo_epi64(summands, _mm512_set1_epi64(0x0101010101010101));
+  const __m128i all = _mm_sad_epu8(_mm512_castsi512_si128(sums), _mm_setzero_si128());
+  *position += static_cast<uint64_t>(_mm_cvtsi128_si64(all));
   return _mm512_multishift_epi64_epi8(bit, window);
 }
 
-// One bit for each one of `mask`, in its place.
-__mmask64 TakeBits(const uint8_t* bytes, uint64_t mask, uint64_t* position) {
-  uint64_t bits = 0;
-  for (unsigned half = 0; half < 64; half += 32) {  // A window has 57 bits for certain.
-    const uint64_t window = LoadWord(bytes + (*position >> 3)) >> (*position & 7);
-    const uint64_t part = mask >> half & 0xffffffff;
-    bits |= _pdep_u64(window, part) << half;
-    *position += static_cast<uint64_t>(_mm_popcnt_u64(part));
-  }
-  return bits;
+// One bit for each one of `mask`, in its place, from bit `position` on.
+uint64_t DepositBits(const uint8_t* bytes, uint64_t position, uint64_t mask) {
+  return _pdep_u64(LoadWord(bytes + (position >> 3)) >> (position & 7), mask);
 }
 
-}  // namespace
+__mmask64 TakeBits(const uint8_t* bytes, uint64_t mask, uint64_t* position) {
+  constexpr uint64_t kWindowBits = 57;  // that a window has for certain
+  const uint64_t at = *position;
+  const auto count = static_cast<uint64_t>(_mm_popcnt_u64(mask));
+  *position += count;
+  if (count <= kWindowBits) [[likely]]
+    return DepositBits(bytes, at, mask);
+  const uint64_t half = mask & 0xffffffff;
+  const auto before = static_cast<uint64_t>(_mm_popcnt_u64(half));
+  return DepositBits(bytes, at, half) | DepositBits(bytes, at + before, mask ^ half);
+}
 
-namespace avx512 {
+// The words in order, but for those that `wide` marks: these are the next ones of `taken`.
+Words TakeWide(Words words, __mmask64 wide, WideCursor* taken) {
+  const auto take = [taken](__m512i into, __mmask32 mask) {
+    const size_t at = taken->used < taken->count ? taken->used : taken->count;
+    const __m512i values = _mm512_loadu_si512(taken->values + 2 * at);
+    taken->used += static_cast<size_t>(_mm_popcnt_u32(mask));
+    return _mm512_mask_expand_epi16(into, mask, values);
+  };
+  const __m512i a = take(words.a, static_cast<__mmask32>(wide));
+  return {a, take(words.b, static_cast<__mmask32>(_kshiftri_mask64(wide, 32)))};
+}
 
+// A constant that compilers are not to make anew in each step.
+__m512i Kept(__m512i constant) {
+  asm("" : "+v"(constant));
+  return constant;
+}
+
+template <bool kShifts>
 void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
            BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out) {
   const ByteTable widths = LoadBytes(table->width);
@@ -107,7 +128,8 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shif
   // Bytes in an order in which unpacking halves of 128-bit lanes gives words in the true one.
   const __m512i to_unpack = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
   const __m512i zero = _mm512_setzero_si512();
-  const __m512i bin_mask = _mm512_set1_epi8(0x7f);
+  const __m512i low_bits = Kept(_mm512_set1_epi8(0x7f));
+  const __m512i all_bits = Kept(_mm512_set1_epi8(-1));
   const __m128i by = _mm_cvtsi32_si128(static_cast<int>(shift));
   uint64_t floor_at = floor_bits->position;
   uint64_t extra_at = extra_bits->position;
@@ -118,7 +140,7 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shif
       break;
     }
     const __m512i twin = _mm512_loadu_si512(q + done);
-    const __m512i bin = _mm512_and_si512(_mm512_abs_epi8(twin), bin_mask);
+    const __m512i bin = _mm512_and_si512(_mm512_abs_epi8(twin), low_bits);
     const __m512i width = widths.Look(bin);
     const __m512i field = TakeFields(floor_bits->bytes, width, &floor_at);
     const __m512i floor = _mm512_and_si512(field, Ones(width));
@@ -127,24 +149,47 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shif
     const __mmask64 bits = TakeBits(extra_bits->bytes, extra, &extra_at);
     __m512i index = _mm512_sub_epi8(_mm512_add_epi8(floor, floor), threshold);
     index = _mm512_mask_mov_epi8(floor, extra, index);
-    index = _mm512_mask_sub_epi8(index, bits, index, _mm512_set1_epi8(-1));
+    index = _mm512_mask_sub_epi8(index, bits, index, all_bits);
 
-    const __m512i value = _mm512_permutexvar_epi64(to_unpack, twin);
-    const __m512i places = _mm512_permutexvar_epi64(to_unpack, index);
-    const __m512i again = _mm512_and_si512(_mm512_abs_epi8(value), bin_mask);
-    const __m512i low = first_low.Look(again);
-    const __m512i high = first_high.Look(again);
-    const __m512i a = Finish(_mm512_unpacklo_epi8(zero, value), _mm512_unpacklo_epi8(low, high),
-                             _mm512_unpacklo_epi8(places, zero), by, &taken);
-    const __m512i b = Finish(_mm512_unpackhi_epi8(zero, value), _mm512_unpackhi_epi8(low, high),
-                             _mm512_unpackhi_epi8(places, zero), by, &taken);
-    _mm512_storeu_si512(out + 2 * done, a);
-    _mm512_storeu_si512(out + 2 * done + 64, b);
+    const __m512i low = first_low.Look(bin);
+    const __m512i high = first_high.Look(bin);
+    static_assert(kWideBin == 0x7fff);
+    const __mmask64 is_wide =
+        _mm512_mask_cmpeq_epi8_mask(_mm512_cmpeq_epi8_mask(high, low_bits), low, all_bits);
+    const auto words = [&](__m512i lower, __m512i upper) {
+      lower = _mm512_permutexvar_epi64(to_unpack, lower);
+      upper = _mm512_permutexvar_epi64(to_unpack, upper);
+      return Words{_mm512_unpacklo_epi8(lower, upper), _mm512_unpackhi_epi8(lower, upper)};
+    };
+    // Without a shift, no sum reaches the sign, which is put in before.
+    const Words first = words(low, kShifts ? high : WithSign(high, twin, low_bits));
+    const Words place = words(index, zero);
+    __m512i a = _mm512_add_epi16(first.a, place.a);
+    __m512i b = _mm512_add_epi16(first.b, place.b);
+    if constexpr (kShifts) {
+      const Words value = words(zero, twin);
+      const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+      a = WithSign(_mm512_sll_epi16(a, by), value.a, magnitude);
+      b = WithSign(_mm512_sll_epi16(b, by), value.b, magnitude);
+    }
+    const Words all = TakeWide({a, b}, is_wide, &taken);
+    _mm512_storeu_si512(out + 2 * done, all.a);
+    _mm512_storeu_si512(out + 2 * done + 64, all.b);
   }
   floor_bits->position = floor_at;
   extra_bits->position = extra_at;
   *wide = taken;
   scalar::Bins8(q + done, count - done, table, shift, floor_bits, extra_bits, wide, out + 2 * done);
+}
+
+}  // namespace
+
+namespace avx512 {
+
+void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
+           BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out) {
+  const auto decode = shift == 0 ? codec::Bins8<false> : codec::Bins8<true>;
+  decode(q, count, table, shift, floor_bits, extra_bits, wide, out);
 }
 
 }  // namespace avx512
