@@ -113,11 +113,12 @@ def measure(arguments, settings, worker):
     for dataset in datasets:
         print(f"preparing {dataset.name}", file=sys.stderr)
         sizes[dataset.name] = {s.name: s.prepare(dataset, work) for s in systems + isa_systems}
-    tasks = rounds.plan(settings, systems, isa_systems, datasets)
-    results = rounds.run(tasks, settings.rounds, settings.patience)
-    shutil.rmtree(work)
     names = [system.name for system in systems]
     extras = [system.name for system in systems if isinstance(system, Commands)]
+    baselines = [name for name in (*BASELINES, *extras) if name in names]
+    tasks = rounds.plan(settings, systems, isa_systems, datasets, baselines)
+    results = rounds.run(tasks, settings)
+    shutil.rmtree(work)
     return {
         "report_version": 1,
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
@@ -125,10 +126,11 @@ def measure(arguments, settings, worker):
         "machine": described,
         "settings": {
             "rounds": settings.rounds,
+            "more_rounds": settings.more_rounds,
             "runs": settings.runs,
             "bandwidths": list(settings.bandwidths),
             "systems": names,
-            "baselines": [n for n in (*BASELINES, *extras) if n in names],
+            "baselines": baselines,
             "sync": False,
             "cgroup_io_max": "not used",
         },

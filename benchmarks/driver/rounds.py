@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass
 
 from .settings import OPERATIONS
-from .systems import Conditions
+from .systems import Conditions, QStore
 
-# Those that the other instruction sets are tried with.
-ISA_OPERATIONS = ("save_pair", "load_16", "load_16_8", "load_8")
+# Those that the other instruction sets are tried with, and that are measured in more rounds.
+FIRST_OPERATIONS = ("save_pair", "load_16", "load_16_8", "load_8")
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Task:
     dataset: object
     operation: str
     conditions: Conditions
+    in_more_rounds: bool = False
 
     def key(self):
         return {
@@ -31,16 +32,21 @@ class Task:
         }
 
 
-def plan(settings, systems, isa_systems, datasets):
-    """All tasks. Bandwidths, cold files and instruction sets are tried with the first pair only."""
+def plan(settings, systems, isa_systems, datasets, compared):
+    """All tasks. Bandwidths, cold files and instruction sets are tried with the first pair only;
+    it has more rounds for QStore and for systems whose names are `compared`.
+    """
     first = datasets[0]
     warm = Conditions(settings.runs)
     tasks = []
     for dataset in datasets:
         for operation in OPERATIONS:
-            with_isas = dataset is first and operation in ISA_OPERATIONS
-            chosen = systems + isa_systems if with_isas else systems
-            tasks += [Task(system, dataset, operation, warm) for system in chosen]
+            if dataset is not first or operation not in FIRST_OPERATIONS:
+                tasks += [Task(system, dataset, operation, warm) for system in systems]
+                continue
+            for system in systems + isa_systems:
+                again = isinstance(system, QStore) or system.name in compared
+                tasks.append(Task(system, dataset, operation, warm, again))
     cold = Conditions(1, cold=True)
     tasks += [
         Task(system, first, operation, cold)
@@ -98,8 +104,9 @@ def turned(tasks, number):
         yield from group[first:] + group[:first]
 
 
-def run(tasks, rounds, patience):
+def run(tasks, settings):
     """The documents of all tasks that their systems can do."""
+    rounds = settings.rounds + settings.more_rounds
     collected = {task: Collected() for task in tasks}
     dropped = set()
     begin = time.monotonic()
@@ -109,11 +116,13 @@ def run(tasks, rounds, patience):
             # What a bandwidth decides, another round would give again.
             if task in dropped or (number > 0 and task.conditions.bandwidth):
                 continue
+            if number >= settings.rounds and not task.in_more_rounds:
+                continue
             show(f"\r\033[K{done}/{len(tasks)} {task.system.name} {task.operation}", passing=True)
             result = task.system.measure(task.dataset, task.operation, task.conditions)
             if result is not None:
                 collected[task].add(result)
-            if result is None or max(result["runs"]) > patience:
+            if result is None or max(result["runs"]) > settings.patience:
                 dropped.add(task)
         show("\r\033[K", passing=True)
     return [entry.document(task) for task, entry in collected.items() if entry.seconds]

@@ -17,6 +17,9 @@ class Recipe:
 class Settings:
     recipes: tuple
     rounds: int
+    more_rounds: (
+        int  # Of the first recipe's main operations, by QStore and what it is compared with.
+    )
     runs: int  # Of each operation in each round.
     bandwidths: tuple  # MiB/s, measured with the first recipe.
     isas: tuple
@@ -35,6 +38,7 @@ TINY = Settings(
         matrices("small", "16 matrices of 64×64", "64x64", 16),
     ),
     rounds=2,
+    more_rounds=1,
     runs=1,
     bandwidths=(200, 800),
     isas=("scalar",),
@@ -47,6 +51,7 @@ QUICK = Settings(
         REAL,
     ),
     rounds=3,
+    more_rounds=2,
     runs=1,
     bandwidths=(100, 400, 1500),
     isas=("avx2", "scalar"),
@@ -66,6 +71,7 @@ FULL = Settings(
         REAL,
     ),
     rounds=3,
+    more_rounds=6,
     runs=1,
     bandwidths=(20, 50, 100, 200, 400, 800, 1500),
     isas=("avx2", "scalar"),
