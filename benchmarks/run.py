@@ -5,6 +5,7 @@ report.json, report.txt, report.md, and report.html with plots. Run by ./dev ben
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -13,7 +14,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from driver import data, machine, page, rounds, tables
+from driver import data, drive_limit, machine, page, rounds, tables
 from driver.settings import SIZES
 from driver.systems import Commands, PythonLibrary, QStore, Raw
 from driver.worker import Worker
@@ -35,8 +36,9 @@ NOTES = (
     "lz4 and zstd compress chunks of 1 MiB with all threads, by their C libraries. safetensors "
     "clones each tensor out of the mapped file, and saves tensors that are in memory already.",
     "A bandwidth is a token bucket in the reading process, over files in the page cache. With it "
-    "safetensors reads the whole file and parses the bytes. cgroup io.max was not used.",
-    "Cold files are dropped from the page cache before each run, and looked at with mincore.",
+    "safetensors reads the whole file and parses the bytes.",
+    "Cold files are dropped from the page cache before each run, and looked at with mincore. "
+    "The system throttles the drive, where it permits that, by a cgroup: io.max, or blkio in v1.",
 )
 
 
@@ -117,7 +119,16 @@ def measure(arguments, settings, worker):
     extras = [system.name for system in systems if isinstance(system, Commands)]
     baselines = [name for name in (*BASELINES, *extras) if name in names]
     tasks = rounds.plan(settings, systems, isa_systems, datasets, baselines)
-    results = rounds.run(tasks, settings)
+    with contextlib.ExitStack() as stack:
+        limit = drive_limit.find(work)
+        if limit:
+            stack.callback(limit.close)
+            tasks += rounds.plan_drive(settings, systems, datasets[0])
+
+        def limited(drive):
+            return limit.applied(drive, [worker.process.pid]) if drive else contextlib.nullcontext()
+
+        results = rounds.run(tasks, settings, limited)
     shutil.rmtree(work)
     return {
         "report_version": 1,
@@ -132,7 +143,8 @@ def measure(arguments, settings, worker):
             "systems": names,
             "baselines": baselines,
             "sync": False,
-            "cgroup_io_max": "not used",
+            "drives": list(settings.drives) if limit else [],
+            "drive_limit": limit.name if limit else "not permitted",
         },
         "notes": list(NOTES),
         "datasets": [dataset.describe() for dataset in datasets],

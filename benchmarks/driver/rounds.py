@@ -29,6 +29,7 @@ class Task:
             "operation": self.operation,
             "bandwidth_mib": self.conditions.bandwidth,
             "cold": self.conditions.cold,
+            "drive_mib": self.conditions.drive,
         }
 
 
@@ -60,6 +61,16 @@ def plan(settings, systems, isa_systems, datasets, compared):
         for system in systems
     ]
     return tasks
+
+
+def plan_drive(settings, systems, dataset):
+    """Cold loads while the system throttles the drive."""
+    return [
+        Task(system, dataset, operation, Conditions(1, cold=True, drive=drive))
+        for drive in settings.drives
+        for operation in ("load_16", "load_16_8")
+        for system in systems
+    ]
 
 
 class Collected:
@@ -104,8 +115,10 @@ def turned(tasks, number):
         yield from group[first:] + group[:first]
 
 
-def run(tasks, settings):
-    """The documents of all tasks that their systems can do."""
+def run(tasks, settings, limited):
+    """The documents of all tasks that their systems can do. `limited` makes a context in which
+    drives give so many MiB/s.
+    """
     rounds = settings.rounds + settings.more_rounds
     collected = {task: Collected() for task in tasks}
     dropped = set()
@@ -114,12 +127,14 @@ def run(tasks, settings):
         show(f"round {number + 1} of {rounds}, {time.monotonic() - begin:.0f} s so far\n")
         for done, task in enumerate(turned(tasks, number)):
             # What a bandwidth decides, another round would give again.
-            if task in dropped or (number > 0 and task.conditions.bandwidth):
+            decided = task.conditions.bandwidth or task.conditions.drive
+            if task in dropped or (number > 0 and decided):
                 continue
             if number >= settings.rounds and not task.in_more_rounds:
                 continue
             show(f"\r\033[K{done}/{len(tasks)} {task.system.name} {task.operation}", passing=True)
-            result = task.system.measure(task.dataset, task.operation, task.conditions)
+            with limited(task.conditions.drive):
+                result = task.system.measure(task.dataset, task.operation, task.conditions)
             if result is not None:
                 collected[task].add(result)
             if result is None or max(result["runs"]) > settings.patience:

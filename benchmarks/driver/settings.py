@@ -22,6 +22,7 @@ class Settings:
     )
     runs: int  # Of each operation in each round.
     bandwidths: tuple  # MiB/s, measured with the first recipe.
+    drives: tuple  # MiB/s of a throttled drive, likewise.
     isas: tuple
     patience: float  # What takes more seconds is measured in the first round only.
 
@@ -41,6 +42,7 @@ TINY = Settings(
     more_rounds=1,
     runs=1,
     bandwidths=(200, 800),
+    drives=(4,),
     isas=("scalar",),
     patience=1,
 )
@@ -54,6 +56,7 @@ QUICK = Settings(
     more_rounds=2,
     runs=1,
     bandwidths=(100, 400, 1500),
+    drives=(200,),
     isas=("avx2", "scalar"),
     patience=1,
 )
@@ -74,6 +77,7 @@ FULL = Settings(
     more_rounds=6,
     runs=1,
     bandwidths=(20, 50, 100, 200, 400, 800, 1500),
+    drives=(100, 400),
     isas=("avx2", "scalar"),
     patience=5,
 )

@@ -17,6 +17,7 @@ class Conditions:
     runs: int = 1
     bandwidth: float | None = None  # MiB/s
     cold: bool = False
+    drive: float | None = None  # MiB/s that the system lets a cold file be read at.
 
     def arguments(self):
         words = ["--runs", str(self.runs)]

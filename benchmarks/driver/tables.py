@@ -25,7 +25,7 @@ def seconds(document):
 
 
 def find(report, **wanted):
-    wanted = {"bandwidth_mib": None, "cold": False, **wanted}
+    wanted = {"bandwidth_mib": None, "cold": False, "drive_mib": None, **wanted}
     for document in report["results"]:
         if all(document[key] == value for key, value in wanted.items()):
             return document
@@ -112,6 +112,22 @@ def cold_table(report):
     return table
 
 
+def drive_table(report, operation):
+    name = report["datasets"][0]["name"]
+    drives = report["settings"]["drives"]
+    limit = report["settings"]["drive_limit"]
+    table = Table(
+        f"{name}: {OPERATIONS[operation]}, cold, by MiB/s of the throttled drive, {limit} (ms)",
+        ["system", *map(str, drives)],
+    )
+    for system in systems_of(report, name):
+        wanted = {"dataset": name, "system": system, "operation": operation, "cold": True}
+        cells = [find(report, **wanted, drive_mib=drive) for drive in drives]
+        if any(cells):
+            table.rows.append([system, *map(seconds, cells)])
+    return table
+
+
 def stage_table(report):
     name = report["datasets"][0]["name"]
     table = Table(
@@ -140,6 +156,7 @@ def all_tables(report):
     tables = [dataset_table(report, dataset) for dataset in report["datasets"]]
     tables += [ratio_table(report, baseline) for baseline in report["settings"]["baselines"]]
     tables += [bandwidth_table(report, operation) for operation in ("load_16", "load_16_8")]
+    tables += [drive_table(report, operation) for operation in ("load_16", "load_16_8")]
     return [table for table in (*tables, cold_table(report), stage_table(report)) if table.rows]
 
 

@@ -139,8 +139,11 @@ def test_report(report):
     results = {
         (d["dataset"], d["system"], d["operation"], d["bandwidth_mib"], d["cold"]): d
         for d in document["results"]
+        if d["drive_mib"] is None
     }
-    assert len(results) == len(document["results"])
+    throttled = [d for d in document["results"] if d["drive_mib"]]
+    assert len(results) + len(throttled) == len(document["results"])
+    check_throttled(document["settings"], throttled)
     for system in (*SYSTEMS, *OURS):
         loaded = results["layers", system, "load_16", None, False]
         assert loaded["min_s"] <= loaded["median_s"] <= loaded["max_s"]
@@ -155,6 +158,20 @@ def test_report(report):
     for name in ("report.txt", "report.md"):
         text = (report / name).read_text()
         assert all(system in text for system in (*SYSTEMS, *OURS))
+
+
+def check_throttled(settings, results):
+    """What the drive gave was what the system was told to let through, if it could be told."""
+    assert (settings["drives"] == []) == (settings["drive_limit"] == "not permitted")
+    loads = {(d["system"], d["operation"]): d for d in results}
+    wanted = [(s, o) for s in (*SYSTEMS[:7], *OURS) for o in ("load_16", "load_16_8")]
+    if settings["drives"]:
+        wanted.remove(("zipnn", "load_16_8"))
+        assert set(wanted) <= set(loads)
+    for load in results:
+        read = load["read_bytes"] or load["stored_bytes"] or load["bytes"]
+        least = read / (load["drive_mib"] * (1 << 20))
+        assert load["min_s"] > least - 0.12, load  # The kernel counts in slices of 0.1 s.
 
 
 def page_text(report):
