@@ -8,7 +8,7 @@ namespace qstore::base {
 /// Instruction sets that there are kernels for, each with all below it.
 enum class Isa : uint8_t {
   kScalar,
-  kAvx2,    ///< With BMI, BMI2 and POPCNT.
+  kAvx2,    ///< With BMI, BMI2, LZCNT and POPCNT.
   kAvx512,  ///< F, BW, DQ, VL, VBMI and VBMI2: Intel Ice Lake, AMD Zen 4, and later.
 };
 

@@ -10,7 +10,7 @@
 #include "codec/kernels/vector_loops.h"
 #include "codec/kernels/words_loops.h"
 
-// Needs AVX2, BMI, BMI2 and POPCNT.
+// Needs AVX2, BMI, BMI2, LZCNT and POPCNT.
 
 namespace qstore::codec {
 namespace {

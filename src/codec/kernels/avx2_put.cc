@@ -7,7 +7,7 @@
 #include "codec/kernels/internal.h"
 #include "codec/kernels/vector_loops.h"
 
-// Needs AVX2, BMI, BMI2 and POPCNT. The encoder of bins.
+// Needs AVX2, BMI, BMI2, LZCNT and POPCNT. The encoder of bins.
 
 namespace qstore::codec {
 namespace {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bit>
 #include <cstring>
 
 #include "codec/kernels/kernels.h"
@@ -31,28 +32,33 @@ inline float FloatFrom(uint32_t bits) {
   return value;
 }
 
-// One round: four symbols of each stream. kClamp keeps windows inside the data of damaged streams.
+// One round: four symbols of each stream, four streams in turns, since a symbol waits for the one
+// before it in its stream. A bit above those that a round takes tells how many were taken. kClamp
+// keeps windows inside the data of damaged streams. Not inlined: callers have use for registers.
 template <bool kClamp>
-void HuffmanRound(const uint16_t* table, const uint8_t* data, size_t last, uint32_t* positions,
-                  uint8_t* out) {
+[[gnu::noinline]] void HuffmanRound(const uint16_t* table, const uint8_t* data, size_t last,
+                                    uint32_t* positions, uint8_t* out) {
   constexpr uint64_t kMask = (1u << 12) - 1;
-  for (size_t s = 0; s < kHuffmanStreams; ++s, out += kHuffmanRun) {
-    const uint32_t position = positions[s];
-    const size_t at = position >> 3;
-    uint64_t window = LoadWord(data + (kClamp && at > last ? last : at)) >> (position & 7);
+  constexpr uint64_t kMark = uint64_t{1} << 63;
+  constexpr size_t kTurns = 4;
+  for (size_t s = 0; s < kHuffmanStreams; s += kTurns, out += kTurns * kHuffmanRun) {
+    uint64_t windows[kTurns];
+    for (size_t t = 0; t < kTurns; ++t) {
+      const size_t at = positions[s + t] >> 3;
+      const uint64_t word = LoadWord(data + (kClamp && at > last ? last : at));
+      windows[t] = word >> (positions[s + t] & 7) | kMark;
+    }
     // Symbols are stored one by one: putting them together takes more instructions than stores.
-    const uint32_t e0 = table[window & kMask];
-    window >>= e0 & 63;
-    out[0] = static_cast<uint8_t>(e0 >> 8);
-    const uint32_t e1 = table[window & kMask];
-    window >>= e1 & 63;
-    out[1] = static_cast<uint8_t>(e1 >> 8);
-    const uint32_t e2 = table[window & kMask];
-    window >>= e2 & 63;
-    out[2] = static_cast<uint8_t>(e2 >> 8);
-    const uint32_t e3 = table[window & kMask];
-    out[3] = static_cast<uint8_t>(e3 >> 8);
-    positions[s] = position + ((e0 + e1 + e2 + e3) & 63);
+    for (size_t i = 0; i < kHuffmanRun; ++i) {
+      for (size_t t = 0; t < kTurns; ++t) {
+        const uint32_t entry = table[windows[t] & kMask];
+        out[t * kHuffmanRun + i] = static_cast<uint8_t>(entry >> 8);
+        windows[t] >>= entry & 63;
+      }
+    }
+    for (size_t t = 0; t < kTurns; ++t) {
+      positions[s + t] += static_cast<uint32_t>(std::countl_zero(windows[t]));
+    }
   }
 }
 
