@@ -32,6 +32,8 @@ struct GptqScratch {
   std::vector<uint8_t> low;
   std::vector<uint8_t> extra;
   std::vector<uint8_t> flags;
+  std::vector<uint8_t> differences;  // Of samples.
+  std::vector<uint8_t> least;        // Likewise, the least so far.
   std::vector<uint32_t> listed;
   std::vector<uint8_t> ordered;  // Values in the order of groups.
 };

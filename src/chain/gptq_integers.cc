@@ -19,7 +19,7 @@ constexpr unsigned kNibbleBits = 4;
 // Rows looked at to choose how a chunk is coded, and what a listed value takes.
 constexpr size_t kSampleRows = 4;
 constexpr double kListedBits = 22;
-// Residuals of 9 bits whose sum fits 32 bits with room to spare.
+// Differences of 8 bits whose sum fits 32 bits with room to spare.
 constexpr size_t kSummed = 4096;
 
 unsigned MostWidth(unsigned bits) { return bits > kNibbleBits ? bits - kNibbleBits : 0; }
@@ -53,6 +53,8 @@ class Groups {
     has_zeros_[group] = true;
     return zeros;
   }
+
+  const GptqTensor& tensor() const { return tensor_; }
 
  private:
   const GptqTensor& tensor_;
@@ -92,6 +94,14 @@ class Inputs {
     parent_.SetZeros(parent);
   }
 
+  // Whether zero points meant in words differ from others for some of the rows.
+  bool OwnCarry(std::span<const size_t> rows) const {
+    return AnyCarry(own_.tensor(), scratch_.own_group_of, rows);
+  }
+  bool ParentCarry(std::span<const size_t> rows) const {
+    return AnyCarry(parent_.tensor(), scratch_.group_of, rows);
+  }
+
   size_t rows() const { return rows_; }
   size_t columns() const { return columns_; }
   const uint8_t* parent_q(size_t row) const { return scratch_.q.data() + row * columns_; }
@@ -113,6 +123,13 @@ class Inputs {
   }
 
  private:
+  bool AnyCarry(const GptqTensor& tensor, const std::vector<uint32_t>& group_of,
+                std::span<const size_t> rows) const {
+    return std::any_of(rows.begin(), rows.end(), [&](size_t row) {
+      return quant::ZerosCarry(tensor, group_of[first_ + row]);
+    });
+  }
+
   uint64_t first_;
   size_t rows_;
   size_t columns_;
@@ -134,29 +151,44 @@ class Encoder {
     scratch_.nibbles.resize(total);
     scratch_.low.resize(total);
     scratch_.flags.resize(total);
-    step_ = std::max<size_t>(1, inputs_.rows() / kSampleRows);
+    const size_t step = std::max<size_t>(1, inputs_.rows() / kSampleRows);
+    for (size_t r = 0; r < inputs_.rows(); r += step) samples_.push_back(r);
+    scratch_.differences.resize(samples_.size() * inputs_.columns());
+    scratch_.least.resize(samples_.size() * inputs_.columns());
   }
 
+  // Leaves the samples' differences under what is chosen in scratch.least.
   void ChooseZeros(GptqZeros* own, GptqZeros* parent) {
+    const bool own_carry = inputs_.OwnCarry(samples_);
+    const bool parent_carry = inputs_.ParentCarry(samples_);
     uint64_t least = UINT64_MAX;
     for (unsigned o = 0; quant::IsGptqZeros(o, own_.shape.bits); ++o) {
       for (unsigned p = 0; quant::IsGptqZeros(p, parent_.shape.bits); ++p) {
-        inputs_.SetZeros(static_cast<GptqZeros>(o), static_cast<GptqZeros>(p));
+        const auto o_zeros = static_cast<GptqZeros>(o);
+        const auto p_zeros = static_cast<GptqZeros>(p);
+        // Without a carry these are the same as kLessOne, which came before.
+        if (o_zeros == GptqZeros::kWordsLessOne && !own_carry) continue;
+        if (p_zeros == GptqZeros::kWordsLessOne && !parent_carry) continue;
+        inputs_.SetZeros(o_zeros, p_zeros);
         const uint64_t distance = Distance();
         if (distance >= least) continue;
         least = distance;
-        *own = static_cast<GptqZeros>(o);
-        *parent = static_cast<GptqZeros>(p);
+        *own = o_zeros;
+        *parent = p_zeros;
+        std::swap(scratch_.differences, scratch_.least);
       }
     }
     inputs_.SetZeros(*own, *parent);
   }
 
+  // REQUIRES: ChooseZeros was called.
   unsigned ChooseWidth() {
+    codec::Histogram differences;
+    codec::CountBytes(scratch_.least.data(), scratch_.least.size(), &differences);
     unsigned best = MostWidth(own_.shape.bits);
-    double least = SampleBits(best);
+    double least = SampleBits(differences, best);
     for (unsigned width = best; width-- > 0;) {
-      const double bits = SampleBits(width);
+      const double bits = SampleBits(differences, width);
       if (bits >= least) break;
       least = bits;
       best = width;
@@ -173,47 +205,40 @@ class Encoder {
   }
 
  private:
-  template <class Use>
-  void ForEachSample(unsigned width, Use use) {
-    for (size_t r = 0; r < inputs_.rows(); r += step_) {
-      PutRow(r, width);
-      use(r * inputs_.columns());
-    }
-  }
-
-  // Sum of the residuals' sizes.
+  // Of the samples; leaves their differences in scratch.differences.
   uint64_t Distance() {
-    const unsigned width = MostWidth(own_.shape.bits);
-    const int32_t unit = 1 << width;
+    const size_t columns = inputs_.columns();
+    uint8_t* out = scratch_.differences.data();
+    for (const size_t row : samples_) {
+      const codec::IntegerRun run = inputs_.Run(row, 0);
+      codec::ActiveKernels().integer_differences(
+          inputs_.parent_q(row), scratch_.own_q.data() + row * columns, columns, &run, out);
+      out += columns;
+    }
     uint64_t sum = 0;
-    ForEachSample(width, [&](size_t at) {
-      const uint8_t* nibbles = scratch_.nibbles.data() + at;
-      const uint8_t* low = scratch_.low.data() + at;
-      // Of few values, so that a compiler makes vectors of these.
-      for (size_t i = 0; i < inputs_.columns();) {
-        const size_t end = std::min(inputs_.columns(), i + kSummed);
-        uint32_t part = 0;
-        for (; i < end; ++i) {
-          part += static_cast<uint32_t>(std::abs((nibbles[i] - 8) * unit + low[i]));
-        }
-        sum += part;
+    // Of few values, so that a compiler makes vectors of these.
+    for (size_t i = 0; i < scratch_.differences.size();) {
+      const size_t end = std::min(scratch_.differences.size(), i + kSummed);
+      uint32_t part = 0;
+      for (; i < end; ++i) {
+        part += static_cast<uint32_t>(std::abs(static_cast<int8_t>(scratch_.differences[i])));
       }
-    });
+      sum += part;
+    }
     return sum;
   }
 
-  double SampleBits(unsigned width) {
-    codec::Histogram counts{};
-    size_t listed = 0;
-    size_t values = 0;
-    ForEachSample(width, [&](size_t at) {
-      codec::Histogram row{};
-      codec::CountBytes(scratch_.nibbles.data() + at, inputs_.columns(), &row);
-      for (size_t s = 0; s < row.size(); ++s) counts[s] += row[s];
-      for (size_t i = at; i < at + inputs_.columns(); ++i) listed += scratch_.flags[i];
-      values += inputs_.columns();
-    });
-    return codec::EntropyBits(counts) + width * static_cast<double>(values) +
+  double SampleBits(const codec::Histogram& differences, unsigned width) const {
+    const uint32_t zero = 8u << width;
+    codec::Histogram nibbles{};
+    uint32_t listed = 0;
+    for (uint32_t d = 0; d < differences.size(); ++d) {
+      const uint32_t moved = (d + zero) & 0xff;
+      const bool fits = moved < 2 * zero;
+      nibbles[(fits ? moved : zero) >> width] += differences[d];
+      listed += fits ? 0 : differences[d];
+    }
+    return codec::EntropyBits(nibbles) + width * static_cast<double>(scratch_.least.size()) +
            kListedBits * static_cast<double>(listed);
   }
 
@@ -221,7 +246,7 @@ class Encoder {
   const GptqTensor& own_;
   const GptqTensor& parent_;
   GptqScratch& scratch_;
-  size_t step_ = 1;
+  std::vector<size_t> samples_;  // Rows.
 };
 
 size_t RowCount(std::span<const std::byte> raw, const base::GptqShape& shape) {

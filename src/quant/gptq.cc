@@ -32,6 +32,18 @@ uint32_t Ones(unsigned bits) {
   return bits == 8 ? 0x01010101u : bits == 4 ? 0x11111111u : 0x55555555u;
 }
 
+template <unsigned kBits>
+void ReadWholeWords(const std::byte* words, size_t count, uint32_t to_word, uint32_t to_field,
+                    uint8_t* out) {
+  constexpr size_t kEach = 32 / kBits;
+  for (size_t w = 0; w < count; ++w, out += kEach) {
+    const uint32_t fields = base::LoadLe<uint32_t>(words + 4 * w) + to_word;
+    for (unsigned k = 0; k < kEach; ++k) {
+      out[k] = static_cast<uint8_t>(((fields >> (k * kBits)) + to_field) & ((1u << kBits) - 1));
+    }
+  }
+}
+
 }  // namespace
 
 Status ReadGroups(const GptqTensor& tensor, std::vector<uint32_t>* group_of) {
@@ -74,6 +86,13 @@ void ReadZeros(const GptqTensor& tensor, GptqZeros zeros, uint64_t group, uint64
   const std::byte* row = tensor.zeros.data() + 4 * group * row_words;
   const uint32_t to_word = zeros == GptqZeros::kWordsLessOne ? Ones(bits) : 0;
   const uint32_t to_field = zeros == GptqZeros::kLessOne ? 1 : 0;
+  if (bits != 3 && first * bits % 32 == 0 && count * bits % 32 == 0) {
+    const std::byte* words = row + first * bits / 8;
+    const size_t size = count * bits / 32;
+    if (bits == 8) return ReadWholeWords<8>(words, size, to_word, to_field, out);
+    if (bits == 4) return ReadWholeWords<4>(words, size, to_word, to_field, out);
+    return ReadWholeWords<2>(words, size, to_word, to_field, out);
+  }
   const uint32_t mask = (1u << bits) - 1;
   const auto word = [&](uint64_t index) -> uint64_t {
     return index < row_words ? base::LoadLe<uint32_t>(row + 4 * index) + to_word : 0;
@@ -87,6 +106,21 @@ void ReadZeros(const GptqTensor& tensor, GptqZeros zeros, uint64_t group, uint64
       fields >>= bits;
     }
   }
+}
+
+bool ZerosCarry(const GptqTensor& tensor, uint64_t group) {
+  const unsigned bits = tensor.shape.bits;
+  if (!IsGptqZeros(static_cast<unsigned>(GptqZeros::kWordsLessOne), bits)) return false;
+  const uint64_t row_words = tensor.shape.outputs * bits / 32;
+  const std::byte* row = tensor.zeros.data() + 4 * group * row_words;
+  const uint32_t ones = Ones(bits);
+  // A carry begins where a field is full: where one of the complement is 0, which borrows.
+  uint32_t borrows = 0;
+  for (uint64_t w = 0; w < row_words; ++w) {
+    const uint32_t complement = ~base::LoadLe<uint32_t>(row + 4 * w);
+    borrows |= (complement - ones) & ~complement & (ones << (bits - 1));
+  }
+  return borrows != 0;
 }
 
 }  // namespace qstore::quant

@@ -49,6 +49,9 @@ void ReadScales(const GptqTensor& tensor, uint64_t group, uint64_t first, size_t
 void ReadZeros(const GptqTensor& tensor, GptqZeros zeros, uint64_t group, uint64_t first,
                size_t count, uint8_t* out);
 
+/// False only when kWordsLessOne means all zero points of a group as kLessOne does.
+bool ZerosCarry(const GptqTensor& tensor, uint64_t group);
+
 /// Inputs that the smallest whole number of words holds, whatever the bits.
 inline constexpr size_t kGptqBlock = 32;
 

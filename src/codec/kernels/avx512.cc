@@ -6,6 +6,7 @@
 #include "codec/kernels/avx512_tables.h"
 #include "codec/kernels/bin_table_loops.h"
 #include "codec/kernels/internal.h"
+#include "codec/kernels/put_integer_loops.h"
 #include "codec/kernels/residual_loops.h"
 #include "codec/kernels/vector_loops.h"
 #include "codec/kernels/words_loops.h"
@@ -141,6 +142,7 @@ const Kernels kAvx512Kernels = {
     .residual16 = loops::Residual16,
     .put_residual16 = loops::PutResidual16,
     .integer_residual = loops::IntegerResidual,
+    .integer_differences = loops::IntegerDifferences,
     .put_integer_residual = loops::PutIntegerResidual,
     .unpack_inputs = loops::UnpackInputs,
     .pack_inputs = loops::PackInputs,

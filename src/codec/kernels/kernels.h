@@ -108,7 +108,7 @@ struct IntegerRun {
   const uint8_t* parent_zero;
   const uint8_t* zero;
   unsigned bits;   ///< Of an own integer, 1 to 8.
-  unsigned width;  ///< Low bits of a residual, below `bits`.
+  unsigned width;  ///< Low bits of a residual, at most bits - 4, or 0.
 };
 
 struct Kernels {
@@ -196,7 +196,12 @@ struct Kernels {
   /// Integers from a parent's and the residuals' upper and lower parts.
   void (*integer_residual)(const uint8_t* parent, const uint8_t* nibbles, const uint8_t* low,
                            size_t count, const IntegerRun* run, uint8_t* q);
-  /// The inverse; listed[i] is 1 where a residual does not fit, and is coded as 0.
+  /// What the integers are more than the parent's predict, modulo 2^bits: -2^(bits - 1) to
+  /// 2^(bits - 1) - 1, in two's complement. `width` does not matter.
+  void (*integer_differences)(const uint8_t* parent, const uint8_t* q, size_t count,
+                              const IntegerRun* run, uint8_t* differences);
+  /// The inverse of integer_residual; listed[i] is 1 where a residual does not fit, and is coded
+  /// as 0.
   void (*put_integer_residual)(const uint8_t* parent, const uint8_t* q, size_t count,
                                const IntegerRun* run, uint8_t* nibbles, uint8_t* low,
                                uint8_t* listed);

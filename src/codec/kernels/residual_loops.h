@@ -313,27 +313,6 @@ inline void IntegerResidual(const uint8_t* __restrict parent, const uint8_t* __r
   }
 }
 
-inline void PutIntegerResidual(const uint8_t* __restrict parent, const uint8_t* __restrict q,
-                               size_t count, const IntegerRun* run, uint8_t* __restrict nibbles,
-                               uint8_t* __restrict low, uint8_t* __restrict listed) {
-  const float* __restrict ratio = run->ratio;
-  const uint8_t* __restrict parent_zero = run->parent_zero;
-  const uint8_t* __restrict zero = run->zero;
-  const auto most = static_cast<int32_t>((1u << run->bits) - 1);
-  const unsigned width = run->width;
-  const unsigned spare = 32 - run->bits;
-  for (size_t i = 0; i < count; ++i) {
-    const int32_t predicted = PredictInteger(parent[i] - parent_zero[i], ratio[i], zero[i], most);
-    const auto modulo = static_cast<uint32_t>(q[i] - predicted) << spare;
-    const int32_t difference = static_cast<int32_t>(modulo) >> spare;
-    const int32_t high = (difference >> width) + 8;
-    const bool is_listed = high < 0 || high > 15;
-    listed[i] = is_listed ? 1 : 0;
-    nibbles[i] = static_cast<uint8_t>(is_listed ? 8 : high);
-    low[i] = static_cast<uint8_t>(is_listed ? 0 : difference & ((1 << width) - 1));
-  }
-}
-
 }  // namespace loops
 }  // namespace
 }  // namespace qstore::codec

@@ -4,6 +4,7 @@
 #include "codec/kernels/bin_table_loops.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/portable_loops.h"
+#include "codec/kernels/put_integer_loops.h"
 #include "codec/kernels/residual_loops.h"
 #include "codec/kernels/words_loops.h"
 
@@ -182,6 +183,7 @@ const Kernels kScalarKernels = {
     .residual16 = loops::Residual16,
     .put_residual16 = loops::PutResidual16,
     .integer_residual = loops::IntegerResidual,
+    .integer_differences = loops::IntegerDifferences,
     .put_integer_residual = loops::PutIntegerResidual,
     .unpack_inputs = loops::UnpackInputs,
     .pack_inputs = loops::PackInputs,

@@ -152,9 +152,17 @@ TEST_P(ResidualKernelsTest, IntegersComeBackOrAreListed) {
     ASSERT_EQ(nibbles, again);
     ASSERT_EQ(low, low2);
     ASSERT_EQ(listed, listed2);
+    Symbols differences(count), differences2(count);
+    scalar_.integer_differences(parent.data(), q.data(), count, &run, differences.data());
+    kernels_->integer_differences(parent.data(), q.data(), count, &run, differences2.data());
+    ASSERT_EQ(differences, differences2);
     Symbols back(count);
     kernels_->integer_residual(parent.data(), nibbles.data(), low.data(), count, &run, back.data());
     for (size_t i = 0; i < count; ++i) {
+      const int unit = 1 << width;
+      const int difference = static_cast<int8_t>(differences[i]);
+      ASSERT_EQ(listed[i], difference < -8 * unit || difference >= 8 * unit);
+      ASSERT_EQ((nibbles[i] - 8) * unit + low[i], listed[i] != 0 ? 0 : difference);
       if (listed[i] == 0) {
         ASSERT_EQ(back[i], q[i]) << bits << " " << width;
       }

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <limits>
+#include <random>
 
 #include "registry/gptq.h"
 
@@ -27,6 +29,43 @@ TEST(Gptq, ZeroPointsHaveThreeMeanings) {
   EXPECT_EQ(read(GptqZeros::kLessOne), (std::vector<uint8_t>{0, 8, 0, 1, 1, 1, 8, 0}));
   // 0xf7000f7f + 0x11111111: carries go to the next field.
   EXPECT_EQ(read(GptqZeros::kWordsLessOne), (std::vector<uint8_t>{0, 9, 0, 2, 1, 1, 8, 0}));
+}
+
+TEST(Gptq, ZeroPointsAreTheSameInWholeWordsAndCarryWhereTheyDiffer) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 200; ++round) {
+    const unsigned bits = std::array{2u, 3u, 4u, 8u}[round % 4];
+    GptqTensor tensor;
+    tensor.shape = {32, 64, 2, bits};
+    Bytes zeros;
+    // Few bits set, so that some words have no full field.
+    for (unsigned w = 0; w < 2 * 64 * bits / 32; ++w) {
+      uint32_t word = static_cast<uint32_t>(random());
+      for (int k = round % 5; k > 0; --k) word &= static_cast<uint32_t>(random());
+      testing::AppendLe(word, &zeros);
+    }
+    tensor.zeros = zeros;
+    const auto read = [&](unsigned meaning, size_t first, size_t count) {
+      std::vector<uint8_t> out(count);
+      ReadZeros(tensor, static_cast<GptqZeros>(meaning), 1, first, count, out.data());
+      return out;
+    };
+    for (unsigned meaning = 0; IsGptqZeros(meaning, bits); ++meaning) {
+      const auto all = read(meaning, 0, 64);
+      for (size_t i = 0; i < 64; ++i) ASSERT_EQ(read(meaning, i, 1)[0], all[i]);
+    }
+    if (bits == 3) {
+      EXPECT_FALSE(ZerosCarry(tensor, 1));
+    } else if (read(1, 0, 64) != read(2, 0, 64)) {
+      EXPECT_TRUE(ZerosCarry(tensor, 1));
+    }
+  }
+  GptqTensor tensor;
+  tensor.shape = {32, 8, 1, 4};
+  Bytes zeros;
+  testing::AppendLe<uint32_t>(0xe7000e7e, &zeros);
+  tensor.zeros = zeros;
+  EXPECT_FALSE(ZerosCarry(tensor, 0));
 }
 
 TEST(Gptq, OddScalesCountAsZero) {
