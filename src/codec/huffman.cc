@@ -8,6 +8,8 @@
 #include <limits>
 #include <utility>
 
+#include "codec/kernels/kernels.h"
+
 namespace qstore::codec {
 namespace {
 
@@ -82,6 +84,39 @@ uint16_t Reversed(uint32_t code, unsigned length) {
   return static_cast<uint16_t>(bits << 8 | bits >> 8);
 }
 
+void AddCounts(const uint8_t* bytes, size_t count, Histogram* counts) {
+  // Four tables, so that equal neighbours do not wait for one another's increment.
+  std::array<Histogram, 4> parts{};
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    uint64_t word;
+    std::memcpy(&word, bytes + i, sizeof(word));
+    for (size_t j = 0; j < 8; ++j) ++parts[j % 4][(word >> (8 * j)) & 0xff];
+  }
+  for (; i < count; ++i) ++parts[0][bytes[i]];
+  for (unsigned s = 0; s < kSymbols; ++s) {
+    (*counts)[s] += parts[0][s] + parts[1][s] + parts[2][s] + parts[3][s];
+  }
+}
+
+// Symbols of few bits, counted as many at a time as a byte holds.
+constexpr size_t kFewBlock = 4096;
+
+// Adds symbols below 2^width; `width` divides 8, kFewBlock `count`.
+void CountFew(const uint8_t* symbols, size_t count, unsigned width, Histogram* counts) {
+  Histogram packed{};
+  uint8_t block[kFewBlock / 2 + kReadSlack];
+  for (size_t i = 0; i < count; i += kFewBlock) {
+    ActiveKernels().pack(symbols + i, width, kFewBlock, block);
+    AddCounts(block, kFewBlock * width / 8, &packed);
+  }
+  for (unsigned byte = 0; byte < kSymbols; ++byte) {
+    for (unsigned bit = 0; bit < 8; bit += width) {
+      (*counts)[byte >> bit & ((1u << width) - 1)] += packed[byte];
+    }
+  }
+}
+
 }  // namespace
 
 CodeLengths MakeCodeLengths(const Histogram& counts) {
@@ -140,18 +175,17 @@ void MakeDecodeTable(const CodeLengths& lengths, DecodeTable* table) {
 }
 
 void CountBytes(const uint8_t* bytes, size_t count, Histogram* counts) {
-  // Four tables, so that equal neighbours do not wait for one another's increment.
-  std::array<Histogram, 4> parts{};
+  counts->fill(0);
   size_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    uint64_t word;
-    std::memcpy(&word, bytes + i, sizeof(word));
-    for (size_t j = 0; j < 8; ++j) ++parts[j % 4][(word >> (8 * j)) & 0xff];
+  if (count >= kFewBlock) {
+    uint8_t any = 0;
+    for (size_t j = 0; j < count; ++j) any |= bytes[j];
+    if (any < 16) {
+      i = count / kFewBlock * kFewBlock;
+      CountFew(bytes, i, any < 2 ? 1 : any < 4 ? 2 : 4, counts);
+    }
   }
-  for (; i < count; ++i) ++parts[0][bytes[i]];
-  for (unsigned s = 0; s < 256; ++s) {
-    (*counts)[s] = parts[0][s] + parts[1][s] + parts[2][s] + parts[3][s];
-  }
+  AddCounts(bytes + i, count - i, counts);
 }
 
 double EntropyBits(const Histogram& counts) {

@@ -35,7 +35,7 @@ using DecodeTable = std::array<uint16_t, kDecodeTableSize + 1>;
 /// REQUIRES: IsCompleteCode(lengths).
 void MakeDecodeTable(const CodeLengths& lengths, DecodeTable* table);
 
-/// Counts bytes.
+/// Counts bytes, anew.
 void CountBytes(const uint8_t* bytes, size_t count, Histogram* counts);
 
 /// Sum of -log2(p) over all symbols counted, in bits.

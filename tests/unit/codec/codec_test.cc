@@ -81,6 +81,21 @@ TEST(Plane, SizesFollowTheContent) {
             EntropyBits(counts) / 8 * 1.005);
 }
 
+TEST(Huffman, CountsAreRightHoweverFewSymbolsThereAre) {
+  std::mt19937 random(2);
+  for (const unsigned symbols : {1u, 2u, 3u, 4u, 5u, 16u, 17u, 256u}) {
+    for (const size_t count : {0u, 1u, 4095u, 4096u, 4097u, 30000u}) {
+      std::vector<uint8_t> bytes(count);
+      Histogram expected{};
+      for (auto& byte : bytes) ++expected[byte = static_cast<uint8_t>(random() % symbols)];
+      Histogram counts;
+      counts.fill(7);
+      CountBytes(bytes.data(), count, &counts);
+      ASSERT_EQ(counts, expected) << symbols << " " << count;
+    }
+  }
+}
+
 TEST(Huffman, LengthsAreCompleteWhateverTheCounts) {
   std::mt19937 random(1);
   for (int round = 0; round < 200; ++round) {
