@@ -17,6 +17,12 @@ struct GptqShape {
   uint64_t elem_count() const { return inputs * outputs; }
 };
 
+/// Neighbouring outputs of a tensor.
+struct GptqOutputs {
+  uint64_t first = 0;
+  uint64_t count = 0;
+};
+
 /// On disk: integers are packed along the inputs, zero points along the outputs, both in a plain
 /// stream of bits that fills whole words of 32 bits for one output or one group.
 constexpr bool IsGptqBits(uint64_t bits) {

@@ -26,11 +26,14 @@ Status CheckGptqParents(const ObjectSpec& spec, uint64_t chunk, const ParentByte
   QSTORE_TRY(CheckGptqParts(GptqParent(spec, parents)));
   const uint64_t count = spec.chunk_elem_count(chunk);
   if (spec.relation == Relation::kGptqFloats) {
+    const base::GptqOutputs has = GptqParent(spec, parents).weights_outputs();
     const bool fits = (spec.dtype == DType::kBF16 || spec.dtype == DType::kF16) &&
                       shape.inputs > 0 && spec.first_elem(chunk) % shape.inputs == 0 &&
                       count % shape.inputs == 0 && spec.elem_count() == shape.elem_count() &&
                       shape.inputs * shape.bits % 32 == 0 &&
-                      parents.base.size() == shape.elem_count() * shape.bits / 8;
+                      has.first <= spec.first_elem(chunk) / shape.inputs &&
+                      (spec.first_elem(chunk) + count) / shape.inputs <= has.first + has.count &&
+                      parents.base.size() == shape.inputs * has.count * shape.bits / 8;
     return fits ? Status() : Corrupt("relation: GPTQ parent has another shape");
   }
   QSTORE_TRY(CheckGptqParts(GptqSelf(spec, parents)));
@@ -48,8 +51,8 @@ Status CheckGptqParents(const ObjectSpec& spec, uint64_t chunk, const ParentByte
 }  // namespace
 
 quant::GptqTensor GptqParent(const ObjectSpec& spec, const ParentBytes& parents) {
-  return {spec.parent_shape, spec.parent_dtype, parents.base,
-          parents.scales,    parents.zeros,     parents.groups};
+  return {spec.parent_shape, spec.parent_dtype, parents.base,     parents.scales,
+          parents.zeros,     parents.groups,    parents.base_only};
 }
 
 quant::GptqTensor GptqSelf(const ObjectSpec& spec, const ParentBytes& parents) {

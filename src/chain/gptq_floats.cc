@@ -104,8 +104,10 @@ class Rows {
     pitch_ = inputs() + kUnpackInputs;
     scratch_.q.resize(rows_ * pitch_);
     const unsigned bits = parent_.shape.bits;
-    const uint64_t word_row = 4 * parent_.shape.outputs;
-    const auto* words = reinterpret_cast<const uint8_t*>(parent_.weights.data()) + 4 * first_row_;
+    const base::GptqOutputs outputs = parent_.weights_outputs();
+    const uint64_t word_row = 4 * outputs.count;
+    const auto* words =
+        reinterpret_cast<const uint8_t*>(parent_.weights.data()) + 4 * (first_row_ - outputs.first);
     const codec::Kernels& kernels = codec::ActiveKernels();
     const bool is_direct = is_ordered_ && bits == 8;
     constexpr size_t kStreamPitch = kUnpackInputs + codec::kReadSlack;

@@ -75,7 +75,7 @@ inline constexpr size_t kParentRoles = 7;
 /// The decoded bytes of the parents that a chunk needs. Empty spans when relation is kNone.
 struct ParentBytes {
   std::span<const std::byte> base;    ///< The base parent's content for the same elements;
-                                      ///< for kGptqFloats its whole content.
+                                      ///< for kGptqFloats its whole content, or base_only.
   std::span<const std::byte> scales;  ///< The scales parent's whole content.
   /// For GPTQ relations: qzeros and g_idx beside the base parent, and the object's own.
   std::span<const std::byte> zeros = {};
@@ -83,6 +83,8 @@ struct ParentBytes {
   std::span<const std::byte> own_scales = {};
   std::span<const std::byte> own_zeros = {};
   std::span<const std::byte> own_groups = {};  ///< May be empty.
+  /// For kGptqFloats: the outputs that `base` has in each of its rows, the chunk's among them.
+  std::optional<base::GptqOutputs> base_only = {};
 };
 
 }  // namespace qstore::chain

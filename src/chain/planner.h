@@ -68,7 +68,8 @@ struct Candidate {
 };
 
 /// Codes samples of `content` alone and under every candidate and returns the index of the
-/// cheapest candidate, or nothing when no parent is better than none. Errors are read errors.
+/// cheapest candidate, or nothing when no parent is better than none. Of what takes far more than
+/// another only the first samples are coded, and read. Errors are read errors.
 Result<std::optional<size_t>> ChooseParent(const ObjectSpec& spec, const ByteSource& content,
                                            std::span<const Candidate> candidates, Level level,
                                            ChunkCoder* coder);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,7 +28,7 @@ constexpr bool IsGptqZeros(unsigned zeros, unsigned bits) {
   return zeros < kGptqZerosCount && (zeros != 2 || bits != 3);
 }
 
-/// A tensor's parts, all whole.
+/// A tensor's parts, all whole but `weights`, which may be of some outputs only.
 struct GptqTensor {
   base::GptqShape shape;
   DType scales_dtype = DType::kF16;  ///< F16, BF16 or F32.
@@ -35,6 +36,11 @@ struct GptqTensor {
   std::span<const std::byte> scales;
   std::span<const std::byte> zeros;
   std::span<const std::byte> groups;  ///< Empty: `groups` equal runs of inputs.
+  std::optional<base::GptqOutputs> only = {};
+
+  base::GptqOutputs weights_outputs() const {
+    return only.value_or(base::GptqOutputs{0, shape.outputs});
+  }
 };
 
 /// The group of each input; an input's number from the end when it is negative. kCorrupt when there

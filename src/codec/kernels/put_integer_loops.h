@@ -21,8 +21,8 @@ inline void IntegerDifferences(const uint8_t* __restrict parent, const uint8_t* 
   const auto mask = static_cast<uint8_t>(most);
   const auto sign = static_cast<uint8_t>(1u << (run->bits - 1));
   for (size_t i = 0; i < count; ++i) {
-    out[i] = static_cast<uint8_t>(
-        PredictInteger(parent[i] - parent_zero[i], ratio[i], zero[i], most));
+    out[i] =
+        static_cast<uint8_t>(PredictInteger(parent[i] - parent_zero[i], ratio[i], zero[i], most));
   }
   for (size_t i = 0; i < count; ++i) {
     const auto modulo = static_cast<uint8_t>((q[i] - out[i]) & mask);
@@ -51,9 +51,9 @@ void SplitDifferences(const uint8_t* __restrict differences, size_t count,
 inline void PutIntegerResidual(const uint8_t* parent, const uint8_t* q, size_t count,
                                const IntegerRun* run, uint8_t* nibbles, uint8_t* low,
                                uint8_t* listed) {
-  constexpr decltype(&SplitDifferences<0>) kSplit[] = {
-      SplitDifferences<0>, SplitDifferences<1>, SplitDifferences<2>, SplitDifferences<3>,
-      SplitDifferences<4>};
+  constexpr decltype(&SplitDifferences<0>) kSplit[] = {SplitDifferences<0>, SplitDifferences<1>,
+                                                       SplitDifferences<2>, SplitDifferences<3>,
+                                                       SplitDifferences<4>};
   uint8_t differences[kResidualBlock];
   for (size_t i = 0; i < count; i += kResidualBlock) {
     const size_t n = count - i < kResidualBlock ? count - i : kResidualBlock;
