@@ -55,6 +55,8 @@ void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned sh
 void PutBins16(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift,
                uint32_t place, const BinTable16* table, const uint16_t first[kBinCount],
                BinSinks* sinks);
+void PutResidual16(const uint8_t* q, const uint8_t* values, size_t count, const ResidualRun* run,
+                   uint32_t place, ResidualSinks* sinks, uint8_t* nibbles);
 
 }  // namespace avx512
 }  // namespace qstore::codec

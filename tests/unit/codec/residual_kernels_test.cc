@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <string>
 #include <tuple>
@@ -101,6 +102,26 @@ TEST_P(ResidualKernelsTest, EveryPatternComesBackOrIsListed) {
       }
       ASSERT_EQ(back, values) << scale << " " << is_bf16 << " " << width;
     }
+  }
+}
+
+// Values as quantizers see them: most near their prediction, some of them small.
+TEST_P(ResidualKernelsTest, RunsOfAnyLengthAreCodedTheSame) {
+  std::mt19937 random(6);
+  std::normal_distribution<float> normal;
+  for (int round = 0; round < 400; ++round) {
+    Symbols q(random() % 600), values(2 * q.size());
+    const bool is_bf16 = random() % 4 != 0;
+    const float scale = kScales[random() % std::size(kScales)];
+    for (size_t i = 0; i < q.size(); ++i) {
+      q[i] = static_cast<uint8_t>(120 + random() % 16);
+      const float value = scale * (static_cast<float>(q[i]) - 128.0f + 0.5f * normal(random));
+      const uint16_t pattern = is_bf16 ? base::FloatToBf16(value) : base::FloatToFp16(value);
+      std::memcpy(&values[2 * i], &pattern, sizeof(pattern));
+    }
+    const ResidualRun run =
+        RunOf(scale, is_bf16, static_cast<unsigned>(random()) % (is_bf16 ? 9 : 12), 128);
+    ASSERT_TRUE(Put(*kernels_, q, values, run) == Put(scalar_, q, values, run)) << round;
   }
 }
 
