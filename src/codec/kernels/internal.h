@@ -55,6 +55,7 @@ void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned sh
 void PutBins16(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift,
                uint32_t place, const BinTable16* table, const uint16_t first[kBinCount],
                BinSinks* sinks);
+void PutHuffman32(const uint32_t* codes, const uint8_t* symbols, size_t rounds, BitSink* streams);
 void PutResidual16(const uint8_t* q, const uint8_t* values, size_t count, const ResidualRun* run,
                    uint32_t place, ResidualSinks* sinks, uint8_t* nibbles);
 

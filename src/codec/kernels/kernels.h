@@ -120,7 +120,7 @@ struct Kernels {
                     size_t rounds, uint8_t* out);
 
   /// The inverse: appends `rounds` rounds of symbols to 32 streams. `codes` has for every symbol
-  /// its code << 8 | length. Writes up to kReadSlack bytes behind each stream.
+  /// its code << 8 | length, of at most 12 bits. Writes up to kReadSlack bytes behind each stream.
   void (*put_huffman32)(const uint32_t* codes, const uint8_t* symbols, size_t rounds,
                         BitSink* streams);
 
