@@ -249,6 +249,21 @@ class Encoder {
   std::vector<size_t> samples_;  // Rows.
 };
 
+// Places of the few flags that are set.
+std::vector<uint32_t> FindListed(std::span<const uint8_t> flags) {
+  std::vector<uint32_t> listed;
+  constexpr size_t kBlock = 64;
+  for (size_t begin = 0; begin < flags.size(); begin += kBlock) {
+    const auto block = flags.subspan(begin, std::min(kBlock, flags.size() - begin));
+    uint8_t any = 0;
+    for (const uint8_t flag : block) any |= flag;
+    for (size_t i = 0; any != 0 && i < block.size(); ++i) {
+      if (block[i] != 0) listed.push_back(static_cast<uint32_t>(begin + i));
+    }
+  }
+  return listed;
+}
+
 size_t RowCount(std::span<const std::byte> raw, const base::GptqShape& shape) {
   return 8 * raw.size() / (shape.outputs * shape.bits);
 }
@@ -279,17 +294,15 @@ std::optional<size_t> EncodeGptqIntegers(codec::Effort effort, uint64_t first_in
   writer.Fixed(static_cast<uint8_t>(width));
   codec::EncodeNibbles(effort, scratch->nibbles, &scratch->planes, out);
   if (width > 0) codec::EncodePlane(scratch->low, effort, out);
-  const auto listed =
-      static_cast<size_t>(std::count(scratch->flags.begin(), scratch->flags.end(), uint8_t{1}));
-  writer.Varint(listed);
-  auto next = scratch->flags.begin();
-  for (size_t left = listed; left > 0; --left) {
-    const auto found = std::find(next, scratch->flags.end(), uint8_t{1});
-    writer.Varint(static_cast<uint64_t>(found - next));
-    writer.Fixed(scratch->own_q[static_cast<size_t>(found - scratch->flags.begin())]);
-    next = found + 1;
+  const std::vector<uint32_t> listed = FindListed(scratch->flags);
+  writer.Varint(listed.size());
+  uint32_t next = 0;
+  for (const uint32_t place : listed) {
+    writer.Varint(place - next);
+    writer.Fixed(scratch->own_q[place]);
+    next = place + 1;
   }
-  return listed;
+  return listed.size();
 }
 
 Status DecodeGptqIntegers(uint64_t first_input, base::ByteReader* payload, const GptqTensor& own,

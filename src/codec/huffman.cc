@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
-#include <limits>
 #include <utility>
 
 #include "codec/kernels/kernels.h"
@@ -42,23 +41,29 @@ Leaves SortedLeaves(const Histogram& counts) {
 std::array<uint8_t, kSymbols> LimitedLengths(const Leaves& leaves) {
   const size_t n = leaves.size;
   std::array<std::array<uint8_t, 2 * kSymbols>, kMaxCodeLength> is_leaf;
-  std::array<uint64_t, 2 * kSymbols> items;
-  std::array<uint64_t, 2 * kSymbols> merged;
+  std::array<uint64_t, 2 * kSymbols + 2> items;
+  std::array<uint64_t, 2 * kSymbols + 2> merged;
+  std::array<uint64_t, kSymbols + 1> counts;
   std::copy_n(leaves.count.begin(), n, items.begin());
+  std::copy_n(leaves.count.begin(), n, counts.begin());
+  // Behind the last leaf and the last pair there are more than all others, so that a merge need not
+  // ask, and has no branch that could be guessed wrong.
+  constexpr uint64_t kEnd = uint64_t{1} << 62;
+  counts[n] = 4 * kEnd - 1;
   size_t size = n;
   std::fill_n(is_leaf[0].begin(), n, uint8_t{1});
   for (unsigned level = 1; level < kMaxCodeLength; ++level) {
     const size_t pairs = size / 2;
     size_t leaf = 0;
     size_t pair = 0;
+    items[2 * pairs] = items[2 * pairs + 1] = kEnd;
     for (size_t i = 0; i < n + pairs; ++i) {
-      const uint64_t package = pair < pairs ? items[2 * pair] + items[2 * pair + 1]
-                                            : std::numeric_limits<uint64_t>::max();
-      const bool take_leaf = leaf < n && leaves.count[leaf] <= package;
-      merged[i] = take_leaf ? leaves.count[leaf] : package;
-      is_leaf[level][i] = take_leaf;
+      const uint64_t package = items[2 * pair] + items[2 * pair + 1];
+      const uint64_t take_leaf = counts[leaf] <= package ? 1 : 0;
+      merged[i] = std::min(counts[leaf], package);
+      is_leaf[level][i] = static_cast<uint8_t>(take_leaf);
       leaf += take_leaf;
-      pair += !take_leaf;
+      pair += 1 - take_leaf;
     }
     size = n + pairs;
     std::swap(items, merged);

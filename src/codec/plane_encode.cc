@@ -159,9 +159,21 @@ bool LooksRandom(std::span<const uint8_t> symbols) {
   constexpr size_t kStep = 8 * kBlock;
   if (symbols.size() < kFew) return false;
   Histogram counts{};
+  std::array<uint8_t, 64 * kBlock> sample;
+  size_t size = 0;
+  const auto count_sample = [&] {
+    Histogram part;
+    CountBytes(sample.data(), size, &part);
+    for (size_t s = 0; s < counts.size(); ++s) counts[s] += part[s];
+    size = 0;
+  };
   for (size_t i = 0; i + kBlock <= symbols.size(); i += kStep) {
-    for (size_t j = i; j < i + kBlock; ++j) ++counts[symbols[j]];
+    std::copy_n(symbols.begin() + static_cast<ptrdiff_t>(i), kBlock,
+                sample.begin() + static_cast<ptrdiff_t>(size));
+    size += kBlock;
+    if (size == sample.size()) count_sample();
   }
+  count_sample();
   const auto sampled = std::accumulate(counts.begin(), counts.end(), 0.0);
   return EntropyBits(counts) > 8 * kWorthwhile * sampled;
 }
