@@ -190,9 +190,11 @@ Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned thr
   const store::ReadPlan plan(*impl_, std::move(targets), threads);
   const auto ahead = ReadAheadOf(*impl_, plan);
   store::WholeBuffers wholes(plan.wholes());
-  store::ObjectCache cache([&](uint32_t object, store::WholeMemory* out) {
-    return store::DecodeWhole(*impl_, ahead.get(), object, &cache, out);
-  });
+  store::ObjectCache cache({[&](uint32_t object) { return store::WholeShape(*impl_, object); },
+                            [&](uint32_t object, size_t block, std::span<std::byte> content) {
+                              return store::DecodeBlock(*impl_, ahead.get(), object, block, &cache,
+                                                        content);
+                            }});
   std::vector<std::unique_ptr<store::ChunkBatch>> batches(threads);
   const Status status = base::RunPipeline(
       plan.unit_count(), {threads, size_t{4} * threads},

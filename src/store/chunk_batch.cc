@@ -16,7 +16,7 @@ namespace qstore::store {
 namespace {
 
 // Chunks whose payloads are read together when a whole object is decoded.
-constexpr size_t kWholeSteps = 16;
+constexpr uint32_t kWholeSteps = 16;
 constexpr size_t kWorthPrefault = size_t{1} << 17;
 
 }  // namespace
@@ -137,21 +137,24 @@ Status ChunkBatch::Damaged(const Step& step, const Status& status) const {
       std::to_string(step.chunk) + " at offset " + std::to_string(chunk.offset)));
 }
 
-Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object,
-                   WholeSource* wholes, WholeMemory* out) {
+WholeLoader::Shape WholeShape(const ArchiveFile& archive, uint32_t object) {
   const format::ObjectEntry& entry = archive.index().objects[object];
-  QSTORE_TRY(out->Allocate(static_cast<size_t>(entry.byte_size)));
+  return {static_cast<size_t>(entry.byte_size),
+          (entry.chunk_count + kWholeSteps - 1) / kWholeSteps};
+}
+
+Status DecodeBlock(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object, size_t block,
+                   WholeSource* wholes, std::span<std::byte> content) {
+  const format::ObjectEntry& entry = archive.index().objects[object];
+  const auto begin = static_cast<uint32_t>(block * kWholeSteps);
+  const auto end = static_cast<uint32_t>(std::min<size_t>(begin + kWholeSteps, entry.chunk_count));
   auto batch = archive.TakeBatch(ahead);
-  Status status;
-  for (uint32_t chunk = 0; chunk < entry.chunk_count && status.ok();) {
-    batch->Clear();
-    for (; chunk < entry.chunk_count && batch->step_count() < kWholeSteps; ++chunk) {
-      const uint64_t size = archive.index().chunk_raw_size(entry, chunk);
-      batch->AddWithAncestors(object, chunk,
-                              out->bytes().subspan(chunk * entry.chunk_bytes(), size));
-    }
-    status = batch->Run(wholes, nullptr);
+  batch->Clear();
+  for (uint32_t chunk = begin; chunk < end; ++chunk) {
+    const uint64_t size = archive.index().chunk_raw_size(entry, chunk);
+    batch->AddWithAncestors(object, chunk, content.subspan(chunk * entry.chunk_bytes(), size));
   }
+  const Status status = batch->Run(wholes, nullptr);
   archive.GiveBack(std::move(batch));
   return status;
 }

@@ -71,8 +71,10 @@ class ChunkBatch {
   std::vector<std::vector<std::byte>> scratch_;  // By depth.
 };
 
-/// Decodes a whole object; what an ObjectCache loads. `ahead` may be null, `wholes` that cache.
-Status DecodeWhole(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object,
-                   WholeSource* wholes, WholeMemory* out);
+/// What an ObjectCache loads: some chunks of an object are a block. `ahead` may be null, `wholes`
+/// that cache.
+WholeLoader::Shape WholeShape(const ArchiveFile& archive, uint32_t object);
+Status DecodeBlock(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object, size_t block,
+                   WholeSource* wholes, std::span<std::byte> content);
 
 }  // namespace qstore::store

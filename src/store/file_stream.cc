@@ -29,9 +29,10 @@ class Streamer {
         files_(files),
         options_(options),
         sink_(*sink),
-        wholes_([this](uint32_t object, WholeMemory* out) {
-          return DecodeWhole(archive_, ahead_.get(), object, &wholes_, out);
-        }),
+        wholes_({[this](uint32_t object) { return WholeShape(archive_, object); },
+                 [this](uint32_t object, size_t block, std::span<std::byte> content) {
+                   return DecodeBlock(archive_, ahead_.get(), object, block, &wholes_, content);
+                 }}),
         done_bytes_(options.done_bytes) {
     for (uint32_t f = 0; f < files_.size(); ++f) AddFile(f);
     StartReadAhead();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -31,24 +32,44 @@ class WholeMemory {
   std::span<std::byte> bytes_;
 };
 
+/// How an ObjectCache gets contents: in blocks, many at a time and by any thread. A block may ask
+/// the cache for other objects, never for what these need themselves.
+struct WholeLoader {
+  struct Shape {
+    size_t size = 0;
+    size_t blocks = 0;
+  };
+  std::function<Shape(uint32_t object)> shape;
+  /// Fills what block `block` has of `content`, which is the whole.
+  std::function<Status(uint32_t object, size_t block, std::span<std::byte> content)> load;
+};
+
 /// Whole contents of objects that many chunks need: scales, quantized parents. Each is loaded once,
-/// by the first thread that asks; the oldest are forgotten beyond a budget. Thread-safe.
+/// by all threads that ask for it meanwhile; the oldest are forgotten beyond a budget. Thread-safe.
 class ObjectCache final : public WholeSource {
  public:
-  using Loader = std::function<Status(uint32_t object, WholeMemory* out)>;
+  explicit ObjectCache(WholeLoader loader) : loader_(std::move(loader)) {}
 
-  explicit ObjectCache(Loader loader) : loader_(std::move(loader)) {}
-
-  /// An error of the loader is not remembered.
+  /// Errors: kLimit, and that of the lowest block which failed; they are not remembered.
   Result<WholeContent> Get(uint32_t object) override;
 
  private:
   struct Entry {
     std::mutex mutex;
-    bool loaded = false;
+    std::condition_variable changed;
+    bool has_begun = false;
+    bool is_done = false;
+    size_t block_count = 0;
+    size_t next_block = 0;
+    size_t running = 0;  // Blocks being loaded.
+    size_t failed_block = SIZE_MAX;
+    Status error;
     WholeMemory memory;
   };
   std::shared_ptr<Entry> Find(uint32_t object);
+  void Begin(uint32_t object, Entry* entry);
+  void LoadBlocks(uint32_t object, Entry* entry, std::unique_lock<std::mutex>* lock);
+  void End(uint32_t object, const std::shared_ptr<Entry>& entry);
   void Account(uint32_t object, size_t size);
 
   static constexpr size_t kBudget = size_t{64} << 20;
@@ -56,7 +77,7 @@ class ObjectCache final : public WholeSource {
   // anew.
   static constexpr size_t kLeastEntries = 14;
 
-  Loader loader_;
+  WholeLoader loader_;
   std::mutex mutex_;
   std::unordered_map<uint32_t, std::shared_ptr<Entry>> entries_;
   std::deque<std::pair<uint32_t, size_t>> loaded_;  // With their sizes, the oldest in front.

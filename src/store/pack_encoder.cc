@@ -28,6 +28,9 @@ uint64_t TokenBytes(Level level) {
   return 3 * (kItemBytes + elems * sizeof(float));
 }
 
+// Bytes of a whole parent that one thread reads at a time: a huge page.
+constexpr size_t kWholeBlock = size_t{1} << 21;
+
 // Their checksums alone would exceed what an index may have.
 constexpr uint64_t kMaxChunks = format::kMaxIndexBytes / sizeof(uint64_t);
 
@@ -69,7 +72,10 @@ class Encoder {
       : plan_(plan),
         options_(options),
         output_(*output),
-        wholes_([this](uint32_t object, WholeMemory* out) { return ReadWhole(object, out); }) {
+        wholes_({[this](uint32_t object) { return WholeShapeOf(object); },
+                 [this](uint32_t object, size_t block, std::span<std::byte> content) {
+                   return ReadBlock(object, block, content);
+                 }}) {
     const uint64_t affordable =
         std::max<uint64_t>(1, options.memory_limit / TokenBytes(options.level));
     pipeline_.tokens = static_cast<size_t>(std::min<uint64_t>(affordable, 3 * uint64_t{threads}));
@@ -215,10 +221,16 @@ class Encoder {
     return {};
   }
 
-  Status ReadWhole(uint32_t id, WholeMemory* out) const {
-    const PlannedObject& object = plan_.objects[id];
-    QSTORE_TRY(out->Allocate(object.spec.byte_size));
-    return plan_.file(object.place).file->Read(plan_.part(object.place).begin, out->bytes());
+  WholeLoader::Shape WholeShapeOf(uint32_t id) const {
+    const uint64_t size = plan_.objects[id].spec.byte_size;
+    return {static_cast<size_t>(size), static_cast<size_t>((size + kWholeBlock - 1) / kWholeBlock)};
+  }
+
+  Status ReadBlock(uint32_t id, size_t block, std::span<std::byte> content) const {
+    const PartPlace& place = plan_.objects[id].place;
+    const size_t begin = block * kWholeBlock;
+    const auto part = content.subspan(begin, std::min(kWholeBlock, content.size() - begin));
+    return plan_.file(place).file->Read(plan_.part(place).begin + begin, part);
   }
 
   Status Retire(const FileItem& item, Slot* slot) {

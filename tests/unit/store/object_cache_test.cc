@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/object_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace qstore::store {
+namespace {
+
+constexpr size_t kBlockBytes = 100;
+constexpr size_t kBlocks = 8;
+
+// Fills a block with its number.
+Status Fill(size_t block, std::span<std::byte> content) {
+  std::fill_n(content.begin() + static_cast<ptrdiff_t>(block * kBlockBytes), kBlockBytes,
+              static_cast<std::byte>(block));
+  return {};
+}
+
+WholeLoader::Shape ShapeOf(uint32_t) { return {kBlocks * kBlockBytes, kBlocks}; }
+
+void ExpectFilled(const Result<WholeContent>& whole) {
+  ASSERT_TRUE(whole.ok()) << whole.status().ToString();
+  ASSERT_EQ(whole->bytes.size(), kBlocks * kBlockBytes);
+  for (size_t i = 0; i < whole->bytes.size(); ++i) {
+    ASSERT_EQ(whole->bytes[i], static_cast<std::byte>(i / kBlockBytes));
+  }
+}
+
+// What `count` threads get that ask for object 0 at once.
+std::vector<Result<WholeContent>> GetAtOnce(ObjectCache* cache, size_t count) {
+  std::vector<Result<WholeContent>> got(count, Status(ErrorCode::kInternal, "not asked"));
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < count; ++t) {
+    threads.emplace_back([&got, t, cache] { got[t] = cache->Get(0); });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return got;
+}
+
+TEST(ObjectCache, ThreadsThatAskMeanwhileLoadBlocksToo) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::set<std::thread::id> threads;
+  std::vector<int> loads(kBlocks);
+  bool met = true;
+  ObjectCache cache({ShapeOf, [&](uint32_t, size_t block, std::span<std::byte> content) {
+                       std::unique_lock lock(mutex);
+                       ++loads[block];
+                       threads.insert(std::this_thread::get_id());
+                       changed.notify_all();
+                       met = changed.wait_for(lock, std::chrono::seconds(60), [&] {
+                         return threads.size() == 2;
+                       }) && met;
+                       return Fill(block, content);
+                     }});
+  for (const auto& whole : GetAtOnce(&cache, 2)) ExpectFilled(whole);
+  EXPECT_TRUE(met);
+  EXPECT_EQ(loads, std::vector<int>(kBlocks, 1));
+  ExpectFilled(cache.Get(0));
+  EXPECT_EQ(loads, std::vector<int>(kBlocks, 1));
+}
+
+TEST(ObjectCache, TheLowestBlockThatFailsIsToldToAllAndForgotten) {
+  for (int round = 0; round < 100; ++round) {
+    std::atomic<bool> is_broken = true;
+    ObjectCache cache({ShapeOf, [&](uint32_t, size_t block, std::span<std::byte> content) {
+                         if (is_broken && block >= 3)
+                           return Corrupt("block " + std::to_string(block));
+                         return Fill(block, content);
+                       }});
+    // Who comes after the failure tries again, and fails alike.
+    for (const auto& whole : GetAtOnce(&cache, 4)) {
+      ASSERT_EQ(whole.status().code(), ErrorCode::kCorrupt);
+      ASSERT_NE(whole.status().ToString().find("block 3"), std::string::npos);
+    }
+    is_broken = false;
+    ExpectFilled(cache.Get(0));
+  }
+}
+
+TEST(ObjectCache, ExceptionsAreErrorsOfAll) {
+  ObjectCache cache({ShapeOf, [](uint32_t, size_t block, std::span<std::byte> content) -> Status {
+                       if (block == 2) throw std::bad_alloc();
+                       return Fill(block, content);
+                     }});
+  for (const auto& whole : GetAtOnce(&cache, 3)) {
+    EXPECT_EQ(whole.status().code(), ErrorCode::kLimit);
+  }
+}
+
+TEST(ObjectCache, ObjectsMayBeEmptyAndAskForOthers) {
+  ObjectCache* self = nullptr;
+  ObjectCache cache(
+      {[](uint32_t object) { return object == 1 ? WholeLoader::Shape{} : ShapeOf(object); },
+       [&](uint32_t object, size_t block, std::span<std::byte> content) {
+         if (object != 0) return Fill(block, content);
+         ExpectFilled(self->Get(2));
+         EXPECT_TRUE(self->Get(1)->bytes.empty());
+         return Fill(block, content);
+       }});
+  self = &cache;
+  for (const auto& whole : GetAtOnce(&cache, 4)) ExpectFilled(whole);
+}
+
+}  // namespace
+}  // namespace qstore::store
