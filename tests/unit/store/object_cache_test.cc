@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace qstore::store {
@@ -39,10 +40,15 @@ void ExpectFilled(const Result<WholeContent>& whole) {
 
 // What `count` threads get that ask for object 0 at once.
 std::vector<Result<WholeContent>> GetAtOnce(ObjectCache* cache, size_t count) {
-  std::vector<Result<WholeContent>> got(count, Status(ErrorCode::kInternal, "not asked"));
+  std::vector<Result<WholeContent>> got;
+  std::mutex mutex;
   std::vector<std::thread> threads;
   for (size_t t = 0; t < count; ++t) {
-    threads.emplace_back([&got, t, cache] { got[t] = cache->Get(0); });
+    threads.emplace_back([&got, &mutex, cache] {
+      auto whole = cache->Get(0);
+      const std::lock_guard lock(mutex);
+      got.push_back(std::move(whole));
+    });
   }
   for (std::thread& thread : threads) thread.join();
   return got;
