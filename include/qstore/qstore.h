@@ -8,6 +8,7 @@
 #include "qstore/level.h"           // IWYU pragma: export
 #include "qstore/loaded_tensors.h"  // IWYU pragma: export
 #include "qstore/pack.h"            // IWYU pragma: export
+#include "qstore/page_memory.h"     // IWYU pragma: export
 #include "qstore/progress.h"        // IWYU pragma: export
 #include "qstore/status.h"          // IWYU pragma: export
 #include "qstore/unpack.h"          // IWYU pragma: export

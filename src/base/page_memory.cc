@@ -7,7 +7,9 @@
 #include <string>
 #include <utility>
 
-namespace qstore::base {
+#include "qstore/page_memory.h"
+
+namespace qstore {
 namespace {
 
 constexpr size_t kHugePage = size_t{1} << 21;
@@ -55,6 +57,8 @@ PageMemory::~PageMemory() {
   if (mapping_ != nullptr) ::munmap(mapping_, mapping_size_);
 }
 
+namespace base {
+
 void Prefault(std::span<std::byte> memory) {
   const auto begin = reinterpret_cast<uintptr_t>(memory.data());
   const uintptr_t first = (begin + kPage - 1) / kPage * kPage;
@@ -63,4 +67,5 @@ void Prefault(std::span<std::byte> memory) {
   ::madvise(memory.data() + (first - begin), last - first, kPopulateWrite);
 }
 
-}  // namespace qstore::base
+}  // namespace base
+}  // namespace qstore

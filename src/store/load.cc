@@ -2,10 +2,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/page_memory.h"
 #include "base/status_macros.h"
 #include "qstore/archive.h"
 #include "qstore/loaded_tensors.h"
+#include "qstore/page_memory.h"
 
 namespace qstore {
 namespace {
@@ -15,7 +15,7 @@ constexpr size_t kAlignment = 64;
 }  // namespace
 
 struct LoadedTensors::Impl {
-  base::PageMemory memory;
+  PageMemory memory;
   std::vector<ReadRequest> tensors;
 };
 
@@ -44,7 +44,7 @@ Result<LoadedTensors> Archive::Load(std::span<const size_t> variants, unsigned t
       size += (static_cast<size_t>(bytes) + kAlignment - 1) / kAlignment * kAlignment;
     }
   }
-  QSTORE_ASSIGN(loaded.impl_->memory, base::PageMemory::Allocate(size));
+  QSTORE_ASSIGN(loaded.impl_->memory, PageMemory::Allocate(size));
   for (size_t i = 0; i < requests.size(); ++i) {
     const auto bytes = static_cast<size_t>(tensor(requests[i].tensor).byte_size);
     requests[i].out = loaded.impl_->memory.bytes().subspan(begins[i], bytes);

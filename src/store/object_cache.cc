@@ -16,7 +16,7 @@ constexpr size_t kLarge = size_t{1} << 22;
 
 Status WholeMemory::Allocate(size_t size) {
   if (size >= kLarge) {
-    QSTORE_ASSIGN(large_, base::PageMemory::Allocate(size));
+    QSTORE_ASSIGN(large_, PageMemory::Allocate(size));
     bytes_ = large_.bytes();
   } else {
     small_.reset(new std::byte[size]);

@@ -12,7 +12,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "base/page_memory.h"
+#include "qstore/page_memory.h"
 #include "qstore/status.h"
 #include "store/whole_source.h"
 
@@ -28,7 +28,7 @@ class WholeMemory {
 
  private:
   std::unique_ptr<std::byte[]> small_;
-  base::PageMemory large_;
+  PageMemory large_;
   std::span<std::byte> bytes_;
 };
 

@@ -18,9 +18,9 @@ Result<std::span<std::byte>> WholeBuffers::Place(uint32_t whole) {
   if (entry.plan.place.empty()) {
     // Layers follow one another that have the same size: pages need not be cleared for each.
     if (spare_.bytes().size() == entry.plan.size) {
-      entry.memory = std::exchange(spare_, base::PageMemory());
+      entry.memory = std::exchange(spare_, PageMemory());
     } else {
-      QSTORE_ASSIGN(entry.memory, base::PageMemory::Allocate(entry.plan.size));
+      QSTORE_ASSIGN(entry.memory, PageMemory::Allocate(entry.plan.size));
     }
     entry.plan.place = entry.memory.bytes();
   }
@@ -44,7 +44,7 @@ void WholeBuffers::Finish(std::span<const Use> uses, bool ok) {
       entry.is_damaged = entry.is_damaged || !ok;
     }
     if (--entry.plan.users == 0 && !entry.memory.bytes().empty()) {
-      spare_ = std::exchange(entry.memory, base::PageMemory());
+      spare_ = std::exchange(entry.memory, PageMemory());
       entry.plan.place = {};
     }
   }

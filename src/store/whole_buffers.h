@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "base/page_memory.h"
+#include "qstore/page_memory.h"
 #include "qstore/status.h"
 
 namespace qstore::store {
@@ -51,14 +51,14 @@ class WholeBuffers {
  private:
   struct Entry {
     Whole plan;
-    base::PageMemory memory;
+    PageMemory memory;
     bool is_damaged = false;  // A unit that writes it failed.
   };
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Entry> entries_;
-  base::PageMemory spare_;  // Of the last one let go.
+  PageMemory spare_;  // Of the last one let go.
 };
 
 }  // namespace qstore::store
