@@ -59,6 +59,13 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def do_HEAD(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.state.content)))
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("ETag", self.state.etag)
+        self.end_headers()
+
     def do_GET(self):
         state = self.state
         with state.lock:

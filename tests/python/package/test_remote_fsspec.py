@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Archives in file systems of fsspec."""
 
+import importlib
 import zipfile
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from samples import same
 
 
@@ -74,3 +76,67 @@ def test_chains_of_file_systems(qstore, pair, expected, space, chain):
     with qstore.safe_open(url, "bf16") as f:
         part = f.get_slice("1.weight")[100:300]
         assert same({"part": part}, {"part": expected["bf16"]["1.weight"][100:300]})
+
+
+def test_http_by_fsspec(qstore, server, expected, content, monkeypatch):
+    """A file system for real, with its own client (aiohttp), in the place of the package's: ranges
+    only, several at once, and errors that pass."""
+
+    def by_fsspec(url, options):
+        return qstore._fsspec.FsspecSource(url, dict(options))
+
+    importlib.import_module("qstore._fsspec")
+    monkeypatch.setattr(qstore._sources, "open_source", by_fsspec)
+    server.latency = 0.01
+    with qstore.safe_open(server.url, "int8", storage_options={"headers": {"X-Who": "test"}}) as f:
+        assert same({"part": f.get_tensor("0.weight")}, {"part": expected["int8"]["0.weight"]})
+        assert server.bytes_sent == f.bytes_read < len(content)
+        assert server.headers[-1]["X-Who"] == "test"
+        assert "aiohttp" in server.headers[-1]["User-Agent"]
+    seen = set()
+
+    def refuse_once(request):
+        wanted = request.wanted()
+        return wanted not in seen and (seen.add(wanted) or refuse(request))
+
+    server.behave = refuse_once
+    for name in ("bf16", "int8"):
+        assert same(qstore.torch.load_file(server.url, name), expected[name])
+    server.behave = refuse
+    with pytest.raises(qstore.IoError, match="503"):
+        qstore.torch.load_file(server.url, "int8")
+
+
+def refuse(request):
+    request.send_error(503)
+    return True
+
+
+class Bucket(MemoryFileSystem):
+    """An object store in memory, which wants a key."""
+
+    protocol = "s3"
+    store, pseudo_dirs = {}, [""]
+    cachable = False
+
+    def __init__(self, key=None, **options):
+        super().__init__(**options)
+        if key != "secret":
+            raise PermissionError("no such key")
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.replace("s3://", "memory://"))
+
+
+def test_object_store(qstore, content, expected):
+    fsspec.register_implementation("s3", Bucket, clobber=True)
+    Bucket("secret").pipe("/bucket/m.qstore", content)
+    url, options = "s3://bucket/m.qstore", {"key": "secret"}
+    for name in ("bf16", "int8"):
+        assert same(qstore.torch.load_file(url, name, storage_options=options), expected[name])
+    for wrong in (None, {"key": "other"}):
+        with pytest.raises(qstore.InvalidArgumentError, match="s3://bucket/m.qstore: no such key"):
+            qstore.Archive(url, storage_options=wrong)
+    with pytest.raises(qstore.PathNotFoundError):
+        qstore.Archive("s3://bucket/other.qstore", storage_options=options)
