@@ -22,8 +22,6 @@ namespace {
 // Bytes from which on a read takes so long that Ctrl-C is looked for meanwhile.
 constexpr size_t kLongRead = size_t{16} << 20;
 
-using Buffer = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
 // Paths in an archive are bytes; what is not UTF-8 becomes surrogates, as in os.fsdecode.
 nb::object Text(std::string_view bytes) {
   return nb::steal(
@@ -32,10 +30,6 @@ nb::object Text(std::string_view bytes) {
 
 nb::object OrNone(const std::optional<size_t>& index) {
   return index ? nb::object(nb::int_(*index)) : nb::object(nb::none());
-}
-
-void CheckIndex(size_t index, size_t count) {
-  if (index >= count) throw nb::index_error("no such number");
 }
 
 OpenArchive Open(const nb::bytes& path) {
@@ -174,31 +168,20 @@ nb::bytes ReadFile(const OpenArchive& archive, size_t variant, size_t file, uint
   return nb::borrow<nb::bytes>(bytes);
 }
 
-// Arrays of bytes, by tensor of the variant. The memory lives as long as one of them.
-template <class Framework>
-nb::list ShareAll(LoadedTensors loaded) {
-  auto memory = std::make_unique<LoadedTensors>(std::move(loaded));
-  LoadedTensors* tensors = memory.get();
-  const nb::capsule owner(tensors, [](void* p) noexcept { delete static_cast<LoadedTensors*>(p); });
-  memory.release();
-  nb::list list;
-  for (size_t i = 0; i < tensors->size(); ++i) {
-    const std::span<std::byte> content = tensors->content(i);
-    nb::ndarray<Framework, uint8_t, nb::ndim<1>> array(content.data(), {content.size()}, owner);
-    list.append(nb::cast(std::move(array), nb::rv_policy::reference));
-  }
-  return list;
-}
-
-nb::list Load(const OpenArchive& archive, size_t variant, bool torch, unsigned threads,
+// The content, by tensor of the variant. The memory lives as long as one of them.
+nb::list Load(const OpenArchive& archive, size_t variant, unsigned threads,
               const nb::object& progress) {
   VariantAt(archive, variant);
-  auto tensors = RunInterruptibly<LoadedTensors>(
+  auto loaded = std::make_unique<LoadedTensors>(RunInterruptibly<LoadedTensors>(
       progress, archive.source(), [&](const ProgressCallback& callback) {
         return archive.Load({&variant, 1}, threads, callback);
-      });
-  return torch ? ShareAll<nb::pytorch>(std::move(tensors))
-               : ShareAll<nb::numpy>(std::move(tensors));
+      }));
+  LoadedTensors* const tensors = loaded.get();
+  const nb::capsule owner(tensors, [](void* p) noexcept { delete static_cast<LoadedTensors*>(p); });
+  loaded.release();
+  nb::list list;
+  for (size_t i = 0; i < tensors->size(); ++i) list.append(View(tensors->content(i), owner));
+  return list;
 }
 
 }  // namespace
@@ -222,7 +205,7 @@ void BindArchive(nb::module_& module) {
            nb::arg("threads") = 0)
       .def("read_file", &ReadFile, nb::arg("variant"), nb::arg("file"), nb::arg("begin") = 0,
            nb::arg("end") = nb::none())
-      .def("load", &Load, nb::arg("variant"), nb::arg("torch"), nb::arg("threads") = 0,
+      .def("load", &Load, nb::arg("variant"), nb::arg("threads") = 0,
            nb::arg("progress") = nb::none());
 }
 

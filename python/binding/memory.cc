@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <utility>
 
 #include "errors.h"
@@ -16,28 +17,25 @@ namespace nb = nanobind;
 namespace qstore::python {
 namespace {
 
-template <class Framework>
-nb::object Share(std::byte* begin, size_t size, const nb::capsule& owner) {
-  nb::ndarray<Framework, uint8_t, nb::ndim<1>> array(begin, {size}, owner);
-  return nb::cast(std::move(array), nb::rv_policy::reference);
-}
-
 // Fresh memory for a tensor, as an array of bytes. What frameworks allocate begins anywhere in a
 // huge page: what lies before the first and behind the last whole one is given out in pages of 4
 // KiB, and their first touch takes as long as decoding all of a tensor of some MiB.
-nb::object Allocate(size_t size, bool torch) {
+nb::object Allocate(size_t size) {
   auto memory = std::make_unique<PageMemory>(Unwrap(PageMemory::Allocate(size)));
   std::byte* const begin = memory->bytes().data();
   const nb::capsule owner(memory.get(),
                           [](void* p) noexcept { delete static_cast<PageMemory*>(p); });
   memory.release();
-  return torch ? Share<nb::pytorch>(begin, size, owner) : Share<nb::numpy>(begin, size, owner);
+  return View({begin, size}, owner);
 }
 
 }  // namespace
 
-void BindMemory(nb::module_& module) {
-  module.def("allocate", &Allocate, nb::arg("size"), nb::arg("torch"));
+nb::object View(std::span<std::byte> bytes, const nb::capsule& owner) {
+  nb::ndarray<nb::memview, uint8_t, nb::ndim<1>> array(bytes.data(), {bytes.size()}, owner);
+  return nb::cast(std::move(array), nb::rv_policy::reference);
 }
+
+void BindMemory(nb::module_& module) { module.def("allocate", &Allocate, nb::arg("size")); }
 
 }  // namespace qstore::python

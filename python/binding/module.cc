@@ -11,6 +11,7 @@ NB_MODULE(_qstore, module) {
   module.attr("__version__") = QSTORE_VERSION;
   module.def("instruction_set", &qstore::InstructionSet);
   qstore::python::BindArchive(module);
+  qstore::python::BindBackgroundReads(module);
   qstore::python::BindDlpack(module);
   qstore::python::BindMemory(module);
   qstore::python::BindOperations(module);

@@ -99,6 +99,7 @@ class Archive:
         else:
             self._native = _qstore.Archive.open(encode(local))
             self.path = os.path.abspath(os.fsdecode(local))
+        self._is_file = local is not None
         self._how = (path if local is None else self.path, storage_options)
         self._variants = self._native.variants()
 

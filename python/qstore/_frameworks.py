@@ -75,15 +75,16 @@ class TorchFramework:
         own = self.dtype(dtype)
         size = own.itemsize * math.prod(self._shape(dtype, shape))
         if size >= _HUGE:
-            memory = _qstore.allocate(size, True)
+            memory = _qstore.allocate(size)
             return self.wrap(memory, dtype, shape), memory
         tensor = self.torch.empty(self._shape(dtype, shape), dtype=own, device="cpu")
         return tensor, tensor.view(-1).view(self.torch.uint8)
 
-    def wrap(self, memory: Any, dtype: str, shape: Shape) -> Any:
+    def wrap(self, memory: memoryview, dtype: str, shape: Shape) -> Any:
         """A tensor that shares memory made by the extension, and is no view of another tensor."""
         tensor = self.torch.empty(0, dtype=self.dtype(dtype), device="cpu")
-        return tensor.set_(memory.untyped_storage(), 0, self._shape(dtype, shape))
+        storage = self.torch.frombuffer(memory, dtype=self.torch.uint8).untyped_storage()
+        return tensor.set_(storage, 0, self._shape(dtype, shape))
 
     def check_index(self, index: Any, dtype: str, shape: Shape) -> None:
         """Raises what torch raises for such an index, without a tensor that has content."""
@@ -142,14 +143,16 @@ class NumpyFramework:
         own = self.dtype(dtype)
         size = own.itemsize * math.prod(shape)
         if size >= _HUGE:
-            memory = _qstore.allocate(size, False)
+            memory = _qstore.allocate(size)
             return self.wrap(memory, dtype, shape), memory
         array = self.numpy.empty(shape, own)
         return array, array.reshape(-1).view(self.numpy.uint8)
 
-    def wrap(self, memory: Any, dtype: str, shape: Shape) -> Any:
+    def wrap(self, memory: memoryview, dtype: str, shape: Shape) -> Any:
         """An array that shares memory made by the extension."""
-        return memory.view(self.dtype(dtype)).reshape(shape)
+        return (
+            self.numpy.frombuffer(memory, self.numpy.uint8).view(self.dtype(dtype)).reshape(shape)
+        )
 
     def check_index(self, index: Any, dtype: str, shape: Shape) -> None:
         """Indices were checked while they were brought into their usual form."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from qstore._archive import Archive, Location, open_archive
 from qstore._frameworks import Framework, find_framework
 from qstore._progress import Progress, reported
+from qstore._read_ahead import ReadAhead
 from qstore._slices import Rows, TensorSlice
 from qstore.errors import ClosedError, UnknownNameError
 
@@ -79,7 +80,7 @@ class Reader:
         for entry in self.entries.values():
             framework.dtype(entry.dtype)
         with reported(progress, "load") as tell:
-            loaded = self.archive._native.load(self.variant, framework.is_torch, self.threads, tell)
+            loaded = self.archive._native.load(self.variant, self.threads, tell)
         tensors = {}
         for number, memory in enumerate(loaded):
             if number not in names:
@@ -118,6 +119,8 @@ class safe_open:
     what `qstore.Archive` raises; ImportError when the framework is not installed.
     """
 
+    _ahead: ReadAhead | None = None
+
     def __init__(
         self,
         path: Location,
@@ -133,6 +136,8 @@ class safe_open:
         number = archive.find_variant(variant)
         self._arguments = (archive, archive.variant_names[number], framework, device, threads)
         self._reader: Reader | None = Reader(archive, number, adapter, threads)
+        if threads != 1 and archive._is_file:
+            self._ahead = ReadAhead(self._reader)
 
     @property
     def variant(self) -> str:
@@ -141,7 +146,7 @@ class safe_open:
 
     @property
     def bytes_read(self) -> int:
-        """Bytes read from the archive so far, header and index included."""
+        """Bytes read from the archive so far: header, index, and what was read ahead included."""
         return self._open().archive.bytes_read
 
     def keys(self) -> list[str]:
@@ -169,11 +174,14 @@ class safe_open:
     def get_tensor(self, name: str) -> Any:
         """The whole tensor, decoded straight into its own memory.
 
+        When tensors are asked for in the order of `keys`, the next one of 1 to 64 MiB is decoded
+        meanwhile, unless `threads` is 1 or the archive is behind a URL.
         Raises UnknownNameError, CorruptError (naming tensor and chunk), IoError, and
         InvalidArgumentError when the framework has no such type.
         """
-        reader = self._open()
-        return reader.framework.finish(reader.read(reader.find(name)))
+        reader, ahead = self._open(), self._ahead
+        entry = reader.find(name)
+        return reader.framework.finish((ahead or reader).read(entry))
 
     def get_tensors(self, *, progress: Progress = None) -> dict[str, Any]:
         """All tensors, by name: the fastest way to load. They share one piece of memory, which
@@ -189,7 +197,7 @@ class safe_open:
 
     def close(self) -> None:
         """Ends the use of this handle; what is being read by other threads is still finished."""
-        self._reader = None
+        self._reader = self._ahead = None
 
     def __enter__(self) -> safe_open:
         self._open()
