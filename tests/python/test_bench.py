@@ -104,6 +104,21 @@ def test_bandwidth_limits_what_is_read(pair):
     assert ours["bandwidth_mib"] == theirs["bandwidth_mib"] == 20
 
 
+@pytest.mark.parametrize("variant, least", [("low", 1.1), ("high", 1.45)])
+def test_behind_a_slow_source(space, figure, variant, least):
+    """So many times as fast as an uncompressed read, which is no slower than safetensors."""
+    high, low = models.save_pair({"a.weight": models.llm_weights(4096, 4096, 1)}, space)
+    pack(space / "m.qstore", high=high, low=low)
+    slow = ("--bandwidth", 20, "--runs", 1)
+    ours = bench_load(space, variant, *slow)
+    theirs = ok_json(
+        "bench", "raw", {"high": high, "low": low}[variant], "--operation", "load", *slow
+    )
+    times = theirs["median_s"] / ours["median_s"]
+    figure(f"{variant} behind 20 MiB/s: {times:.2f} times as fast as uncompressed")
+    assert times >= least
+
+
 def test_cold_reports_what_is_still_in_memory(pair):
     document = bench_load(pair, "high", "--cold", "--runs", 2)
     assert document["cold"] is True

@@ -2,6 +2,7 @@
 """Models from an archive compute what those from the unpacked directory do, bit for bit."""
 
 import os
+import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -218,9 +219,9 @@ def test_damage_is_named(qstore, llama, space):
 PEAK = """
 import sys, torch, transformers
 import qstore.transformers
-how, path = sys.argv[1:]
+how, path, variant = sys.argv[1:]
 if how == "archive":
-    model = qstore.transformers.from_pretrained(path, "bf16", device_map="cpu")
+    model = qstore.transformers.from_pretrained(path, variant, device_map="cpu")
 else:
     model = transformers.LlamaForCausalLM.from_pretrained(path, device_map="cpu")
 with torch.no_grad():  # A file that is mapped takes memory when it is used.
@@ -229,19 +230,33 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 """
 
 
-def test_peak_memory(qstore, run_python, space, figure):
-    torch.manual_seed(1)
+@pytest.fixture(scope="module")
+def large(qstore, tmp_path_factory):
+    """A model of several hundred MiB, both variants in shards, and its archive."""
+    folder = tmp_path_factory.mktemp("large")
     size = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 10}
-    config = transformers.LlamaConfig(**tiny_llama.CONFIG | size)
-    model = transformers.LlamaForCausalLM._from_config(config, dtype=torch.bfloat16)
-    model.save_pretrained(space / "bf16", max_shard_size="100MB")
-    qstore.pack({"bf16": space / "bf16"}, space / "m.qstore", level="fast", sync=False)
+    tiny_llama.save_pair(folder, "100MB", **size)
+    qstore.pack(
+        {name: folder / name for name in ("bf16", "int8")},
+        folder / "m.qstore",
+        level="fast",
+        sync=False,
+    )
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("variant", ["bf16", "int8"])
+def test_peak_memory(run_python, large, figure, variant):
+    shards = list((large / variant).glob("*.safetensors"))
+    assert len(shards) > 1
     peaks = [
-        int(run_python(PEAK, how, path).split()[-1])
-        for how, path in (("archive", space / "m.qstore"), ("directory", space / "bf16"))
+        int(run_python(PEAK, how, path, variant).split()[-1])
+        for how, path in (("archive", large / "m.qstore"), ("directory", large / variant))
     ]
+    size = sum(shard.stat().st_size for shard in shards)
     figure(
-        f"peak memory with a model of {2 * model.num_parameters() >> 20} MiB: "
+        f"peak memory with a model of {size >> 20} MiB, {variant}: "
         f"{peaks[0] >> 10} MiB from an archive, {peaks[1] >> 10} MiB from the directory"
     )
     assert peaks[0] < 1.1 * peaks[1]
