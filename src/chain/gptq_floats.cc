@@ -68,10 +68,11 @@ class Rows {
   float scale(size_t row, uint32_t group) const { return scratch_.scales[group * rows_ + row]; }
   int32_t zero(size_t row, uint32_t group) const { return scratch_.zeros[group * rows_ + row]; }
 
-  ResidualRun Run(size_t row, uint32_t group, unsigned width) const {
+  ResidualRun Run(size_t row, const GroupRun& of, unsigned width) const {
     ResidualRun run;
-    run.scale = scale(row, group);
-    run.zero = zero(row, group);
+    run.scale = scale(row, of.group);
+    run.zero = zero(row, of.group);
+    run.count = static_cast<uint32_t>(of.end - of.begin);
     run.width = static_cast<uint16_t>(width);
     run.is_bf16 = dtype_ == DType::kBF16;
     const uint16_t pattern =
@@ -241,7 +242,7 @@ class Encoder {
 
   void PutRun(size_t row, const GroupRun& run, unsigned width, codec::ResidualSinks* sinks) {
     const size_t place = row * rows_.inputs() + run.begin;
-    const ResidualRun residual = rows_.Run(row, run.group, width);
+    const ResidualRun residual = rows_.Run(row, run, width);
     codec::ActiveKernels().put_residual16(
         rows_.q(row) + run.begin, values_ + 2 * place, run.end - run.begin, &residual,
         static_cast<uint32_t>(place), sinks, scratch_.nibbles.data() + place);
@@ -374,14 +375,12 @@ Status DecodeGptqFloats(DType dtype, uint64_t first_row, base::ByteReader* paylo
     scratch->ordered.resize(raw.size());
     values = scratch->ordered.data();
   }
-  const auto residual16 = codec::ActiveKernels().residual16;
+  std::vector<ResidualRun> runs(rows.runs().size());
   for (size_t r = 0; r < rows.rows(); ++r) {
-    for (const GroupRun& run : rows.runs()) {
-      const size_t place = r * rows.inputs() + run.begin;
-      const ResidualRun residual = rows.Run(r, run.group, width);
-      residual16(rows.q(r) + run.begin, scratch->nibbles.data() + place, run.end - run.begin,
-                 &residual, &low, &extra, values + 2 * place);
-    }
+    for (size_t i = 0; i < runs.size(); ++i) runs[i] = rows.Run(r, rows.runs()[i], width);
+    const size_t place = r * rows.inputs();
+    codec::ActiveKernels().residual16(rows.q(r), scratch->nibbles.data() + place, runs.data(),
+                                      runs.size(), &low, &extra, values + 2 * place);
   }
   if (low.position != low.limit || extra.position != extra.limit) {
     return Corrupt("gptq floats: bit streams do not end where their counts say");

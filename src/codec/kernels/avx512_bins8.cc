@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <immintrin.h>
 
+#include "codec/kernels/avx512_fields.h"
 #include "codec/kernels/avx512_tables.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/portable_loops.h"
@@ -49,38 +50,6 @@ struct Words {
 // Bits of `magnitude` from `value`, others from `sign`.
 __m512i WithSign(__m512i value, __m512i sign, __m512i magnitude) {
   return _mm512_ternarylogic_epi64(magnitude, value, sign, 0xca);
-}
-
-// 2^width - 1 of every byte, widths being at most 7.
-__m512i Ones(__m512i width) {
-  const __m512i ones = _mm512_set1_epi64(0x7f3f1f0f07030100);
-  return _mm512_shuffle_epi8(ones, width);
-}
-
-// Fields of the widths given, one after another from bit `position` on, each in a byte of its own,
-// with what follows it above. Reads 64 bytes. Adds the sum of widths to `position`.
-__m512i TakeFields(const uint8_t* bytes, __m512i width, uint64_t* position) {
-  const __m512i zero = _mm512_setzero_si512();
-  // Every lane has the sums of all eight lanes, a byte each; of them it adds up those before it.
-  const __m512i sums =
-      _mm512_permutexvar_epi8(_mm512_set1_epi64(0x3830282018100800), _mm512_sad_epu8(width, zero));
-  const __m512i lanes_before = _mm512_set_epi64(0xffffffffffffff, 0xffffffffffff, 0xffffffffff,
-                                                0xffffffff, 0xffffff, 0xffff, 0xff, 0);
-  const __m512i before = _mm512_sad_epu8(_mm512_and_si512(sums, lanes_before), zero);
-  const auto phase = static_cast<long long>(*position & 7);
-  const __m512i begin = _mm512_add_epi64(before, _mm512_set1_epi64(phase));
-  const __m512i stream = _mm512_loadu_si512(bytes + (*position >> 3));
-  const __m512i bytes_of_lane =
-      _mm512_add_epi8(_mm512_multishift_epi64_epi8(_mm512_set1_epi8(3), begin),  // begin / 8
-                      _mm512_set1_epi64(0x0706050403020100));
-  const __m512i window = _mm512_permutexvar_epi8(bytes_of_lane, stream);
-  // In every byte, the bits in its window before it: begin % 8 and the widths below.
-  const __m512i summands = _mm512_ternarylogic_epi64(_mm512_slli_epi64(width, 8), begin,
-                                                     _mm512_set1_epi64(7), 0xf8);  // a | (b & c)
-  const __m512i bit = _mm512_mullo_epi64(summands, _mm512_set1_epi64(0x0101010101010101));
-  const __m128i all = _mm_sad_epu8(_mm512_castsi512_si128(sums), _mm_setzero_si128());
-  *position += static_cast<uint64_t>(_mm_cvtsi128_si64(all));
-  return _mm512_multishift_epi64_epi8(bit, window);
 }
 
 // One bit for each one of `mask`, in its place, from bit `position` on.
@@ -142,7 +111,8 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shif
     const __m512i twin = _mm512_loadu_si512(q + done);
     const __m512i bin = _mm512_and_si512(_mm512_abs_epi8(twin), low_bits);
     const __m512i width = widths.Look(bin);
-    const __m512i field = TakeFields(floor_bits->bytes, width, &floor_at);
+    const __m512i stream = _mm512_loadu_si512(floor_bits->bytes + (floor_at >> 3));
+    const __m512i field = TakeFields(stream, width, &floor_at);
     const __m512i floor = _mm512_and_si512(field, Ones(width));
     const __m512i threshold = thresholds.Look(bin);
     const __mmask64 extra = _mm512_cmpge_epu8_mask(floor, threshold);

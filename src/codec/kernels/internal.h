@@ -58,6 +58,8 @@ void PutBins16(const uint8_t* q, const uint8_t* values, size_t count, unsigned s
 void PutHuffman32(const uint32_t* codes, const uint8_t* symbols, size_t rounds, BitSink* streams);
 void PutResidual16(const uint8_t* q, const uint8_t* values, size_t count, const ResidualRun* run,
                    uint32_t place, ResidualSinks* sinks, uint8_t* nibbles);
+void Residual16(const uint8_t* q, const uint8_t* nibbles, const ResidualRun* runs, size_t run_count,
+                BitCursor* low_bits, BitCursor* extra_bits, uint8_t* out);
 
 }  // namespace avx512
 }  // namespace qstore::codec

@@ -87,9 +87,10 @@ struct BinSinks {
 /// magnitude of 2^-100 or more. docs/format-coding.md, "GPTQ floats".
 struct ResidualRun {
   float scale;
-  int32_t zero;
+  int32_t zero;       ///< 0 to 255.
   uint16_t exponent;  ///< The scale's as the target type has it, 1 or more.
   uint16_t width;     ///< Low bits of a residual in the scale's octave: at most mantissa bits + 1.
+  uint32_t count;     ///< Weights; of the decoder's runs.
   bool is_bf16;       ///< Else F16.
 };
 
@@ -183,12 +184,12 @@ struct Kernels {
   void (*finish16)(const uint8_t* q, const uint8_t* index, size_t count,
                    const uint16_t first[kBinCount], unsigned shift, WideCursor* wide, uint8_t* out);
 
-  /// 16-bit patterns from a parent's integers, the residuals' upper parts (0 to 15) and two bit
-  /// streams, which are read as by bins8.
-  void (*residual16)(const uint8_t* q, const uint8_t* nibbles, size_t count, const ResidualRun* run,
-                     BitCursor* low_bits, BitCursor* extra_bits, uint8_t* out);
-  /// The inverse. The first value has the place `place` in its chunk; values too far off are listed
-  /// and coded as what the parent predicts.
+  /// 16-bit patterns of runs that follow one another from a parent's integers, the residuals' upper
+  /// parts (0 to 15) and two bit streams, which are read as by bins8.
+  void (*residual16)(const uint8_t* q, const uint8_t* nibbles, const ResidualRun* runs,
+                     size_t run_count, BitCursor* low_bits, BitCursor* extra_bits, uint8_t* out);
+  /// The inverse of one run. The first value has the place `place` in its chunk; values too far off
+  /// are listed and coded as what the parent predicts.
   void (*put_residual16)(const uint8_t* q, const uint8_t* values, size_t count,
                          const ResidualRun* run, uint32_t place, ResidualSinks* sinks,
                          uint8_t* nibbles);

@@ -259,16 +259,21 @@ void PutResidualBlock(const uint8_t* __restrict q, const uint8_t* __restrict val
 
 // BF16 with short low fields takes lanes of a byte: eight of them fit a word with the bits that a
 // load may waste.
-inline void Residual16(const uint8_t* q, const uint8_t* nibbles, size_t count,
-                       const ResidualRun* run, BitCursor* low_bits, BitCursor* extra_bits,
-                       uint8_t* out) {
-  const auto block =
-      run->is_bf16
-          ? (run->width <= 7 ? ResidualBlock<uint8_t, true> : ResidualBlock<uint16_t, true>)
-          : ResidualBlock<uint16_t, false>;
-  for (size_t i = 0; i < count; i += kResidualBlock) {
-    const size_t n = count - i < kResidualBlock ? count - i : kResidualBlock;
-    block(q + i, nibbles + i, n, *run, low_bits, extra_bits, out + 2 * i);
+inline void Residual16(const uint8_t* q, const uint8_t* nibbles, const ResidualRun* runs,
+                       size_t run_count, BitCursor* low_bits, BitCursor* extra_bits, uint8_t* out) {
+  for (const ResidualRun* run = runs; run < runs + run_count; ++run) {
+    const auto block =
+        run->is_bf16
+            ? (run->width <= 7 ? ResidualBlock<uint8_t, true> : ResidualBlock<uint16_t, true>)
+            : ResidualBlock<uint16_t, false>;
+    for (size_t left = run->count; left > 0;) {
+      const size_t n = left < kResidualBlock ? left : kResidualBlock;
+      block(q, nibbles, n, *run, low_bits, extra_bits, out);
+      q += n;
+      nibbles += n;
+      out += 2 * n;
+      left -= n;
+    }
   }
 }
 

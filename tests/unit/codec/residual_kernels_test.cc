@@ -54,11 +54,24 @@ Coded Put(const Kernels& kernels, const Symbols& q, const Symbols& values, const
   return coded;
 }
 
-Symbols Take(const Kernels& kernels, const Symbols& q, const Coded& coded, const ResidualRun& run) {
+// As one run, or as several of the same parameters.
+std::vector<ResidualRun> Runs(ResidualRun run, size_t count, size_t each) {
+  std::vector<ResidualRun> runs;
+  for (; count > 0; count -= run.count) {
+    run.count = static_cast<uint32_t>(std::min(count, each));
+    runs.push_back(run);
+  }
+  return runs;
+}
+
+Symbols Take(const Kernels& kernels, const Symbols& q, const Coded& coded, const ResidualRun& run,
+             size_t each) {
   Symbols out(2 * q.size());
   BitCursor low{coded.low.data(), 0, coded.low_bits};
   BitCursor extra{coded.extra.data(), 0, coded.extra_bits};
-  kernels.residual16(q.data(), coded.nibbles.data(), q.size(), &run, &low, &extra, out.data());
+  const std::vector<ResidualRun> runs = Runs(run, q.size(), each);
+  kernels.residual16(q.data(), coded.nibbles.data(), runs.data(), runs.size(), &low, &extra,
+                     out.data());
   EXPECT_EQ(low.position, low.limit);
   EXPECT_EQ(extra.position, extra.limit);
   return out;
@@ -94,7 +107,7 @@ TEST_P(ResidualKernelsTest, EveryPatternComesBackOrIsListed) {
       const ResidualRun run = RunOf(scale, is_bf16, width, random() % 2 == 0 ? 8 : 128);
       const Coded coded = Put(scalar_, q, values, run);
       ASSERT_TRUE(Put(*kernels_, q, values, run) == coded) << scale << " " << is_bf16;
-      Symbols back = Take(*kernels_, q, coded, run);
+      Symbols back = Take(*kernels_, q, coded, run, random() % 2 == 0 ? q.size() : 96);
       for (const uint32_t place : coded.listed) {
         const size_t i = place - 7;
         back[2 * i] = values[2 * i];
@@ -129,20 +142,24 @@ TEST_P(ResidualKernelsTest, RunsOfAnyLengthAreCodedTheSame) {
 TEST_P(ResidualKernelsTest, NoiseDecodesToTheSame) {
   std::mt19937 random(4);
   for (int round = 0; round < 200; ++round) {
-    const size_t count = random() % 1000;
-    Symbols q(count), nibbles(count), bits(random() % 2000 + kReadSlack);
+    const size_t count = random() % 3000;
+    Symbols q(count), nibbles(count), bits(random() % 4000 + kReadSlack);
     for (auto* bytes : {&q, &nibbles, &bits}) {
       for (auto& b : *bytes) b = static_cast<uint8_t>(random());
     }
     for (auto& n : nibbles) n &= 15;
+    // Near the zero point, where most values have further bits.
+    for (size_t i = 0; round % 2 == 0 && i < count; ++i) q[i] = static_cast<uint8_t>(98 + q[i] % 5);
     const bool is_bf16 = random() % 2 == 0;
     const ResidualRun run = RunOf(kScales[random() % std::size(kScales)], is_bf16,
                                   static_cast<unsigned>(random()) % (is_bf16 ? 9 : 12), 100);
+    const std::vector<ResidualRun> runs = Runs(run, count, 1 + random() % 300);
     const auto take = [&](const Kernels& kernels) {
       Symbols out(2 * count);
       const uint64_t limit = 8 * (bits.size() - kReadSlack);
       BitCursor low{bits.data(), 0, limit}, extra{bits.data(), 0, limit};
-      kernels.residual16(q.data(), nibbles.data(), count, &run, &low, &extra, out.data());
+      kernels.residual16(q.data(), nibbles.data(), runs.data(), runs.size(), &low, &extra,
+                         out.data());
       return std::tuple(out, low.position, extra.position);
     };
     ASSERT_EQ(take(scalar_), take(*kernels_));
