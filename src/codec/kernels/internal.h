@@ -60,6 +60,8 @@ void PutResidual16(const uint8_t* q, const uint8_t* values, size_t count, const 
                    uint32_t place, ResidualSinks* sinks, uint8_t* nibbles);
 void Residual16(const uint8_t* q, const uint8_t* nibbles, const ResidualRun* runs, size_t run_count,
                 BitCursor* low_bits, BitCursor* extra_bits, uint8_t* out);
+void IntegerResidual(const uint8_t* parent, const uint8_t* nibbles, const uint8_t* low,
+                     size_t count, const IntegerRun* run, uint8_t* q);
 
 }  // namespace avx512
 }  // namespace qstore::codec
