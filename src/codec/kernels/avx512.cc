@@ -123,7 +123,7 @@ void Bins16(const uint8_t* q, size_t count, const BinTable16* table, BitCursor* 
 
 const Kernels kAvx512Kernels = {
     .name = "avx512",
-    .huffman32 = loops::Huffman32,
+    .huffman32 = avx512::Huffman32,
     .put_huffman32 = avx512::PutHuffman32,
     .unpack = loops::Unpack,
     .pack = loops::Pack,

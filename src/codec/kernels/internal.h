@@ -48,6 +48,8 @@ void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned sh
 
 namespace avx512 {
 
+void Huffman32(const uint16_t* table, const uint8_t* data, size_t size, uint32_t* positions,
+               size_t rounds, uint8_t* out);
 void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
            BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out);
 void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,

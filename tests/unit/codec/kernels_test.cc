@@ -121,7 +121,8 @@ TEST_P(KernelsTest, Huffman) {
     const Symbols data = Noise(3000, static_cast<uint32_t>(round));
     const size_t rounds = 40;
     std::vector<uint32_t> at(kHuffmanStreams), at2;
-    for (auto& p : at) p = static_cast<uint32_t>(random() % (3000 * 8));
+    const uint32_t most = round % 2 == 0 ? 3000 * 8 : 3000;  // Then none reaches the end.
+    for (auto& p : at) p = static_cast<uint32_t>(random()) % most;
     at2 = at;
     Symbols a(rounds * 128), b(rounds * 128);
     scalar_.huffman32(table.data(), data.data(), data.size(), at.data(), rounds, a.data());
