@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <bit>
 #include <cstring>
 
 #include "codec/kernels/kernels.h"
@@ -57,7 +56,7 @@ template <bool kClamp>
       }
     }
     for (size_t t = 0; t < kTurns; ++t) {
-      positions[s + t] += static_cast<uint32_t>(std::countl_zero(windows[t]));
+      positions[s + t] += static_cast<uint32_t>(__builtin_clzll(windows[t]));
     }
   }
 }
