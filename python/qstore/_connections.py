@@ -129,15 +129,17 @@ class ConnectionPool:
         are not followed.
         """
         url = self._target
+        may_have_expired = url is not self._url  # Whatever other threads have found meanwhile.
         for _ in range(_MOST_REDIRECTS + 1):
             reply = self._ask(url, first, last)
-            if reply.status in _EXPIRED and url is not self._url and url is self._target:
+            if reply.status in _EXPIRED and may_have_expired:
                 url = self._url
             elif reply.status in _REDIRECTS:
                 url = self._follow(url, reply.headers.get("Location"))
             else:
                 self._target = url
                 return reply
+            may_have_expired = False
             reply.__exit__(None, None, None)
         raise IoError(f"more than {_MOST_REDIRECTS} redirects")
 
