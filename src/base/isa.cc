@@ -15,9 +15,13 @@ namespace qstore::base {
 namespace {
 
 // Not among the names that all compilers' __builtin_cpu_supports know.
+// Asked once: a virtual machine leaves for its host at every question.
 bool HasLzcnt() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid(0x80000001, &a, &b, &c, &d) != 0 && (c & bit_LZCNT) != 0;
+  static const bool has = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid(0x80000001, &a, &b, &c, &d) != 0 && (c & bit_LZCNT) != 0;
+  }();
+  return has;
 }
 
 }  // namespace
