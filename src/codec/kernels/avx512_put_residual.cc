@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "codec/kernels/avx512_bf16.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/residual_loops.h"
 
@@ -13,23 +14,8 @@ namespace qstore::codec {
 namespace {
 
 constexpr size_t kStep = 32;
-constexpr size_t kMostWidth = 7;
-constexpr unsigned kMantissa = 7;
 
 __m512i Words(uint32_t value) { return _mm512_set1_epi16(static_cast<short>(value)); }
-
-// Words of BF16 from floats, the first 16 in `a`: to nearest, ties to even.
-__m512i RoundToBf16(__m512 a, __m512 b) {
-  const auto rounded = [](__m512 value) {
-    const __m512i bits = _mm512_castps_si512(value);
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    return _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-  };
-  const __m512i upper =
-      _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27,
-                       25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-  return _mm512_permutex2var_epi16(rounded(a), upper, rounded(b));
-}
 
 /// Encodes weights of one run, at most kResidualBlock of them.
 class BlockEncoder {

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "codec/kernels/avx512_bf16.h"
 #include "codec/kernels/avx512_fields.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/residual_loops.h"
@@ -14,8 +15,6 @@ namespace qstore::codec {
 namespace {
 
 constexpr size_t kStep = 64;
-constexpr size_t kMostWidth = 7;
-constexpr unsigned kMantissa = 7;
 
 __mmask64 FirstLanes(uint64_t count) {
   return _bzhi_u64(~uint64_t{0}, static_cast<uint32_t>(count < kStep ? count : kStep));
@@ -40,30 +39,11 @@ uint32_t TakeBits(BitCursor* cursor, uint32_t count) {
   return static_cast<uint32_t>(bits);
 }
 
-__m512i OddWords() {
-  return _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29,
-                          27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-}
-
 __m512i EvenBytes() {
   return _mm512_set_epi8(126, 124, 122, 120, 118, 116, 114, 112, 110, 108, 106, 104, 102, 100, 98,
                          96, 94, 92, 90, 88, 86, 84, 82, 80, 78, 76, 74, 72, 70, 68, 66, 64, 62, 60,
                          58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24, 22,
                          20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-}
-
-// To nearest, ties to even: words of BF16 from floats, the first 16 in `a`.
-__m512i RoundToBf16(__m512 a, __m512 b) {
-  const __m512i one = _mm512_set1_epi16(1);
-  const __m512i odd = OddWords();
-  const __m512i kept =
-      _mm512_permutex2var_epi16(_mm512_castps_si512(a), odd, _mm512_castps_si512(b));
-  const __m512i cut = _mm512_permutex2var_epi16(_mm512_castps_si512(a), _mm512_sub_epi16(odd, one),
-                                                _mm512_castps_si512(b));
-  // Up where what is cut off exceeds a half, or is one and what is kept is odd.
-  const __m512i over = _mm512_adds_epu16(cut, _mm512_and_si512(kept, one));
-  const __mmask32 up = _mm512_cmpgt_epu16_mask(over, _mm512_set1_epi16(-0x8000));
-  return _mm512_mask_add_epi16(kept, up, kept, one);
 }
 
 // Values put out whose cells may have further bits. These are few: that they are finished one by
