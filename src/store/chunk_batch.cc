@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <string>
 
 #include "base/hash.h"
@@ -17,6 +18,8 @@ namespace {
 
 // Chunks whose payloads are read together when a whole object is decoded.
 constexpr uint32_t kWholeSteps = 16;
+// Payloads read and decoded before the next ones are read: what stays in the processor's cache.
+constexpr uint64_t kPortionBytes = uint64_t{1} << 18;
 constexpr size_t kWorthPrefault = size_t{1} << 17;
 
 }  // namespace
@@ -33,7 +36,6 @@ size_t ChunkBatch::Add(uint32_t object, uint32_t chunk, size_t parent, unsigned 
   step.depth = depth;
   step.out = out;
   step.is_direct = is_raw && !out.empty();
-  if (out.size() >= kWorthPrefault) base::Prefault(out);
   steps_.push_back(step);
   return steps_.size() - 1;
 }
@@ -47,12 +49,29 @@ size_t ChunkBatch::AddWithAncestors(uint32_t object, uint32_t chunk, std::span<s
 }
 
 Status ChunkBatch::Run(WholeSource* wholes, const OnDecoded& on_decoded) {
-  QSTORE_TRY(ReadPayloads());
-  for (size_t s = 0; s < steps_.size(); ++s) {
-    QSTORE_TRY(Decode(&steps_[s], wholes));
-    if (on_decoded) on_decoded(s, steps_[s].out);
+  for (size_t begin = 0; begin < steps_.size();) {
+    const size_t end = EndOfPortion(begin);
+    for (size_t s = begin; s < end; ++s) {
+      if (steps_[s].out.size() >= kWorthPrefault) base::Prefault(steps_[s].out);
+    }
+    QSTORE_TRY(ReadPayloads(begin, end));
+    for (size_t s = begin; s < end; ++s) {
+      QSTORE_TRY(Decode(&steps_[s], wholes));
+      if (on_decoded) on_decoded(s, steps_[s].out);
+    }
+    begin = end;
   }
   return {};
+}
+
+size_t ChunkBatch::EndOfPortion(size_t begin) const {
+  uint64_t size = 0;
+  size_t end = begin;
+  for (; end < steps_.size(); ++end) {
+    size += archive_.chunk(steps_[end].object, steps_[end].chunk).stored_size;
+    if (end > begin && size > kPortionBytes) break;
+  }
+  return end;
 }
 
 // Payloads next to one another in the file, going to places next to one another.
@@ -65,9 +84,9 @@ bool ChunkBatch::Continues(const Step& before, const Step& step) const {
   return !step.is_direct || before.out.data() + before.out.size() == step.out.data();
 }
 
-Status ChunkBatch::ReadPayloads() {
-  by_offset_.resize(steps_.size());
-  for (size_t s = 0; s < steps_.size(); ++s) by_offset_[s] = s;
+Status ChunkBatch::ReadPayloads(size_t first_step, size_t end_step) {
+  by_offset_.resize(end_step - first_step);
+  std::iota(by_offset_.begin(), by_offset_.end(), first_step);
   std::sort(by_offset_.begin(), by_offset_.end(), [this](size_t a, size_t b) {
     return archive_.chunk(steps_[a].object, steps_[a].chunk).offset <
            archive_.chunk(steps_[b].object, steps_[b].chunk).offset;

@@ -17,7 +17,8 @@ namespace qstore::store {
 class ArchiveFile;
 class ReadAhead;
 
-/// Chunks that are read together and decoded one after the other, each perhaps from the one before.
+/// Chunks that are read some at a time and decoded one after the other, each perhaps from the one
+/// before.
 /// Holds the scratch memory of one thread. Not thread-safe.
 class ChunkBatch {
  public:
@@ -41,7 +42,8 @@ class ChunkBatch {
   /// Called after a step with the content.
   using OnDecoded = std::function<void(size_t step, std::span<const std::byte> content)>;
 
-  /// Reads all payloads, in few large reads in the order of the file, checks and decodes them.
+  /// Reads payloads, in portions that are small enough for the processor's cache and each in the order
+  /// of the file, checks and decodes them.
   /// `on_decoded` may be empty. Errors: kCorrupt naming tensor, chunk and offset; read errors.
   Status Run(WholeSource* wholes, const OnDecoded& on_decoded);
 
@@ -56,7 +58,8 @@ class ChunkBatch {
     bool is_direct = false;      // Read straight into `out`.
   };
 
-  Status ReadPayloads();
+  size_t EndOfPortion(size_t begin) const;
+  Status ReadPayloads(size_t first_step, size_t end_step);
   Status ReadRun(size_t begin, size_t end);
   bool Continues(const Step& before, const Step& step) const;
   Status Decode(Step* step, WholeSource* wholes);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "store/unit_streams.h"
+
 namespace qstore::store {
 namespace {
 
@@ -28,6 +30,8 @@ ReadPlan::ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets, 
   SpanSubtrees();
   MakeTasks();
   MakeUnits(threads);
+  CountUses();
+  SpreadUnits(threads);
 }
 
 // Objects that come from the cache are decoded for themselves.
@@ -213,12 +217,39 @@ void ReadPlan::MakeUnits(unsigned threads) {
     AddUses(root, &unit.uses);
   }
   if (!tasks_.empty()) units_.push_back(unit);
+}
+
+void ReadPlan::CountUses() {
   for (const Unit& made : units_) {
     for (const WholeBuffers::Use& use : made.uses) {
       ++wholes_[use.whole].users;
       if (use.writes) ++wholes_[use.whole].writers;
     }
   }
+}
+
+// What is put together in memory of the read's own is let go in time only if units go by the archive;
+// and so do slow sources deliver.
+void ReadPlan::SpreadUnits(unsigned threads) {
+  const bool needs_memory =
+      std::any_of(wholes_.begin(), wholes_.end(),
+                  [](const WholeBuffers::Whole& whole) { return whole.place.empty(); });
+  if (needs_memory || archive_.options().read_ahead != 0) return;
+  std::vector<bool> may_begin;
+  std::vector<size_t> left;  // Users of a whole that have not come.
+  for (const WholeBuffers::Whole& whole : wholes_) left.push_back(whole.users);
+  size_t under_way = 0;
+  for (const Unit& unit : units_) {
+    may_begin.push_back(under_way == 0);
+    for (const WholeBuffers::Use& use : unit.uses) {
+      if (left[use.whole] == wholes_[use.whole].users) ++under_way;
+      if (--left[use.whole] == 0) --under_way;
+    }
+  }
+  std::vector<Unit> spread;
+  spread.reserve(units_.size());
+  for (const size_t u : StreamOrder(may_begin, threads)) spread.push_back(std::move(units_[u]));
+  units_ = std::move(spread);
 }
 
 // Each of them once.

@@ -33,7 +33,8 @@ class ReadPlan {
  public:
   ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets, unsigned threads);
 
-  /// Work for one thread at a time, in the order of the archive.
+  /// Work for one thread at a time: in the order of the archive, or where nothing speaks against it in
+  /// several places of it in turn (`unit_streams.h`).
   size_t unit_count() const { return units_.size(); }
   /// Appends what the unit reads of the archive. `whole` are the scales whose reading earlier units
   /// have told of already.
@@ -90,6 +91,8 @@ class ReadPlan {
   void AddTasks(uint32_t root);
   void MakeTasks();
   void MakeUnits(unsigned threads);
+  void CountUses();
+  void SpreadUnits(unsigned threads);
   void AddUses(const Node& node, std::vector<WholeBuffers::Use>* uses) const;
   uint64_t Cost(const Node& node, uint32_t chunk) const;
   bool Overlaps(const Node& node, uint32_t chunk) const;
