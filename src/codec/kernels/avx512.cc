@@ -20,6 +20,7 @@ void MergeNibbles(const uint8_t* high, const uint8_t* low, size_t count, uint8_t
   const __m512i low_mask = _mm512_set1_epi8(0x0f);
   size_t done = 0;
   for (; done + 128 <= count; done += 128) {
+    FetchAhead(out + done);
     const __m512i h = _mm512_loadu_si512(high + done / 2);
     const __m512i l = _mm512_loadu_si512(low + done / 2);
     // Bits where the mask is set come from the second operand, the others from the first.

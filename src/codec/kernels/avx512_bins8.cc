@@ -108,6 +108,7 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shif
     if (floor_at + kMostFloorBits > floor_bits->limit || extra_at + kStep > extra_bits->limit) {
       break;
     }
+    FetchAhead(out + 2 * done);
     const __m512i twin = _mm512_loadu_si512(q + done);
     const __m512i bin = _mm512_and_si512(_mm512_abs_epi8(twin), low_bits);
     const __m512i width = widths.Look(bin);
