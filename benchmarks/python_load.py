@@ -7,13 +7,14 @@ writes python_load.json and python_load.md to a folder. Run by ./dev bench-pytho
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from driver import backed_memory, machine
+from driver import machine
 from driver.worker import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,18 +47,22 @@ def parse_arguments():
     parser.add_argument("--shape", default="4096x4096", help="of a matrix")
     parser.add_argument("--count", type=int, default=6, help="of matrices")
     parser.add_argument("--qstore", type=Path, default=ROOT / "build/bin/qstore")
+    parser.add_argument(
+        "--library", type=Path, default=ROOT / "build-shared/benchmarks/libin_process_load.so"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "build/bench-python")
     return parser.parse_args()
 
 
 class Bench:
     def __init__(self, arguments):
+        self.library = arguments.library
         self.qstore, self.folder = arguments.qstore, arguments.output / "data"
         self.folder.mkdir(parents=True, exist_ok=True)
         shape = ["--shape", arguments.shape, "--count", arguments.count]
         self.make("synth", "--force", *shape, "-o", "bf16")
         self.make("quantize", "--force", "--to", "llm-int8", "bf16", "-o", "int8")
-        self.memory = (self.folder / "bf16/model.safetensors").stat().st_size * 5 // 4
+        self.memory = (self.folder / "bf16/model.safetensors").stat().st_size * 3
         for level in LEVELS:
             output = ["--force", "--level", level, "-o", f"{level}.qstore"]
             self.make("pack", *output, "bf16=bf16", "int8=int8")
@@ -79,16 +84,7 @@ class Bench:
         inside = f"{load.level}.qstore" if load.level else f"{load.variant}/model.safetensors"
         return str(self.folder / inside)
 
-    def run_cpp(self, load, runs):
-        """`qstore bench load`: the last of several runs in one process."""
-        command = [self.qstore, "bench", "load", self.path(load), load.variant, "--json"]
-        backed_memory.back(self.memory)
-        done = subprocess.run(
-            [*map(str, command), "--runs", str(runs)], check=True, stdout=subprocess.PIPE
-        )
-        return {"returned": json.loads(done.stdout)["runs"][-1]}
-
-    def run_python(self, loads, fresh):
+    def run(self, loads, fresh):
         tasks = [
             {"how": x.how, "path": self.path(x), "variant": x.variant, "memory": self.memory}
             for x in loads
@@ -97,21 +93,16 @@ class Bench:
             [sys.executable, WORKER],
             input=json.dumps({"fresh": fresh, "tasks": tasks}).encode(),
             stdout=subprocess.PIPE,
-            env={**os.environ, **ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT, "QSTORE_BENCH_LIBRARY": str(self.library)},
             check=True,
         )
         return list(zip(loads, json.loads(done.stdout), strict=True))
 
     def round(self, number):
-        """Begins with another load in every round, so that none always comes after the same."""
-        begin = number * 5 % len(self.loads)
-        order = self.loads[begin:] + self.loads[:begin]
-        of_python = [load for load in order if load.how != "C++"]
-        of_cpp = [load for load in order if load.how == "C++"]
-        times = [("fresh", *entry) for entry in self.run_python(of_python, True)]
-        times += [("fresh", load, self.run_cpp(load, 1)) for load in of_cpp]
-        times += [("same", *entry) for entry in self.run_python(of_python, False)]
-        times += [("same", load, self.run_cpp(load, 2)) for load in of_cpp]
+        """In another order in every round, so that none always comes after the same."""
+        order = random.Random(number).sample(self.loads, len(self.loads))
+        times = [("fresh", *entry) for load in order for entry in self.run([load], True)]
+        times += [("same", *entry) for entry in self.run(order, False)]
         check_sums(times)
         return times
 

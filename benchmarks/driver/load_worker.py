@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times loads into tensors of torch: tasks as JSON on standard input, times as JSON on its output.
 
-With "fresh" every task runs in a process of its own, otherwise all in one, twice in a row.
+With "fresh" there is one task, which runs once; otherwise each runs twice in a row.
 
 A task says how ("mapped", "copied", "load_file" of safetensors; "get_tensor", "get_tensors" of
-QStore), path and variant. Timed are, in seconds from opening the file: all tensors returned; every
-byte of them summed up.
+QStore; "C++": the library called in this process), path and variant. Timed are, in seconds from
+opening the file: all tensors returned; every byte of them summed up.
 """
 
+import ctypes
 import json
 import os
 import sys
@@ -44,7 +45,29 @@ def get_tensors(path, variant):
         return list(file.get_tensors().values())
 
 
+class CppTensors:
+    """What the C++ library has loaded."""
+
+    def __init__(self, address):
+        if not address:
+            raise RuntimeError("the C++ library cannot load it")
+        self.address = address
+
+    def __del__(self):
+        CPP.qstore_bench_free(self.address)
+
+
+def cpp(path, variant):
+    return CppTensors(CPP.qstore_bench_load(os.fsencode(path), variant.encode()))
+
+
+CPP = ctypes.CDLL(os.environ["QSTORE_BENCH_LIBRARY"])
+CPP.qstore_bench_load.restype = ctypes.c_void_p
+CPP.qstore_bench_load.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+CPP.qstore_bench_free.restype = None
+CPP.qstore_bench_free.argtypes = [ctypes.c_void_p]
 HOWS = {how.__name__: how for how in (mapped, copied, load_file, get_tensor, get_tensors)}
+HOWS["C++"] = cpp
 
 
 def content_sum(tensors):
@@ -62,6 +85,8 @@ def measure(task):
     start = time.perf_counter()
     tensors = load(task["path"], task["variant"])
     returned = time.perf_counter() - start
+    if isinstance(tensors, CppTensors):
+        return {"returned": returned}
     total = content_sum(tensors)
     read = time.perf_counter() - start
     return {"returned": returned, "read": read, "sum": str(total)}
@@ -77,32 +102,22 @@ def measure_in_turn(tasks):
     times = []
     for task in tasks:
         measure(task)
+        backed_memory.back(task["memory"])
         times.append(measure(task))
     return times
 
 
-def measure_in_child(task):
-    """In a process of its own, which starts with everything imported and nothing loaded."""
-    ends = os.pipe()
-    child = os.fork()
-    if child == 0:
-        with os.fdopen(ends[1], "w") as out:
-            start_threads()
-            backed_memory.back(task["memory"])
-            json.dump(measure(task), out)
-            out.flush()
-            os._exit(0)
-    os.close(ends[1])
-    with os.fdopen(ends[0]) as answer:
-        time = json.load(answer)
-    os.waitpid(child, 0)
-    return time
+def measure_once(task):
+    """In a process that has imported everything and loaded nothing."""
+    start_threads()
+    backed_memory.back(task["memory"])
+    return measure(task)
 
 
 def main():
     request = json.load(sys.stdin)
     if request["fresh"]:
-        times = [measure_in_child(task) for task in request["tasks"]]
+        times = [measure_once(task) for task in request["tasks"]]
     else:
         times = measure_in_turn(request["tasks"])
     print(json.dumps(times))

@@ -145,7 +145,9 @@ void Read(const OpenArchive& archive, size_t variant, size_t tensor, const Buffe
     return ReadRows(archive, info.first_tensor + tensor, bytes, begin, last, step, threads,
                     progress);
   };
-  if (bytes.size() >= kLongRead) {
+  if (archive.source() == nullptr) {
+    RunHere<bool>(work);
+  } else if (bytes.size() >= kLongRead) {
     RunInterruptibly<bool>(nb::none(), archive.source(), work);
   } else {
     RunReading<bool>(archive.source(), [&] { return work({}); });
@@ -172,10 +174,13 @@ nb::bytes ReadFile(const OpenArchive& archive, size_t variant, size_t file, uint
 nb::list Load(const OpenArchive& archive, size_t variant, unsigned threads,
               const nb::object& progress) {
   VariantAt(archive, variant);
-  auto loaded = std::make_unique<LoadedTensors>(RunInterruptibly<LoadedTensors>(
-      progress, archive.source(), [&](const ProgressCallback& callback) {
-        return archive.Load({&variant, 1}, threads, callback);
-      }));
+  const auto work = [&](const ProgressCallback& callback) {
+    return archive.Load({&variant, 1}, threads, callback);
+  };
+  const bool here = progress.is_none() && archive.source() == nullptr;
+  auto loaded = std::make_unique<LoadedTensors>(
+      here ? RunHere<LoadedTensors>(work)
+           : RunInterruptibly<LoadedTensors>(progress, archive.source(), work));
   LoadedTensors* const tensors = loaded.get();
   const nb::capsule owner(tensors, [](void* p) noexcept { delete static_cast<LoadedTensors*>(p); });
   loaded.release();

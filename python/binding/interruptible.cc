@@ -89,4 +89,23 @@ void Watcher::Report(const std::optional<Progress>& progress) const {
   callback_(progress->done_bytes, progress->total_bytes);
 }
 
+// Threads that the work has begun tell of progress as well, one at a time.
+ProgressCallback SignalCheck::progress() {
+  return [this](const Progress&) { return std::this_thread::get_id() != caller_ || GoOn(); };
+}
+
+bool SignalCheck::GoOn() {
+  const auto now = std::chrono::steady_clock::now();
+  if (raised_ || now - last_ < kPoll) return !raised_;
+  last_ = now;
+  const nb::gil_scoped_acquire acquire;
+  if (PyErr_CheckSignals() == 0) return true;
+  raised_.emplace();
+  return false;
+}
+
+void SignalCheck::Rethrow() {
+  if (raised_) throw std::move(*raised_);
+}
+
 }  // namespace qstore::python

@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include <chrono>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -61,6 +62,37 @@ T RunInterruptibly(const nb::object& callback, const PythonSource* source,
     watcher.Finish();
   });
   watcher.Wait(&worker);
+  return Unwrap(std::move(*result));
+}
+
+/// For work on the calling thread: what it is told of progress is when it looks for signals, which
+/// may be up to a unit of work apart.
+class SignalCheck {
+ public:
+  /// REQUIRES: called and destroyed by the thread that does the work.
+  ProgressCallback progress();
+  /// Throws what a handler raised. REQUIRES: the GIL.
+  void Rethrow();
+
+ private:
+  bool GoOn();
+
+  const std::thread::id caller_ = std::this_thread::get_id();
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  std::optional<nb::python_error> raised_;
+};
+
+/// As RunInterruptibly, for work that reads files and has nobody to tell of progress: on the
+/// calling thread, as another one takes a millisecond of a load to start and wait for.
+template <class T>
+T RunHere(const std::function<Result<T>(const ProgressCallback&)>& work) {
+  SignalCheck check;
+  std::optional<Result<T>> result;
+  {
+    nb::gil_scoped_release release;
+    result.emplace(work(check.progress()));
+  }
+  check.Rethrow();
   return Unwrap(std::move(*result));
 }
 

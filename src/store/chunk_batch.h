@@ -42,8 +42,8 @@ class ChunkBatch {
   /// Called after a step with the content.
   using OnDecoded = std::function<void(size_t step, std::span<const std::byte> content)>;
 
-  /// Reads payloads, in portions that are small enough for the processor's cache and each in the order
-  /// of the file, checks and decodes them.
+  /// Reads payloads, in portions that are small enough for the processor's cache and each in the
+  /// order of the file, checks and decodes them.
   /// `on_decoded` may be empty. Errors: kCorrupt naming tensor, chunk and offset; read errors.
   Status Run(WholeSource* wholes, const OnDecoded& on_decoded);
 

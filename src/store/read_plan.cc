@@ -228,8 +228,8 @@ void ReadPlan::CountUses() {
   }
 }
 
-// What is put together in memory of the read's own is let go in time only if units go by the archive;
-// and so do slow sources deliver.
+// What is put together in memory of the read's own is let go in time only if units go by the
+// archive; and so do slow sources deliver.
 void ReadPlan::SpreadUnits(unsigned threads) {
   const bool needs_memory =
       std::any_of(wholes_.begin(), wholes_.end(),

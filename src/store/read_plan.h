@@ -33,8 +33,8 @@ class ReadPlan {
  public:
   ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets, unsigned threads);
 
-  /// Work for one thread at a time: in the order of the archive, or where nothing speaks against it in
-  /// several places of it in turn (`unit_streams.h`).
+  /// Work for one thread at a time: in the order of the archive, or where nothing speaks against it
+  /// in several places of it in turn (`unit_streams.h`).
   size_t unit_count() const { return units_.size(); }
   /// Appends what the unit reads of the archive. `whole` are the scales whose reading earlier units
   /// have told of already.

@@ -15,8 +15,8 @@ namespace {
 
 constexpr size_t kRun = 32;  // weights that a step of most bin kernels takes
 
-// Asks for two lines some way ahead of the place that is written next: a chunk's memory was cleared as
-// part of a huge page, which has left the nearer caches.
+// Asks for two lines some way ahead of the place that is written next: a chunk's memory was cleared
+// as part of a huge page, which has left the nearer caches.
 inline void FetchAhead(uint8_t* out) {
   constexpr size_t kAhead = 2048;
   __builtin_prefetch(out + kAhead, 1);
