@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from driver import machine
+from driver import data, machine
 from driver.worker import ENVIRONMENT
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,6 +62,8 @@ class Bench:
         shape = ["--shape", arguments.shape, "--count", arguments.count]
         self.make("synth", "--force", *shape, "-o", "bf16")
         self.make("quantize", "--force", "--to", "llm-int8", "bf16", "-o", "int8")
+        for variant in ("bf16", "int8"):
+            data.write_anew(self.folder / variant / "model.safetensors")
         self.memory = (self.folder / "bf16/model.safetensors").stat().st_size * 3
         for level in LEVELS:
             output = ["--force", "--level", level, "-o", f"{level}.qstore"]

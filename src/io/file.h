@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -74,12 +76,12 @@ class OutputFile {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
-  /// Writes at the end. Not thread-safe. Errors name the path: disk full, I/O error.
+  /// Writes at the end, at the latest in Finish. Not thread-safe. Errors name the path: disk full,
+  /// I/O error.
   Status Append(std::span<const std::byte> bytes);
-  /// Writes these one after the other at the end, with few calls of the system. As Append
-  /// otherwise.
+  /// Writes these one after the other at the end. As Append otherwise.
   Status AppendAll(std::span<const std::span<const std::byte>> pieces);
-  /// Writes at `offset`; thread-safe with other WriteAt calls.
+  /// Writes at `offset`, where nothing was appended; thread-safe with other WriteAt calls.
   Status WriteAt(uint64_t offset, std::span<const std::byte> bytes);
   /// Bytes appended so far.
   uint64_t size() const { return size_; }
@@ -106,12 +108,15 @@ class OutputFile {
   };
   OutputFile() = default;
   std::filesystem::path Target() const { return temporary_.parent_path() / path_.filename(); }
+  Status WriteVectors(uint64_t offset, std::span<iovec> vectors);
+  Status WriteError(uint64_t offset) const;
   Status RenameError(int error) const;
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   Options options_;
   int fd_ = -1;
   uint64_t size_ = 0;
+  std::vector<std::byte> tail_;  // Appended, but not written: the last of size_.
   State state_ = State::kTemporary;
   std::vector<std::shared_ptr<const void>> directories_;  ///< Created, outermost first.
 };

@@ -21,6 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// What is appended is written in whole pages, so that each write begins at one.
+constexpr uint64_t kPage = 4096;
+
 // Directories that output files created and still hold, by absolute path. The last holder removes
 // the directory; that fails, as it should, when a committed file is in it.
 class CreatedDirectories {
@@ -155,32 +158,58 @@ OutputFile::~OutputFile() {
   while (!directories_.empty()) directories_.pop_back();
 }
 
-Status OutputFile::Append(std::span<const std::byte> bytes) {
-  QSTORE_TRY(WriteAt(size_, bytes));
-  size_ += bytes.size();
+Status OutputFile::Append(std::span<const std::byte> bytes) { return AppendAll({&bytes, 1}); }
+
+// The page cache holds what one write brings in blocks as large as they may be from its first page
+// on, and large blocks are read faster: a load from writes that begin within pages takes an eighth
+// longer.
+Status OutputFile::AppendAll(std::span<const std::span<const std::byte>> pieces) {
+  if (fd_ < 0) return InternalError(path_.string() + ": written after it was finished");
+  uint64_t at = size_ - tail_.size();
+  const uint64_t begin = at;
+  uint64_t end = size_;
+  for (const auto& piece : pieces) end += piece.size();
+  const uint64_t last_page = std::max(begin, end / kPage * kPage);
+  std::vector<iovec> now;
+  std::vector<std::byte> later;
+  const auto add = [&](std::span<const std::byte> bytes) {
+    const size_t before = std::min<uint64_t>(last_page - std::min(last_page, at), bytes.size());
+    if (before > 0) now.push_back({const_cast<std::byte*>(bytes.data()), before});
+    later.insert(later.end(), bytes.begin() + static_cast<ptrdiff_t>(before), bytes.end());
+    at += bytes.size();
+  };
+  add(tail_);
+  for (const auto& piece : pieces) add(piece);
+  QSTORE_TRY(WriteVectors(begin, now));
+  tail_ = std::move(later);
+  size_ = end;
   return {};
 }
 
-Status OutputFile::AppendAll(std::span<const std::span<const std::byte>> pieces) {
-  constexpr size_t kMostPieces = 64;
-  iovec vectors[kMostPieces];
-  while (!pieces.empty()) {
-    const size_t count = std::min(pieces.size(), kMostPieces);
-    size_t size = 0;
-    for (size_t i = 0; i < count; ++i) {
-      vectors[i] = {const_cast<std::byte*>(pieces[i].data()), pieces[i].size()};
-      size += pieces[i].size();
-    }
+Status OutputFile::WriteVectors(uint64_t offset, std::span<iovec> vectors) {
+  constexpr size_t kMostVectors = 256;
+  while (!vectors.empty()) {
+    const size_t count = std::min(vectors.size(), kMostVectors);
     const ssize_t put =
-        fd_ < 0 ? 0 : ::pwritev(fd_, vectors, static_cast<int>(count), static_cast<off_t>(size_));
-    if (put == static_cast<ssize_t>(size)) {
-      size_ += size;
-    } else {  // Less, or an error: one by one it shows which.
-      for (const auto& piece : pieces.first(count)) QSTORE_TRY(Append(piece));
+        ::pwritev(fd_, vectors.data(), static_cast<int>(count), static_cast<off_t>(offset));
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return WriteError(offset);
+    offset += static_cast<uint64_t>(put);
+    auto left = static_cast<size_t>(put);
+    while (left > 0 && left >= vectors.front().iov_len) {
+      left -= vectors.front().iov_len;
+      vectors = vectors.subspan(1);
     }
-    pieces = pieces.subspan(count);
+    if (left > 0) {
+      vectors.front().iov_base = static_cast<std::byte*>(vectors.front().iov_base) + left;
+      vectors.front().iov_len -= left;
+    }
   }
   return {};
+}
+
+Status OutputFile::WriteError(uint64_t offset) const {
+  return SystemError(path_, "cannot write at offset " + std::to_string(offset), errno);
 }
 
 Status OutputFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
@@ -189,7 +218,7 @@ Status OutputFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
     const ssize_t put = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (put < 0) {
       if (errno == EINTR) continue;
-      return SystemError(path_, "cannot write at offset " + std::to_string(offset), errno);
+      return WriteError(offset);
     }
     offset += static_cast<uint64_t>(put);
     bytes = bytes.subspan(static_cast<size_t>(put));
@@ -199,6 +228,8 @@ Status OutputFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
 
 Status OutputFile::Finish() {
   if (fd_ < 0) return {};
+  QSTORE_TRY(WriteAt(size_ - tail_.size(), tail_));
+  tail_ = {};
   const int sync_error = options_.sync && ::fsync(fd_) != 0 ? errno : 0;
   const int close_error = ::close(std::exchange(fd_, -1)) != 0 ? errno : 0;
   if (sync_error != 0) return SystemError(path_, "cannot sync", sync_error);

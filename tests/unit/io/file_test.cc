@@ -87,13 +87,13 @@ TEST(OutputFile, AppearsOnlyWhenCommitted) {
   ASSERT_TRUE(file.ok());
   ASSERT_TRUE((*file)->Append(Bytes("hello ")).ok());
   ASSERT_TRUE((*file)->Append(Bytes("world")).ok());
-  ASSERT_TRUE((*file)->WriteAt(0, Bytes("J")).ok());
+  ASSERT_TRUE((*file)->WriteAt(11, Bytes("!")).ok());
   EXPECT_EQ((*file)->size(), 11u);
   ASSERT_TRUE((*file)->Finish().ok());
   EXPECT_FALSE(fs::exists(dir / "f"));
   EXPECT_FALSE((*file)->Append(Bytes("x")).ok());
   ASSERT_TRUE((*file)->Commit().ok());
-  EXPECT_EQ(ReadFile(dir / "f"), "Jello world");
+  EXPECT_EQ(ReadFile(dir / "f"), "hello world!");
   file->reset();
   EXPECT_EQ(EntryCount(dir.path()), 1u);
 }
@@ -117,6 +117,25 @@ TEST(OutputFile, AppendsManyPieces) {
   ASSERT_TRUE((*file)->Commit().ok());
   EXPECT_EQ(ReadFile(dir / "out"), expected);
   EXPECT_FALSE((*file)->AppendAll(pieces).ok());
+}
+
+TEST(OutputFile, AppendsAcrossPages) {
+  TempDir dir;
+  auto file = OutputFile::Create(dir / "out", {});
+  ASSERT_TRUE(file.ok());
+  std::string expected;
+  for (const size_t size : {1, 4094, 1, 4096, 8192, 3, 0, 4093, 100000, 5, 70000}) {
+    std::string text(size, '\0');
+    for (size_t i = 0; i < size; ++i) text[i] = static_cast<char>((expected.size() + i) * 31 >> 3);
+    const std::span<const std::byte> bytes = Bytes(text);
+    const std::vector<std::span<const std::byte>> halves = {bytes.first(size / 2),
+                                                            bytes.subspan(size / 2)};
+    ASSERT_TRUE((*file)->AppendAll(halves).ok());
+    expected += text;
+    EXPECT_EQ((*file)->size(), expected.size());
+  }
+  ASSERT_TRUE((*file)->Commit().ok());
+  EXPECT_EQ(ReadFile(dir / "out"), expected);
 }
 
 TEST(OutputFile, LeavesNothingWhenDropped) {
