@@ -19,7 +19,7 @@ namespace {
 // Chunks whose payloads are read together when a whole object is decoded.
 constexpr uint32_t kWholeSteps = 16;
 // Payloads read and decoded before the next ones are read: what stays in the processor's cache.
-constexpr uint64_t kPortionBytes = uint64_t{1} << 18;
+constexpr uint64_t kPortionBytes = uint64_t{1} << 19;
 constexpr size_t kWorthPrefault = size_t{1} << 17;
 
 }  // namespace
