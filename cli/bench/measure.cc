@@ -67,6 +67,8 @@ void AddReadOptions(CLI::App* command, MeasureOptions* options) {
       ->check(CLI::PositiveNumber)
       ->type_name("MiB/s");
   command->add_flag("--huge-pages", options->huge_pages, "Ask for huge pages to load to");
+  command->add_flag("--no-backing", options->no_backing,
+                    "Do not touch and free memory before each run, which counts in the peak");
 }
 
 FreshMemory::~FreshMemory() {
@@ -120,7 +122,7 @@ Status Measurement::Repeat(std::span<const std::filesystem::path> files, const O
   for (unsigned run = 0; run < options_.runs; ++run) {
     if (StopRequested()) return {ErrorCode::kCancelled, "stopped"};
     if (const Status status = Prepare(files); !status.ok()) return status;
-    BackMemory(MemoryFor(files));
+    if (!options_.no_backing) BackMemory(MemoryFor(files));
     bucket_.Restart();
     RunClock clock;
     if (const Status status = once(&clock); !status.ok()) return status;

@@ -25,6 +25,7 @@ struct MeasureOptions {
   bool cold = false;         ///< Drop the files' pages before each run.
   double bandwidth_mib = 0;  ///< Of reading; 0: no limit.
   bool huge_pages = false;   ///< Ask for them where bytes are loaded to.
+  bool no_backing = false;   ///< Do not touch and free memory before each run.
 };
 
 void AddRunOptions(CLI::App* command, MeasureOptions* options);

@@ -37,6 +37,7 @@ def test_load_into_buffers(space, figure, name, level):
     archive = space / "m.qstore"
     pack(archive, "--level", level, high=high, low=low)
     load = ("bench", "load", archive, "high", "low", "--buffers", "--runs", "1", "--threads", "2")
+    load += ("--no-backing",)  # Else the memory touched before is the peak.
     buffers = ok_json(*load)["bytes"]
     peak, _ = peak_and_seconds(*load)
     assert peak > buffers
