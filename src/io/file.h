@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <sys/uio.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -13,6 +11,8 @@
 
 #include "qstore/byte_source.h"
 #include "qstore/status.h"
+
+struct iovec;
 
 namespace qstore::io {
 
@@ -81,7 +81,7 @@ class OutputFile {
   Status Append(std::span<const std::byte> bytes);
   /// Writes these one after the other at the end. As Append otherwise.
   Status AppendAll(std::span<const std::span<const std::byte>> pieces);
-  /// Writes at `offset`, where nothing was appended; thread-safe with other WriteAt calls.
+  /// Writes at `offset`, behind all that was appended; thread-safe with other WriteAt calls.
   Status WriteAt(uint64_t offset, std::span<const std::byte> bytes);
   /// Bytes appended so far.
   uint64_t size() const { return size_; }
@@ -108,8 +108,8 @@ class OutputFile {
   };
   OutputFile() = default;
   std::filesystem::path Target() const { return temporary_.parent_path() / path_.filename(); }
+  Status WriteOne(uint64_t offset, std::span<const std::byte> bytes);
   Status WriteVectors(uint64_t offset, std::span<iovec> vectors);
-  Status WriteError(uint64_t offset) const;
   Status RenameError(int error) const;
   std::filesystem::path path_;
   std::filesystem::path temporary_;

@@ -186,6 +186,7 @@ Status OutputFile::AppendAll(std::span<const std::span<const std::byte>> pieces)
   return {};
 }
 
+// None of them is empty.
 Status OutputFile::WriteVectors(uint64_t offset, std::span<iovec> vectors) {
   constexpr size_t kMostVectors = 256;
   while (!vectors.empty()) {
@@ -193,7 +194,9 @@ Status OutputFile::WriteVectors(uint64_t offset, std::span<iovec> vectors) {
     const ssize_t put =
         ::pwritev(fd_, vectors.data(), static_cast<int>(count), static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return WriteError(offset);
+    if (put < 0) {
+      return SystemError(path_, "cannot write at offset " + std::to_string(offset), errno);
+    }
     offset += static_cast<uint64_t>(put);
     auto left = static_cast<size_t>(put);
     while (left > 0 && left >= vectors.front().iov_len) {
@@ -208,27 +211,21 @@ Status OutputFile::WriteVectors(uint64_t offset, std::span<iovec> vectors) {
   return {};
 }
 
-Status OutputFile::WriteError(uint64_t offset) const {
-  return SystemError(path_, "cannot write at offset " + std::to_string(offset), errno);
-}
-
 Status OutputFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
   if (fd_ < 0) return InternalError(path_.string() + ": written after it was finished");
-  while (!bytes.empty()) {
-    const ssize_t put = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (put < 0) {
-      if (errno == EINTR) continue;
-      return WriteError(offset);
-    }
-    offset += static_cast<uint64_t>(put);
-    bytes = bytes.subspan(static_cast<size_t>(put));
-  }
-  return {};
+  if (offset < size_) return InternalError(path_.string() + ": written where bytes were appended");
+  return WriteOne(offset, bytes);
+}
+
+Status OutputFile::WriteOne(uint64_t offset, std::span<const std::byte> bytes) {
+  if (bytes.empty()) return {};
+  iovec vector = {const_cast<std::byte*>(bytes.data()), bytes.size()};
+  return WriteVectors(offset, {&vector, 1});
 }
 
 Status OutputFile::Finish() {
   if (fd_ < 0) return {};
-  QSTORE_TRY(WriteAt(size_ - tail_.size(), tail_));
+  QSTORE_TRY(WriteOne(size_ - tail_.size(), tail_));
   tail_ = {};
   const int sync_error = options_.sync && ::fsync(fd_) != 0 ? errno : 0;
   const int close_error = ::close(std::exchange(fd_, -1)) != 0 ? errno : 0;

@@ -16,7 +16,7 @@
 namespace qstore::store {
 namespace {
 
-// Chunks whose payloads are read together when a whole object is decoded.
+// Chunks of a block, when a whole object is decoded.
 constexpr uint32_t kWholeSteps = 16;
 // Payloads read and decoded before the next ones are read: what stays in the processor's cache.
 constexpr uint64_t kPortionBytes = uint64_t{1} << 19;

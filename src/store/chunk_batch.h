@@ -18,8 +18,7 @@ class ArchiveFile;
 class ReadAhead;
 
 /// Chunks that are read some at a time and decoded one after the other, each perhaps from the one
-/// before.
-/// Holds the scratch memory of one thread. Not thread-safe.
+/// before. Holds the scratch memory of one thread. Not thread-safe.
 class ChunkBatch {
  public:
   static constexpr size_t kNoStep = SIZE_MAX;
@@ -43,8 +42,8 @@ class ChunkBatch {
   using OnDecoded = std::function<void(size_t step, std::span<const std::byte> content)>;
 
   /// Reads payloads, in portions that are small enough for the processor's cache and each in the
-  /// order of the file, checks and decodes them.
-  /// `on_decoded` may be empty. Errors: kCorrupt naming tensor, chunk and offset; read errors.
+  /// order of the file, checks and decodes them. `on_decoded` may be empty. Errors: kCorrupt naming
+  /// tensor, chunk and offset; read errors.
   Status Run(WholeSource* wholes, const OnDecoded& on_decoded);
 
  private:

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/unit_streams.h"
 
+#include <algorithm>
+
 namespace qstore::store {
 
 std::vector<size_t> StreamOrder(const std::vector<bool>& may_begin, size_t streams) {
   const size_t count = may_begin.size();
+  streams = std::min(streams, count);
   std::vector<size_t> begins = {0};
   for (size_t s = 1; s < streams; ++s) {
-    size_t begin = count / streams * s + count % streams * s / streams;
+    size_t begin = count * s / streams;
     while (begin < count && !may_begin[begin]) ++begin;
     if (begin > begins.back()) begins.push_back(begin);
   }

@@ -88,6 +88,7 @@ TEST(OutputFile, AppearsOnlyWhenCommitted) {
   ASSERT_TRUE((*file)->Append(Bytes("hello ")).ok());
   ASSERT_TRUE((*file)->Append(Bytes("world")).ok());
   ASSERT_TRUE((*file)->WriteAt(11, Bytes("!")).ok());
+  EXPECT_EQ((*file)->WriteAt(10, Bytes("!")).code(), ErrorCode::kInternal);
   EXPECT_EQ((*file)->size(), 11u);
   ASSERT_TRUE((*file)->Finish().ok());
   EXPECT_FALSE(fs::exists(dir / "f"));

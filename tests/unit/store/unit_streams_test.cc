@@ -22,6 +22,10 @@ TEST(UnitStreams, OneStreamIsTheOrderOfUnits) {
   EXPECT_EQ(StreamOrder({}, 4), Order());
 }
 
+TEST(UnitStreams, MoreStreamsThanUnitsAreOneForEach) {
+  EXPECT_EQ(StreamOrder(Anywhere(3), SIZE_MAX), (Order{0, 1, 2}));
+}
+
 TEST(UnitStreams, BeginsStreamsOnlyWhereNothingIsUnderWay) {
   EXPECT_EQ(StreamOrder({true, false, false, false, true, false}, 2), (Order{0, 4, 1, 5, 2, 3}));
   EXPECT_EQ(StreamOrder({true, false, false, false}, 4), (Order{0, 1, 2, 3}));
