@@ -19,9 +19,6 @@
 namespace qstore::python {
 namespace {
 
-// Bytes from which on a read takes so long that Ctrl-C is looked for meanwhile.
-constexpr size_t kLongRead = size_t{16} << 20;
-
 // Paths in an archive are bytes; what is not UTF-8 becomes surrogates, as in os.fsdecode.
 nb::object Text(std::string_view bytes) {
   return nb::steal(
@@ -34,7 +31,8 @@ nb::object OrNone(const std::optional<size_t>& index) {
 
 OpenArchive Open(const nb::bytes& path) {
   const std::string name(path.c_str(), path.size());
-  return {RunReading<Archive>(nullptr, [&] { return Archive::Open(name); }), nullptr};
+  const auto work = [&](const ProgressCallback&) { return Archive::Open(name); };
+  return {RunReading<Archive>(nb::none(), nullptr, work), nullptr};
 }
 
 // `read_ahead` and `read_size` as in OpenOptions.
@@ -44,8 +42,8 @@ OpenArchive OpenSource(const nb::object& object, const std::string& name, unsign
   OpenOptions options;
   options.read_ahead = read_ahead;
   options.read_size = read_size;
-  return {RunReading<Archive>(source.get(), [&] { return Archive::Open(source, name, options); }),
-          source};
+  const auto work = [&](const ProgressCallback&) { return Archive::Open(source, name, options); };
+  return {RunReading<Archive>(nb::none(), source.get(), work), source};
 }
 
 nb::list Variants(const OpenArchive& archive) {
@@ -145,13 +143,7 @@ void Read(const OpenArchive& archive, size_t variant, size_t tensor, const Buffe
     return ReadRows(archive, info.first_tensor + tensor, bytes, begin, last, step, threads,
                     progress);
   };
-  if (archive.source() == nullptr) {
-    RunHere<bool>(work);
-  } else if (bytes.size() >= kLongRead) {
-    RunInterruptibly<bool>(nb::none(), archive.source(), work);
-  } else {
-    RunReading<bool>(archive.source(), [&] { return work({}); });
-  }
+  RunReading<bool>(nb::none(), archive.source(), work);
 }
 
 nb::bytes ReadFile(const OpenArchive& archive, size_t variant, size_t file, uint64_t begin,
@@ -165,8 +157,9 @@ nb::bytes ReadFile(const OpenArchive& archive, size_t variant, size_t file, uint
       nb::steal(PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(last - begin)));
   if (!bytes.is_valid()) throw nb::python_error();
   const std::span out(reinterpret_cast<std::byte*>(PyBytes_AsString(bytes.ptr())), last - begin);
-  RunReading<bool>(archive.source(),
-                   [&] { return Done(archive.ReadFile(info.first_file + file, begin, out)); });
+  RunReading<bool>(nb::none(), archive.source(), [&](const ProgressCallback&) {
+    return Done(archive.ReadFile(info.first_file + file, begin, out));
+  });
   return nb::borrow<nb::bytes>(bytes);
 }
 
@@ -177,10 +170,8 @@ nb::list Load(const OpenArchive& archive, size_t variant, unsigned threads,
   const auto work = [&](const ProgressCallback& callback) {
     return archive.Load({&variant, 1}, threads, callback);
   };
-  const bool here = progress.is_none() && archive.source() == nullptr;
-  auto loaded = std::make_unique<LoadedTensors>(
-      here ? RunHere<LoadedTensors>(work)
-           : RunInterruptibly<LoadedTensors>(progress, archive.source(), work));
+  auto loaded =
+      std::make_unique<LoadedTensors>(RunReading<LoadedTensors>(progress, archive.source(), work));
   LoadedTensors* const tensors = loaded.get();
   const nb::capsule owner(tensors, [](void* p) noexcept { delete static_cast<LoadedTensors*>(p); });
   loaded.release();

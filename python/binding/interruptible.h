@@ -96,18 +96,13 @@ T RunHere(const std::function<Result<T>(const ProgressCallback&)>& work) {
   return Unwrap(std::move(*result));
 }
 
-/// The same for work without progress, which is not worth a thread unless it reads from afar.
+/// The way of the two that fits a read: another thread where Python is to hear of progress, or is
+/// what is read.
 template <class T>
-T RunReading(const PythonSource* source, const std::function<Result<T>()>& work) {
-  if (source != nullptr) {
-    return RunInterruptibly<T>(nb::none(), source, [&](const ProgressCallback&) { return work(); });
-  }
-  std::optional<Result<T>> result;
-  {
-    nb::gil_scoped_release release;
-    result.emplace(work());
-  }
-  return Unwrap(std::move(*result));
+T RunReading(const nb::object& callback, const PythonSource* source,
+             const std::function<Result<T>(const ProgressCallback&)>& work) {
+  const bool here = callback.is_none() && source == nullptr;
+  return here ? RunHere<T>(work) : RunInterruptibly<T>(callback, source, work);
 }
 
 }  // namespace qstore::python

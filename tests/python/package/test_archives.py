@@ -112,6 +112,37 @@ def test_a_callback_that_raises(qstore, space, pair):
     assert list(space.iterdir()) == []
 
 
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("way", ["all", "one"])
+def test_a_load_without_progress_looks_for_signals(qstore, space, way):
+    models.save({"weight": models.llm_weights(8192, 4096, 1)}, space / "in")
+    qstore.pack({"v": space / "in"}, space / "m.qstore", level="max", sync=False)
+
+    def load():
+        with qstore.safe_open(space / "m.qstore", framework="np", threads=1) as file:
+            return file.get_tensors() if way == "all" else file.get_tensor("weight")
+
+    def interrupt(*_):
+        raise Interrupted
+
+    begin = time.monotonic()
+    load()
+    whole = time.monotonic() - begin
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, whole / 10)
+        begin = time.monotonic()
+        with pytest.raises(Interrupted):
+            load()
+        assert time.monotonic() - begin < whole / 2
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 INTERRUPTED = """
 import sys, time, qstore
 operation, source, out = sys.argv[1:]
