@@ -90,8 +90,7 @@ def write_anew(path):
     """
     copy = path.with_suffix(".copy")
     with open(path, "rb") as source, open(copy, "wb", buffering=0) as target:
-        while block := source.read(4 << 20):
-            target.write(block)
+        shutil.copyfileobj(source, target, 4 << 20)
     copy.replace(path)
 
 
@@ -114,8 +113,8 @@ def make(recipe, qstore, folder):
         else:
             run("quantize", "--to", "bf16", real_model(), "-o", high)
         run("quantize", "--to", "llm-int8", high, "-o", low)
-        for made_file in (*high.glob("*.safetensors"), *low.glob("*.safetensors")):
-            write_anew(made_file)
+        for path in place.glob("*/*.safetensors"):
+            write_anew(path)
         made.write_text(key)
     return describe(recipe, high / "model.safetensors", low / "model.safetensors")
 

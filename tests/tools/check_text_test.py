@@ -14,7 +14,8 @@ import check_words  # noqa: E402
 PROMISES = ["TO" + "DO: later", "a st" + "ub", "not imple" + "mented", "// FIX" + "ME"]
 PATHS = ["see /ro" + "ot/x", '"/wo' + 'rk/a"', "/ho" + "me/ada/m"]
 SWITCHED_OFF = ["  GTEST_" + "SKIP();", "TEST(A, DISA" + "BLED_B)", "@pytest.mark." + "skip"]
-FINE = ["src/work/x", "the root of the tree", "${CMAKE_SOURCE_DIR}/work/", "stubborn", "a hacksaw"]
+FINE = ["src/wo" + "rk/x", "the root of the tree", "${CMAKE_SOURCE_DIR}/wo" + "rk/", "stubborn"]
+FINE += ["a hacksaw"]
 
 HEADER = """
 struct Footer {
