@@ -120,12 +120,12 @@ TEST(OutputFile, AppendsManyPieces) {
   EXPECT_FALSE((*file)->AppendAll(pieces).ok());
 }
 
-TEST(OutputFile, AppendsAcrossPages) {
+TEST(OutputFile, AppendsAcrossBlocks) {
   TempDir dir;
   auto file = OutputFile::Create(dir / "out", {});
   ASSERT_TRUE(file.ok());
   std::string expected;
-  for (const size_t size : {1, 4094, 1, 4096, 8192, 3, 0, 4093, 100000, 5, 70000}) {
+  for (const size_t size : {1, 65534, 1, 65536, 131072, 3, 0, 65533, 200000, 5, 70000, 1, 2}) {
     std::string text(size, '\0');
     for (size_t i = 0; i < size; ++i) text[i] = static_cast<char>((expected.size() + i) * 31 >> 3);
     const std::span<const std::byte> bytes = Bytes(text);
@@ -217,7 +217,7 @@ TEST(OutputFile, AFailedWriteNamesTheFileAndLeavesNothing) {
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
   auto file = OutputFile::Create(dir / "sub/f", {});
   ASSERT_TRUE(file.ok());
-  const Status status = (*file)->Append(Bytes(std::string(10000, 'x')));
+  const Status status = (*file)->Append(Bytes(std::string(200000, 'x')));
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   std::signal(SIGXFSZ, handler);
   EXPECT_EQ(status.code(), ErrorCode::kIo);
