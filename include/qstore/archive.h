@@ -176,7 +176,7 @@ class QSTORE_EXPORT Archive {
 };
 
 /// The instruction set that coding and decoding use: "scalar", "avx2" or "avx512" (with
-/// VBMI and VBMI2: Intel Ice Lake, AMD Zen 4, and later). The best one of
+/// VBMI, VBMI2 and GFNI: Intel Ice Lake, AMD Zen 4, and later). The best one of
 /// the machine, or what the environment variable QSTORE_ISA names when the machine has it.
 QSTORE_EXPORT std::string_view InstructionSet();
 

@@ -9,7 +9,7 @@ namespace qstore::base {
 enum class Isa : uint8_t {
   kScalar,
   kAvx2,    ///< With BMI, BMI2, LZCNT and POPCNT.
-  kAvx512,  ///< F, BW, DQ, VL, VBMI and VBMI2: Intel Ice Lake, AMD Zen 4, and later.
+  kAvx512,  ///< F, BW, DQ, VL, VBMI, VBMI2 and GFNI: Intel Ice Lake, AMD Zen 4, and later.
 };
 
 /// Whether this machine has it.

@@ -41,6 +41,23 @@ ByteTable LoadHalves(const uint16_t* words, int which) {
   return table;
 }
 
+// The bins' first patterns in halves. Wide ones, which no sum is for, are told by a bit that
+// patterns leave to the sign.
+struct FirstPatterns {
+  explicit FirstPatterns(const uint16_t* words)
+      : low(LoadHalves(words, 0)), high(LoadHalves(words, 1)) {
+    static_assert(kWideBin == 0x7fff);
+    for (int i = 0; i < 2; ++i) {
+      const __mmask64 ones = _mm512_cmpeq_epi8_mask(low.part[i], _mm512_set1_epi8(-1));
+      const __mmask64 is_wide =
+          _mm512_mask_cmpeq_epi8_mask(ones, high.part[i], _mm512_set1_epi8(0x7f));
+      high.part[i] = _mm512_mask_mov_epi8(high.part[i], is_wide, _mm512_set1_epi8(-1));
+    }
+  }
+  ByteTable low;
+  ByteTable high;
+};
+
 // 64 words in order.
 struct Words {
   __m512i a;
@@ -81,22 +98,14 @@ Words TakeWide(Words words, __mmask64 wide, WideCursor* taken) {
   return {a, take(words.b, static_cast<__mmask32>(_kshiftri_mask64(wide, 32)))};
 }
 
-// A constant that compilers are not to make anew in each step.
-__m512i Kept(__m512i constant) {
-  asm("" : "+v"(constant));
-  return constant;
-}
-
 template <bool kShifts>
 void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shift,
            BitCursor* floor_bits, BitCursor* extra_bits, WideCursor* wide, uint8_t* out) {
   const ByteTable widths = LoadBytes(table->width);
   const ByteTable thresholds = LoadBytes(table->threshold);
-  const ByteTable first_low = LoadHalves(table->first, 0);
-  const ByteTable first_high = LoadHalves(table->first, 1);
+  const FirstPatterns first(table->first);
   // Bytes in an order in which unpacking halves of 128-bit lanes gives words in the true one.
   const __m512i to_unpack = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-  const __m512i zero = _mm512_setzero_si512();
   const __m512i low_bits = Kept(_mm512_set1_epi8(0x7f));
   const __m512i all_bits = Kept(_mm512_set1_epi8(-1));
   const __m128i by = _mm_cvtsi32_si128(static_cast<int>(shift));
@@ -122,27 +131,28 @@ void Bins8(const uint8_t* q, size_t count, const BinTable8* table, unsigned shif
     index = _mm512_mask_mov_epi8(floor, extra, index);
     index = _mm512_mask_sub_epi8(index, bits, index, all_bits);
 
-    const __m512i low = first_low.Look(bin);
-    const __m512i high = first_high.Look(bin);
-    static_assert(kWideBin == 0x7fff);
-    const __mmask64 is_wide =
-        _mm512_mask_cmpeq_epi8_mask(_mm512_cmpeq_epi8_mask(high, low_bits), low, all_bits);
+    // First pattern and index, added by bytes. A carry is where both of them have the highest bit,
+    // or one has and the sum has not.
+    const __m512i first_low = first.low.Look(bin);
+    const __m512i first_high = first.high.Look(bin);
+    const __m512i low = _mm512_add_epi8(first_low, index);
+    const __mmask64 carry =
+        _mm512_movepi8_mask(_mm512_ternarylogic_epi64(first_low, index, low, 0xd4));
+    const __m512i high = _mm512_mask_sub_epi8(first_high, carry, first_high, all_bits);
     const auto words = [&](__m512i lower, __m512i upper) {
       lower = _mm512_permutexvar_epi64(to_unpack, lower);
       upper = _mm512_permutexvar_epi64(to_unpack, upper);
       return Words{_mm512_unpacklo_epi8(lower, upper), _mm512_unpackhi_epi8(lower, upper)};
     };
     // Without a shift, no sum reaches the sign, which is put in before.
-    const Words first = words(low, kShifts ? high : WithSign(high, twin, low_bits));
-    const Words place = words(index, zero);
-    __m512i a = _mm512_add_epi16(first.a, place.a);
-    __m512i b = _mm512_add_epi16(first.b, place.b);
+    auto [a, b] = words(low, kShifts ? high : WithSign(high, twin, low_bits));
     if constexpr (kShifts) {
-      const Words value = words(zero, twin);
+      const Words value = words(_mm512_setzero_si512(), twin);
       const __m512i magnitude = _mm512_set1_epi16(0x7fff);
       a = WithSign(_mm512_sll_epi16(a, by), value.a, magnitude);
       b = WithSign(_mm512_sll_epi16(b, by), value.b, magnitude);
     }
+    const __mmask64 is_wide = _mm512_movepi8_mask(first_high);
     const Words all = TakeWide({a, b}, is_wide, &taken);
     _mm512_storeu_si512(out + 2 * done, all.a);
     _mm512_storeu_si512(out + 2 * done + 64, all.b);

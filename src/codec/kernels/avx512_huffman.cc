@@ -4,7 +4,7 @@
 #include "codec/kernels/internal.h"
 #include "codec/kernels/portable_loops.h"
 
-// Needs AVX-512 F, BW, DQ, VL, VBMI and VBMI2. The decoder of Huffman planes: one symbol of all 32
+// Needs AVX-512 F, BW, DQ, VL, VBMI and VBMI2, and GFNI. The decoder of Huffman planes: one symbol of all 32
 // streams at a time, told by registers alone. Where streams are words, stream 8 g + j has word g of
 // 64-bit lane j.
 
@@ -66,14 +66,8 @@ Code::Code(const uint16_t* table) {
 
 // Bits of all bytes the other way round.
 __m512i Reversed(__m512i bytes) {
-  const __m512i low = _mm512_set1_epi8(0x0f);
-  const __m512i to_high =
-      _mm512_set4_epi32(static_cast<int>(0xf070b030), static_cast<int>(0xd0509010),
-                        static_cast<int>(0xe060a020), static_cast<int>(0xc0408000));
-  const __m512i to_low = _mm512_srli_epi16(to_high, 4);
-  const __m512i upper = _mm512_and_si512(_mm512_srli_epi16(bytes, 4), low);
-  return _mm512_or_si512(_mm512_shuffle_epi8(to_high, _mm512_and_si512(bytes, low)),
-                         _mm512_shuffle_epi8(to_low, upper));
+  constexpr int64_t kAntidiagonal = static_cast<int64_t>(0x8040201008040201u);
+  return _mm512_gf2p8affine_epi64_epi8(bytes, _mm512_set1_epi64(kAntidiagonal), 0);
 }
 
 // Streams from where they have been read to, 64 bits of each at hand.
@@ -107,26 +101,28 @@ class Streams {
   }
   // Words of which the upper bytes have the next eight bits, the lower ones those behind.
   __m512i Words() const {
-    constexpr uint64_t kWord = 0x0303030303030303u;
-    const __m512i a = _mm512_maskz_multishift_epi64_epi8(kWord, at_, bits_[0]);
-    const __m512i b = _mm512_maskz_multishift_epi64_epi8(kWord << 4, at_, bits_[2]);
-    return _mm512_or_si512(_mm512_mask_multishift_epi64_epi8(a, kWord << 2, at_, bits_[1]),
-                           _mm512_mask_multishift_epi64_epi8(b, kWord << 6, at_, bits_[3]));
+    const __m512i a = WordsOf(0);
+    const __m512i b = WordsOf(1);
+    const __m512i c = WordsOf(2);
+    return _mm512_or_si512(_mm512_ternarylogic_epi64(a, b, c, 0xfe), WordsOf(3));
   }
   // Words with lengths in both bytes.
   void Skip(__m512i lengths) { at_ = _mm512_add_epi16(at_, lengths); }
   void End() {
     for (unsigned g = 0; g < kWindows; ++g) {
-      const __m512i skipped =
-          _mm512_and_si512(_mm512_srli_epi64(at_, 16 * g + 8), _mm512_set1_epi64(0xff));
-      bits_[g] = _mm512_shrdv_epi64(bits_[g], later_[g], skipped);
-      position_[g] = _mm512_add_epi64(position_[g], skipped);
+      const __m512i skipped = _mm512_srli_epi64(at_, 16 * g + 8);
+      bits_[g] = _mm512_shrdv_epi64(bits_[g], later_[g], skipped);  // Looks at six bits of each.
+      position_[g] =
+          _mm512_add_epi64(position_[g], _mm512_and_si512(skipped, _mm512_set1_epi64(0xff)));
     }
   }
 
  private:
   __m512i BytesFrom(size_t g, const uint8_t* data) const {
     return _mm512_i64gather_epi64(_mm512_srli_epi64(position_[g], 3), data, 1);
+  }
+  __m512i WordsOf(unsigned g) const {
+    return _mm512_maskz_multishift_epi64_epi8(uint64_t{0x0303030303030303} << 2 * g, at_, bits_[g]);
   }
   __m512i Phase(size_t g) const { return _mm512_and_si512(position_[g], _mm512_set1_epi64(7)); }
 
@@ -138,7 +134,7 @@ class Streams {
 };
 
 // Numbers of the next symbols, words.
-__m512i Next(const Code& code, Streams* streams) {
+[[gnu::always_inline]] inline __m512i Next(const Code& code, Streams* streams) {
   const __m512i words = streams->Words();
   const __m512i first_bytes =
       _mm512_shuffle_epi8(words, _mm512_set4_epi32(0x0f0f0d0d, 0x0b0b0909, 0x07070505, 0x03030101));
@@ -155,7 +151,7 @@ __m512i Next(const Code& code, Streams* streams) {
 }
 
 // The next two symbols of all streams, words.
-__m512i NextTwo(const Code& code, Streams* streams) {
+[[gnu::always_inline]] inline __m512i NextTwo(const Code& code, Streams* streams) {
   const __m512i first = Next(code, streams);
   const __m512i second = Next(code, streams);
   const __m512i numbers = _mm512_or_si512(first, _mm512_slli_epi16(second, 8));
@@ -165,7 +161,7 @@ __m512i NextTwo(const Code& code, Streams* streams) {
 }
 
 // One round of all streams.
-void Round(const Code& code, Streams* streams, uint8_t* out) {
+[[gnu::always_inline]] inline void Round(const Code& code, Streams* streams, uint8_t* out) {
   streams->Begin();
   const __m512i first = NextTwo(code, streams);
   const __m512i second = NextTwo(code, streams);
