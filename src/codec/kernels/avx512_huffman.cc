@@ -4,9 +4,10 @@
 #include "codec/kernels/internal.h"
 #include "codec/kernels/portable_loops.h"
 
-// Needs AVX-512 F, BW, DQ, VL, VBMI and VBMI2, and GFNI. The decoder of Huffman planes: one symbol of all 32
-// streams at a time, told by registers alone. Where streams are words, stream 8 g + j has word g of
-// 64-bit lane j.
+// Needs AVX-512 F, BW, DQ, VL, VBMI and VBMI2, and GFNI. The decoder of Huffman planes: one symbol
+// of all 32 streams at a time, told by registers alone: its steps are inlined, since state that
+// goes by memory has each step wait for stores. Where streams are words, stream 8 g + j has word g
+// of 64-bit lane j.
 
 namespace qstore::codec {
 namespace {
