@@ -16,16 +16,6 @@
 namespace qstore::base {
 namespace {
 
-Status Guarded(const PipelineStep& step, const PipelineItem& item) {
-  try {
-    return step(item);
-  } catch (const std::bad_alloc&) {
-    return LimitExceeded("out of memory");
-  } catch (const std::exception& error) {
-    return InternalError(std::string("unexpected exception: ") + error.what());
-  }
-}
-
 class OrderedRun {
  public:
   OrderedRun(uint64_t count, size_t tokens, const PipelineStep& work, const PipelineStep& retire)
@@ -39,7 +29,7 @@ class OrderedRun {
       if (next_start_ >= end_) return;
       const PipelineItem item = Item(next_start_++, worker);
       lock.unlock();
-      Status status = Guarded(work_, item);
+      Status status = Guarded([&] { return work_(item); });
       lock.lock();
       if (status.ok()) {
         done_[item.slot] = 1;
@@ -75,7 +65,7 @@ class OrderedRun {
       Status status;
       if (retire_) {
         lock->unlock();
-        status = Guarded(retire_, item);
+        status = Guarded([&] { return retire_(item); });
         lock->lock();
       }
       done_[item.slot] = 0;
@@ -120,6 +110,16 @@ Status RunPipeline(uint64_t count, const PipelineOptions& options, const Pipelin
   run.Work(0);
   for (std::thread& other : others) other.join();
   return run.TakeError();
+}
+
+Status Guarded(const std::function<Status()>& step) {
+  try {
+    return step();
+  } catch (const std::bad_alloc&) {
+    return LimitExceeded("out of memory");
+  } catch (const std::exception& error) {
+    return InternalError(std::string("unexpected exception: ") + error.what());
+  }
 }
 
 unsigned ThreadCount(unsigned requested) {

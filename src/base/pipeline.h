@@ -31,6 +31,9 @@ using PipelineStep = std::function<Status(const PipelineItem&)>;
 Status RunPipeline(uint64_t count, const PipelineOptions& options, const PipelineStep& work,
                    const PipelineStep& retire);
 
+/// What `step` returns. Exceptions become errors: std::bad_alloc kLimit, others kInternal.
+Status Guarded(const std::function<Status()>& step);
+
 /// `requested`, or for 0 the number of processors this process may run on.
 unsigned ThreadCount(unsigned requested);
 

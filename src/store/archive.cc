@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <string>
-#include <unordered_set>
 #include <utility>
 
 #include "base/pipeline.h"
@@ -11,33 +10,13 @@
 #include "io/file.h"
 #include "store/archive_file.h"
 #include "store/chunk_batch.h"
-#include "store/object_cache.h"
-#include "store/read_ahead.h"
-#include "store/read_plan.h"
-#include "store/whole_buffers.h"
+#include "store/running_read.h"
 
 namespace qstore {
 namespace {
 
 uint64_t SizeOf(const format::Index& index, const format::TensorEntry& tensor) {
   return index.objects[index.parts[tensor.part]].byte_size;
-}
-
-// Null when nothing is to be read ahead.
-std::unique_ptr<store::ReadAhead> ReadAheadOf(const store::ArchiveFile& archive,
-                                              const store::ReadPlan& plan) {
-  if (archive.options().read_ahead == 0) return nullptr;
-  std::unordered_set<uint32_t> scales;
-  return std::make_unique<store::ReadAhead>(archive, plan.unit_count(),
-                                            [&](size_t unit, std::vector<store::Extent>* extents) {
-                                              plan.AddExtents(unit, &scales, extents);
-                                            });
-}
-
-uint64_t SizeOf(const std::vector<store::ReadTarget>& targets) {
-  uint64_t size = 0;
-  for (const store::ReadTarget& target : targets) size += target.out.size();
-  return size;
 }
 
 }  // namespace
@@ -139,23 +118,7 @@ Result<uint64_t> Archive::RowsByteSize(size_t tensor, uint64_t row_begin, uint64
 
 Status Archive::Read(std::span<const ReadRequest> requests, unsigned threads,
                      const ProgressCallback& progress) const {
-  const format::Index& tables = impl_->index();
-  std::vector<store::ReadTarget> targets;
-  targets.reserve(requests.size());
-  for (const ReadRequest& request : requests) {
-    QSTORE_ASSIGN(const uint64_t size,
-                  RowsByteSize(request.tensor, request.row_begin, request.row_end));
-    const format::TensorEntry& tensor = tables.tensors[request.tensor];
-    if (request.out.size() != size) {
-      return InvalidArgument("tensor '" + std::string(tensor.name) + "': a buffer of " +
-                             std::to_string(request.out.size()) + " bytes was given for " +
-                             std::to_string(size));
-    }
-    if (size == 0) continue;
-    const uint64_t row_bytes =
-        request.row_begin == 0 ? 0 : SizeOf(tables, tensor) / tables.shape(tensor)[0];
-    targets.push_back({tables.parts[tensor.part], request.row_begin * row_bytes, request.out});
-  }
+  QSTORE_ASSIGN(auto targets, store::TargetsOf(*this, requests));
   return ReadTargets(std::move(targets), threads, progress);
 }
 
@@ -185,33 +148,19 @@ Status Archive::ReadFile(size_t file, uint64_t begin, std::span<std::byte> out,
 
 Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned threads,
                             const ProgressCallback& progress) const {
-  const uint64_t total_bytes = SizeOf(targets);
   threads = base::ThreadCount(threads);
-  const store::ReadPlan plan(*impl_, std::move(targets), threads);
-  const auto ahead = ReadAheadOf(*impl_, plan);
-  store::WholeBuffers wholes(plan.wholes());
-  store::ObjectCache cache({[&](uint32_t object) { return store::WholeShape(*impl_, object); },
-                            [&](uint32_t object, size_t block, std::span<std::byte> content) {
-                              return store::DecodeBlock(*impl_, ahead.get(), object, block, &cache,
-                                                        content);
-                            }});
+  store::RunningRead read(*impl_, std::move(targets), threads);
   std::vector<std::unique_ptr<store::ChunkBatch>> batches(threads);
   const Status status = base::RunPipeline(
-      plan.unit_count(), {threads, size_t{4} * threads},
+      read.unit_count(), {threads, size_t{4} * threads},
       [&](const base::PipelineItem& item) {
         auto& batch = batches[item.worker];
-        if (batch == nullptr) batch = impl_->TakeBatch(ahead.get());
-        if (ahead != nullptr) ahead->Begin(item.index);
-        const Status done = plan.RunUnit(item.index, &cache, &wholes, batch.get());
-        if (ahead != nullptr) ahead->Done(item.index);
-        return done;
+        if (batch == nullptr) batch = impl_->TakeBatch(nullptr);
+        return read.RunUnit(item.index, batch.get());
       },
       [&](const base::PipelineItem& item) {
-        if (!progress) return Status();
-        // Units take about the same time each, which is what progress is to tell.
-        const uint64_t left = plan.unit_count() - item.index - 1;
-        const uint64_t done_bytes = total_bytes - total_bytes / plan.unit_count() * left;
-        if (progress({done_bytes, total_bytes})) return Status();
+        if (!progress || progress({read.BytesOf(item.index + 1), read.byte_size()}))
+          return Status();
         return Status(ErrorCode::kCancelled, "stopped on request");
       });
   for (auto& batch : batches) {

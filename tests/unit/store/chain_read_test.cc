@@ -6,6 +6,7 @@
 #include <map>
 #include <new>
 
+#include "qstore/read_queue.h"
 #include "registry/gptq.h"
 #include "unit/store/model_files.h"
 
@@ -134,6 +135,25 @@ TEST_F(ChainRead, LevelsAloneAndTogether) {
           EXPECT_EQ(archive.bytes_read(), needed);
         }
         EXPECT_LE(archive.bytes_read(), archive.stored_bytes()) << name << chosen;
+      }
+    }
+  }
+}
+
+TEST_F(ChainRead, OneAfterTheOtherByAQueue) {
+  for (const char* name : {"by8.qstore", "by4.qstore"}) {
+    const Archive archive = Open(name);
+    for (const unsigned threads : kThreads) {
+      ReadQueue queue(archive, threads);
+      std::vector<std::pair<uint64_t, Bytes>> begun;
+      for (size_t t = 0; t < originals_.size(); ++t) {
+        Bytes buffer(archive.tensor(t).byte_size);
+        begun.emplace_back(*queue.Begin({t, buffer}), std::move(buffer));
+      }
+      for (size_t t = 0; t < begun.size(); ++t) {
+        const Status status = queue.Finish(begun[t].first);
+        ASSERT_TRUE(status.ok()) << status.ToString();
+        EXPECT_TRUE(begun[t].second == Original(archive, t)) << name << " " << NameOf(archive, t);
       }
     }
   }

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "qstore/archive.h"
+#include "qstore/status.h"
+#include "store/chunk_batch.h"
+#include "store/object_cache.h"
+#include "store/read_ahead.h"
+#include "store/read_plan.h"
+#include "store/whole_buffers.h"
+
+namespace qstore::store {
+
+/// Where the bytes asked for lie and go. Errors: kInvalidArgument (sizes, rows).
+Result<std::vector<ReadTarget>> TargetsOf(const Archive& archive,
+                                          std::span<const ReadRequest> requests);
+
+/// A read that threads of the caller's carry out unit by unit: the plan and what its units share.
+/// Thread-safe.
+class RunningRead {
+ public:
+  /// `threads` is how many will run units, as in ReadPlan. `archive` outlives the read.
+  RunningRead(const ArchiveFile& archive, std::vector<ReadTarget> targets, unsigned threads);
+  RunningRead(const RunningRead&) = delete;
+  RunningRead& operator=(const RunningRead&) = delete;
+
+  size_t unit_count() const { return plan_.unit_count(); }
+  uint64_t byte_size() const { return byte_size_; }
+  /// How many of them are there once this many units are done: units take about the same time each,
+  /// which is what progress is to tell.
+  uint64_t BytesOf(size_t units_done) const;
+
+  /// REQUIRES: as ReadPlan::RunUnit. Errors: those of ChunkBatch::Run.
+  Status RunUnit(size_t unit, ChunkBatch* batch);
+
+ private:
+  const ArchiveFile& archive_;
+  const uint64_t byte_size_;
+  const ReadPlan plan_;
+  const std::unique_ptr<ReadAhead> ahead_;  // Null when nothing is to be read ahead.
+  WholeBuffers wholes_;
+  ObjectCache cache_;
+};
+
+}  // namespace qstore::store
