@@ -14,6 +14,8 @@
 
 namespace qstore::chain {
 
+struct ChunkScratch;
+
 /// Codes chunks of objects. Holds the scratch memory of one thread (a few MiB); make one per
 /// thread. Not thread-safe; the result is the same whichever instance did the work.
 class ChunkCoder {
@@ -39,8 +41,7 @@ class ChunkCoder {
                 std::span<std::byte> raw);
 
  private:
-  struct Scratch;
-  std::unique_ptr<Scratch> scratch_;
+  std::unique_ptr<ChunkScratch> scratch_;
 };
 
 }  // namespace qstore::chain
