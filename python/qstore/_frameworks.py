@@ -82,9 +82,8 @@ class TorchFramework:
 
     def wrap(self, memory: memoryview, dtype: str, shape: Shape) -> Any:
         """A tensor that shares memory made by the extension, and is no view of another tensor."""
-        tensor = self.torch.empty(0, dtype=self.dtype(dtype), device="cpu")
-        storage = self.torch.frombuffer(memory, dtype=self.torch.uint8).untyped_storage()
-        return tensor.set_(storage, 0, self._shape(dtype, shape))
+        tensor = self.torch.frombuffer(memory, dtype=self.dtype(dtype))
+        return tensor.resize_(self._shape(dtype, shape))
 
     def check_index(self, index: Any, dtype: str, shape: Shape) -> None:
         """Raises what torch raises for such an index, without a tensor that has content."""
