@@ -44,6 +44,9 @@ class Load:
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=11, help="how often everything is repeated")
+    parser.add_argument(
+        "--process", choices=PROCESSES, action="append", help="only loads in processes of that kind"
+    )
     parser.add_argument("--shape", default="4096x4096", help="of a matrix")
     parser.add_argument("--count", type=int, default=6, help="of matrices")
     parser.add_argument("--qstore", type=Path, default=ROOT / "build/bin/qstore")
@@ -57,6 +60,7 @@ def parse_arguments():
 class Bench:
     def __init__(self, arguments):
         self.library = arguments.library
+        self.processes = arguments.process or list(PROCESSES)
         self.qstore, self.folder = arguments.qstore, arguments.output / "data"
         self.folder.mkdir(parents=True, exist_ok=True)
         shape = ["--shape", arguments.shape, "--count", arguments.count]
@@ -103,8 +107,11 @@ class Bench:
     def round(self, number):
         """In another order in every round, so that none always comes after the same."""
         order = random.Random(number).sample(self.loads, len(self.loads))
-        times = [("fresh", *entry) for load in order for entry in self.run([load], True)]
-        times += [("same", *entry) for entry in self.run(order, False)]
+        times = []
+        if "fresh" in self.processes:
+            times += [("fresh", *entry) for load in order for entry in self.run([load], True)]
+        if "same" in self.processes:
+            times += [("same", *entry) for entry in self.run(order, False)]
         check_sums(times)
         return times
 
@@ -166,7 +173,8 @@ def main():
     described = machine.describe(arguments.qstore)
     rounds = [bench.round(number) for number in range(arguments.rounds)]
     found = summarize(rounds)
-    text = "\n".join(table(found, bench.loads, p, v) for p in PROCESSES for v in ("int8", "bf16"))
+    tables = [(p, v) for p in bench.processes for v in ("int8", "bf16")]
+    text = "\n".join(table(found, bench.loads, *which) for which in tables)
     times = [
         {"process": p, "variant": load.variant, "system": load.name, "until": until, "s": values}
         for (p, load, until), values in found.items()

@@ -40,6 +40,14 @@ def test_every_way_is_measured(installed, space):
     assert (space / "python_load.md").read_text().strip() == done.stdout.strip()
 
 
+def test_one_kind_of_process(installed, space):
+    done = run(installed, space, "--process", "same")
+    assert done.returncode == 0, done.stderr
+    times = json.loads((space / "python_load.json").read_text())["times"]
+    assert {time["process"] for time in times} == {"same"}
+    assert "a process for each load" not in done.stdout
+
+
 def test_different_sums_are_an_error():
     code = (
         "import python_load as p\n"
