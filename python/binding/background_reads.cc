@@ -42,9 +42,9 @@ bool BackgroundReads::Finish(uint64_t number) {
   {
     const nb::gil_scoped_release release;
     status = queue_->Finish(number, check.progress());
-    if (status.code() == ErrorCode::kCancelled) queue_->Cancel();
   }
   held_.erase(number);
+  if (check.raised()) Cancel();
   check.Rethrow();
   return status.ok();
 }

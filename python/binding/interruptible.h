@@ -71,6 +71,8 @@ class SignalCheck {
  public:
   /// REQUIRES: called and destroyed by the thread that does the work.
   ProgressCallback progress();
+  /// Whether a handler raised, which has stopped the work.
+  bool raised() const { return raised_.has_value(); }
   /// Throws what a handler raised. REQUIRES: the GIL.
   void Rethrow();
 

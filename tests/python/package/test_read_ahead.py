@@ -156,6 +156,27 @@ def test_signal_while_waiting(qstore, pair, expected):
         signal.signal(signal.SIGALRM, before)
 
 
+def test_what_is_begun_after_a_stop_is_not_stopped(qstore, pair, expected):
+    """A read that was dropped is read anew by who asks for it, and takes no other with it."""
+    native = qstore.Archive(pair.archive)._native
+    framework = qstore._frameworks.find_framework("np", "cpu")
+    (number,) = (i for i, v in enumerate(native.variants()) if v[0] == "bf16")
+    entries = {name: at for at, (name, *_) in enumerate(native.tensors(number))}
+    reads = qstore._qstore.BackgroundReads(native, 2)
+
+    def begin(name):
+        tensor, memory = framework.empty("BF16", tuple(expected["bf16"][name].shape))
+        return reads.begin(number, entries[name], memory), tensor
+
+    dropped, _ = begin(BIG[0])
+    reads.cancel()
+    kept, tensor = begin(BIG[1])
+    assert not reads.finish(dropped)
+    assert reads.finish(kept)
+    loaded = qstore.numpy.load_file(pair.archive, "bf16")
+    assert (tensor == loaded[BIG[1]]).all()
+
+
 def test_interpreter_ends_while_reading(run_python, pair):
     code = """
 import sys, qstore
