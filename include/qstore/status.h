@@ -66,6 +66,7 @@ inline Status Corrupt(std::string m) { return {ErrorCode::kCorrupt, std::move(m)
 inline Status Mismatch(std::string m) { return {ErrorCode::kMismatch, std::move(m)}; }
 inline Status LimitExceeded(std::string m) { return {ErrorCode::kLimit, std::move(m)}; }
 inline Status SourceChanged(std::string m) { return {ErrorCode::kSourceChanged, std::move(m)}; }
+inline Status Cancelled() { return {ErrorCode::kCancelled, "stopped on request"}; }
 inline Status InternalError(std::string m) { return {ErrorCode::kInternal, std::move(m)}; }
 
 /// A value or the error that prevented it.

@@ -20,7 +20,7 @@ class ProgressCounter {
   Status Add(uint64_t bytes) {
     progress_.done_bytes += bytes;
     if (!callback_ || callback_(progress_)) return {};
-    return {ErrorCode::kCancelled, "stopped on request"};
+    return Cancelled();
   }
 
  private:

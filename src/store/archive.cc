@@ -161,7 +161,7 @@ Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned thr
       [&](const base::PipelineItem& item) {
         if (!progress || progress({read.BytesOf(item.index + 1), read.byte_size()}))
           return Status();
-        return Status(ErrorCode::kCancelled, "stopped on request");
+        return Cancelled();
       });
   for (auto& batch : batches) {
     if (batch != nullptr) impl_->GiveBack(std::move(batch));

@@ -117,7 +117,7 @@ class Streamer {
       QSTORE_TRY(sink_.Done(file.id));
     }
     if (options_.progress && !options_.progress({done_bytes_, options_.total_bytes})) {
-      return {ErrorCode::kCancelled, "stopped on request"};
+      return Cancelled();
     }
     return {};
   }

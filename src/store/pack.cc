@@ -123,7 +123,7 @@ Result<PackReport> Pack(std::span<const VariantSource> variants,
         if (!options.progress || options.progress({0, report.source_bytes})) {
           return {};
         }
-        return {ErrorCode::kCancelled, "stopped on request"};
+        return Cancelled();
       }};
   QSTORE_ASSIGN(const store::PackPlan plan, store::MakePlan(std::move(sources), plan_options));
 

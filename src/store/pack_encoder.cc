@@ -286,7 +286,7 @@ class Encoder {
 
   Status Report() const {
     if (options_.progress && !options_.progress({done_bytes_, total_bytes_})) {
-      return {ErrorCode::kCancelled, "stopped on request"};
+      return Cancelled();
     }
     return {};
   }

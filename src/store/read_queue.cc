@@ -67,8 +67,6 @@ class Scratch {
   std::unique_ptr<store::ChunkBatch> batch_;
 };
 
-Status Cancelled() { return {ErrorCode::kCancelled, "stopped on request"}; }
-
 }  // namespace
 
 class ReadQueue::Impl {
@@ -121,12 +119,11 @@ class ReadQueue::Impl {
   }
 
  private:
-  // As many as the system allows.
   void StartWorkers() {
     try {
       while (workers_.size() + 1 < threads_) workers_.emplace_back([this] { Work(); });
     } catch (const std::system_error&) {
-      threads_ = static_cast<unsigned>(workers_.size()) + 1;
+      // The system refuses more threads: those that there are, and who waits, do all the work.
     }
   }
 
@@ -194,7 +191,7 @@ class ReadQueue::Impl {
   std::mutex mutex_;
   std::condition_variable has_work_;
   std::condition_variable is_done_;
-  unsigned threads_;
+  const unsigned threads_;
   std::map<uint64_t, std::unique_ptr<QueuedRead>> reads_;  // By number, until they are finished.
   uint64_t next_number_ = 0;
   bool ending_ = false;
