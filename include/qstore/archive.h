@@ -164,6 +164,9 @@ class QSTORE_EXPORT Archive {
   /// kLimit when there is not so much memory.
   Result<LoadedTensors> Load(std::span<const size_t> variants, unsigned threads = 0,
                              const ProgressCallback& progress = {}) const;
+  /// The memory that Load fills, not read yet: for those who need to know where tensors will lie.
+  /// Errors: kLimit.
+  Result<LoadedTensors> Allocate(std::span<const size_t> variants) const;
 
   /// For the library's own use.
   const store::ArchiveFile& impl() const { return *impl_; }

@@ -9,8 +9,10 @@
 
 namespace qstore {
 
-/// Tensors in memory of their own, which lives as long as this object; see Archive::Load. Movable.
-/// Thread-safety: that of standard containers.
+struct ReadRequest;
+
+/// Tensors in memory of their own, which lives as long as this object and stays where it is when
+/// that is moved; see Archive::Load. Thread-safety: that of standard containers.
 class QSTORE_EXPORT LoadedTensors {
  public:
   LoadedTensors();
@@ -24,6 +26,8 @@ class QSTORE_EXPORT LoadedTensors {
   size_t tensor(size_t i) const;
   /// The bytes of the i-th, aligned to 64.
   std::span<std::byte> content(size_t i) const;
+  /// What Archive::Read fills this memory by.
+  std::span<const ReadRequest> requests() const;
 
  private:
   friend class Archive;

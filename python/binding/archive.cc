@@ -163,21 +163,25 @@ nb::bytes ReadFile(const OpenArchive& archive, size_t variant, size_t file, uint
   return nb::borrow<nb::bytes>(bytes);
 }
 
-// The content, by tensor of the variant. The memory lives as long as one of them.
-nb::list Load(const OpenArchive& archive, size_t variant, unsigned threads,
-              const nb::object& progress) {
+// Memory for the tensors of a variant, by tensor, which lives as long as one of these views; and
+// what `load` fills it by.
+nb::tuple Allocate(const OpenArchive& archive, size_t variant) {
   VariantAt(archive, variant);
-  const auto work = [&](const ProgressCallback& callback) {
-    return archive.Load({&variant, 1}, threads, callback);
-  };
-  auto loaded =
-      std::make_unique<LoadedTensors>(RunReading<LoadedTensors>(progress, archive.source(), work));
-  LoadedTensors* const tensors = loaded.get();
+  auto memory = std::make_unique<LoadedTensors>(Unwrap(archive.Allocate({&variant, 1})));
+  LoadedTensors* const tensors = memory.get();
   const nb::capsule owner(tensors, [](void* p) noexcept { delete static_cast<LoadedTensors*>(p); });
-  loaded.release();
-  nb::list list;
-  for (size_t i = 0; i < tensors->size(); ++i) list.append(View(tensors->content(i), owner));
-  return list;
+  memory.release();
+  nb::list views;
+  for (size_t i = 0; i < tensors->size(); ++i) views.append(View(tensors->content(i), owner));
+  return nb::make_tuple(owner, views);
+}
+
+void Load(const OpenArchive& archive, const nb::capsule& memory, unsigned threads,
+          const nb::object& progress) {
+  const auto requests = static_cast<const LoadedTensors*>(memory.data())->requests();
+  RunReading<bool>(progress, archive.source(), [&](const ProgressCallback& callback) {
+    return Done(archive.Read(requests, threads, callback));
+  });
 }
 
 }  // namespace
@@ -201,7 +205,8 @@ void BindArchive(nb::module_& module) {
            nb::arg("threads") = 0)
       .def("read_file", &ReadFile, nb::arg("variant"), nb::arg("file"), nb::arg("begin") = 0,
            nb::arg("end") = nb::none())
-      .def("load", &Load, nb::arg("variant"), nb::arg("threads") = 0,
+      .def("allocate", &Allocate, nb::arg("variant"))
+      .def("load", &Load, nb::arg("memory"), nb::arg("threads") = 0,
            nb::arg("progress") = nb::none());
 }
 

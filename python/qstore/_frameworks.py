@@ -57,12 +57,9 @@ class TorchFramework:
         import torch
 
         self.torch = torch
-        try:
-            self.device = torch.device(device)
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise InvalidArgumentError(f"device {device!r}: {error}") from None
-        if self.device.type == "meta":
-            raise InvalidArgumentError("device 'meta' holds no content")
+        self.device = device
+        # The usual name is known without torch, which takes as long for it as for a tensor.
+        self._is_cpu = device == "cpu" or self._device_type(device) == "cpu"
 
     def dtype(self, name: str) -> Any:
         dtype = getattr(self.torch, _TORCH_TYPES.get(name, ""), None)
@@ -98,7 +95,16 @@ class TorchFramework:
         return part if whole else part.clone(memory_format=self.torch.contiguous_format)
 
     def finish(self, tensor: Any) -> Any:
-        return tensor if self.device.type == "cpu" else tensor.to(self.device)
+        return tensor if self._is_cpu else tensor.to(self.device)
+
+    def _device_type(self, device: Any) -> str:
+        try:
+            kind = self.torch.device(device).type
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise InvalidArgumentError(f"device {device!r}: {error}") from None
+        if kind == "meta":
+            raise InvalidArgumentError("device 'meta' holds no content")
+        return kind
 
     @staticmethod
     def _shape(dtype: str, shape: Shape) -> Shape:

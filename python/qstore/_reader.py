@@ -75,23 +75,18 @@ class Reader:
 
     def read_all(self, progress: Progress) -> dict[str, Any]:
         """All tensors, decoded at once into one piece of memory that they share."""
-        names: dict[int, str] = {entry.number: name for name, entry in self.entries.items()}
-        framework = self.framework
-        for entry in self.entries.values():
-            framework.dtype(entry.dtype)
-        with reported(progress, "load") as tell:
-            loaded = self.archive._native.load(self.variant, self.threads, tell)
+        framework, native = self.framework, self.archive._native
+        memory, contents = native.allocate(self.variant)
         tensors = {}
-        for number, memory in enumerate(loaded):
-            if number not in names:
-                continue
-            entry = self.entries[names[number]]
+        # Before they are read: decoding leaves nothing of this code in the processor's caches.
+        for name, entry in self.entries.items():
             if entry.byte_size:
-                tensor = framework.wrap(memory, entry.dtype, entry.shape)
+                tensors[name] = framework.wrap(contents[entry.number], entry.dtype, entry.shape)
             else:
-                tensor, _ = framework.empty(entry.dtype, entry.shape)
-            tensors[names[number]] = framework.finish(tensor)
-        return tensors
+                tensors[name], _ = framework.empty(entry.dtype, entry.shape)
+        with reported(progress, "load") as tell:
+            native.load(memory, self.threads, tell)
+        return {name: framework.finish(tensor) for name, tensor in tensors.items()}
 
     def headers(self) -> list[dict[str, Any]]:
         """What the headers of the variant's safetensors files say, by file."""
@@ -136,8 +131,6 @@ class safe_open:
         number = archive.find_variant(variant)
         self._arguments = (archive, archive.variant_names[number], framework, device, threads)
         self._reader: Reader | None = Reader(archive, number, adapter, threads)
-        if threads != 1 and archive._is_file:
-            self._ahead = ReadAhead(self._reader)
 
     @property
     def variant(self) -> str:
@@ -179,9 +172,9 @@ class safe_open:
         Raises UnknownNameError, CorruptError (naming tensor and chunk), IoError, and
         InvalidArgumentError when the framework has no such type.
         """
-        reader, ahead = self._open(), self._ahead
+        reader = self._open()
         entry = reader.find(name)
-        return reader.framework.finish((ahead or reader).read(entry))
+        return reader.framework.finish((self._ahead_of(reader) or reader).read(entry))
 
     def get_tensors(self, *, progress: Progress = None) -> dict[str, Any]:
         """All tensors, by name: the fastest way to load. They share one piece of memory, which
@@ -213,6 +206,13 @@ class safe_open:
     def __repr__(self) -> str:
         state = "closed" if self._reader is None else "open"
         return f"<qstore.safe_open {self._arguments[0].path!r} {self.variant!r}: {state}>"
+
+    def _ahead_of(self, reader: Reader) -> ReadAhead | None:
+        """What reads ahead, once a tensor is asked for. When two threads make one each, the one
+        that is lost has begun nothing."""
+        if self._ahead is None and reader.threads != 1 and reader.archive._is_file:
+            self._ahead = ReadAhead(reader)
+        return self._ahead
 
     def _open(self) -> Reader:
         reader = self._reader

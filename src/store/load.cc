@@ -27,9 +27,16 @@ LoadedTensors::~LoadedTensors() = default;
 size_t LoadedTensors::size() const { return impl_->tensors.size(); }
 size_t LoadedTensors::tensor(size_t i) const { return impl_->tensors[i].tensor; }
 std::span<std::byte> LoadedTensors::content(size_t i) const { return impl_->tensors[i].out; }
+std::span<const ReadRequest> LoadedTensors::requests() const { return impl_->tensors; }
 
 Result<LoadedTensors> Archive::Load(std::span<const size_t> variants, unsigned threads,
                                     const ProgressCallback& progress) const {
+  QSTORE_ASSIGN(LoadedTensors loaded, Allocate(variants));
+  QSTORE_TRY(Read(loaded.requests(), threads, progress));
+  return loaded;
+}
+
+Result<LoadedTensors> Archive::Allocate(std::span<const size_t> variants) const {
   LoadedTensors loaded;
   std::vector<ReadRequest>& requests = loaded.impl_->tensors;
   std::vector<size_t> begins;
@@ -49,7 +56,6 @@ Result<LoadedTensors> Archive::Load(std::span<const size_t> variants, unsigned t
     const auto bytes = static_cast<size_t>(tensor(requests[i].tensor).byte_size);
     requests[i].out = loaded.impl_->memory.bytes().subspan(begins[i], bytes);
   }
-  QSTORE_TRY(Read(requests, threads, progress));
   return loaded;
 }
 

@@ -172,6 +172,22 @@ TEST_F(Read, LoadGivesAllTensorsOfTheVariants) {
   }
 }
 
+TEST_F(Read, AllocateGivesTheMemoryThatItsRequestsFill) {
+  const Archive archive = Open();
+  const size_t variant = 1;
+  auto allocated = archive.Allocate({&variant, 1});
+  ASSERT_TRUE(allocated.ok()) << allocated.status().ToString();
+  std::vector<const std::byte*> places;
+  for (size_t i = 0; i < allocated->size(); ++i) places.push_back(allocated->content(i).data());
+  const LoadedTensors tensors = std::move(*allocated);
+  ASSERT_TRUE(archive.Read(tensors.requests()).ok());
+  ASSERT_EQ(tensors.size(), archive.variant(variant).tensor_count);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    EXPECT_EQ(tensors.content(i).data(), places[i]);
+    EXPECT_TRUE(std::ranges::equal(tensors.content(i), Original(archive, tensors.tensor(i))));
+  }
+}
+
 TEST_F(Read, RowsEqualThoseOfTheWhole) {
   const Archive archive = Open();
   for (const size_t variant : {size_t{0}, size_t{1}}) {
