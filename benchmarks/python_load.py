@@ -127,7 +127,7 @@ def check_sums(times):
 def summarize(rounds):
     found = {}
     for process, load, time in (entry for times in rounds for entry in times):
-        for until in ("returned", "read"):
+        for until in ("returned", "read", "python"):
             if until in time:
                 found.setdefault((process, load, until), []).append(time[until])
     return found
@@ -140,10 +140,14 @@ def cell(values):
     return f"{middle:.1f} ({low:.1f}–{high:.1f})"
 
 
-def ratio(values, base):
+def ratio(values, base, form=".2f"):
     if values is None or base is None:
         return "–"
-    return f"{statistics.median(values) / statistics.median(base):.2f}"
+    return f"{statistics.median(values) / statistics.median(base):{form}}"
+
+
+def share(values, base):
+    return ratio(values, base, ".1%")
 
 
 def table(found, loads, process, variant):
@@ -152,18 +156,22 @@ def table(found, loads, process, variant):
         f"### {variant}, {PROCESSES[process]}",
         "",
         "| | returned (ms) | and every byte read (ms) | returned, of copied | read, of copied"
-        " | read, of mapped | returned, of C++ |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        " | read, of mapped | returned, of C++ | in Python (ms) | of C++ |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for load in (load for load in loads if load.variant == variant):
-        returned, read = (found.get((process, load, until)) for until in ("returned", "read"))
+        returned, read, python = (
+            found.get((process, load, until)) for until in ("returned", "read", "python")
+        )
+        cpp = found.get((process, Load(variant, "C++", load.level), "returned"))
         ratios = [
             ratio(returned, found[process, copied, "returned"]),
             ratio(read, found[process, copied, "read"]),
             ratio(read, found[process, Load(variant, "mapped"), "read"]),
-            ratio(returned, found.get((process, Load(variant, "C++", load.level), "returned"))),
+            ratio(returned, cpp),
         ]
-        lines.append(" | ".join(["| " + load.name, cell(returned), cell(read), *ratios]) + " |")
+        cells = [load.name, cell(returned), cell(read), *ratios, cell(python), share(python, cpp)]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
