@@ -25,7 +25,8 @@ def fields(root):
         for name, body in STRUCT.findall(path.read_text(encoding="utf-8")):
             if CODES.search(body):
                 for field in FIELD.findall(body):
-                    yield f"{path.name}: {name}", field
+                    if not field.endswith("_"):  # What only the code keeps.
+                        yield f"{path.name}: {name}", field
 
 
 def enumerators(root):

@@ -1,30 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <zstd.h>
 
-#include <algorithm>
-#include <cstring>
 #include <string>
 
 #include "base/bytes.h"
 #include "base/hash.h"
-#include "base/page_memory.h"
 #include "base/status_macros.h"
 #include "format/index.h"
-#include "format/limits.h"
+#include "format/index_tables.h"
 
 namespace qstore::format {
 namespace {
-
-uint64_t Unzigzag(uint64_t code, uint64_t expected) {
-  return expected + ((code >> 1) ^ (uint64_t{0} - (code & 1)));
-}
-
-// Least bytes of a row on disk: what bounds a table's memory by the bytes that are there.
-constexpr uint64_t kVariantRowBytes = 3;
-constexpr uint64_t kFileRowBytes = 22;
-constexpr uint64_t kTensorRowBytes = 4;
-constexpr uint64_t kObjectRowBytes = 5;
-constexpr uint64_t kChunkRowBytes = 10;
 
 // ZSTD_decompress takes several frames for one, and frames without content beside them.
 bool IsOneFrame(std::span<const std::byte> bytes) {
@@ -33,286 +19,31 @@ bool IsOneFrame(std::span<const std::byte> bytes) {
          ZSTD_findFrameCompressedSize(bytes.data(), bytes.size()) == bytes.size();
 }
 
-// As resize. The pages of a large table come at once: as they are first touched, one by one, they
-// cost more than reading the table does.
-template <class Row>
-void ResizeTable(size_t count, std::vector<Row>* rows) {
-  constexpr size_t kWorthwhile = size_t{1} << 17;
-  rows->reserve(count);
-  const size_t size = count * sizeof(Row);
-  if (size >= kWorthwhile) base::Prefault({reinterpret_cast<std::byte*>(rows->data()), size});
-  rows->resize(count);
+Status DecodeSections(Index* index) {
+  base::ByteReader sections(index->storage);
+  TableDecoder tables(index);
+  bool complete = false;
+  unsigned last = 0;
+  for (unsigned expected = 1; sections.remaining() > 0;) {
+    const unsigned kind = sections.Fixed<uint8_t>();
+    base::ByteReader content(sections.Bytes(sections.Varint()));
+    if (!sections.ok()) return Corrupt("the index ends inside a section");
+    if (kind <= last) return Corrupt("sections of the index are not in order");
+    last = kind;
+    if (kind >= kFirstSkippableSection) continue;
+    if (kind > static_cast<unsigned>(IndexSection::kChunks)) {
+      return Unknown("index section", kind);
+    }
+    if (kind != expected) return Corrupt("a section of the index is missing");
+    QSTORE_TRY(tables.Decode(static_cast<IndexSection>(kind), &content));
+    if (!content.ok() || content.remaining() != 0) {
+      return Corrupt("section " + std::to_string(kind) + " of the index has a wrong length");
+    }
+    ++expected;
+    complete = expected > static_cast<unsigned>(IndexSection::kChunks);
+  }
+  return complete ? Status() : Corrupt("a section of the index is missing");
 }
-
-class Decoder {
- public:
-  explicit Decoder(Index* index) : index_(*index) {}
-
-  Status Run() {
-    base::ByteReader sections(index_.storage);
-    unsigned last = 0;
-    for (unsigned expected = 1; sections.remaining() > 0;) {
-      const unsigned kind = sections.Fixed<uint8_t>();
-      base::ByteReader content(sections.Bytes(sections.Varint()));
-      if (!sections.ok()) return Corrupt("the index ends inside a section");
-      if (kind <= last) return Corrupt("sections of the index are not in order");
-      last = kind;
-      if (kind >= kFirstSkippableSection) continue;
-      if (kind > static_cast<unsigned>(IndexSection::kChunks)) {
-        return Unknown("index section", kind);
-      }
-      if (kind != expected) return Corrupt("a section of the index is missing");
-      QSTORE_TRY(Table(static_cast<IndexSection>(kind), &content));
-      if (!content.ok() || content.remaining() != 0) {
-        return Corrupt("section " + std::to_string(kind) + " of the index has a wrong length");
-      }
-      ++expected;
-      complete_ = expected > static_cast<unsigned>(IndexSection::kChunks);
-    }
-    return complete_ ? Status() : Corrupt("a section of the index is missing");
-  }
-
- private:
-  Status Table(IndexSection kind, base::ByteReader* in) {
-    switch (kind) {
-      case IndexSection::kVariants:
-        return Variants(in);
-      case IndexSection::kFiles:
-        return Files(in);
-      case IndexSection::kTensors:
-        return Tensors(in);
-      case IndexSection::kObjects:
-        return Objects(in);
-      case IndexSection::kChunks:
-        return Chunks(in);
-    }
-    return InternalError("no such section");
-  }
-
-  template <class Row>
-  static Status Resize(base::ByteReader* in, uint64_t row_bytes, std::vector<Row>* rows) {
-    const uint64_t count = in->Varint();
-    if (count > in->remaining() / row_bytes) return Corrupt("a table of the index has no room");
-    ResizeTable(static_cast<size_t>(count), rows);
-    return {};
-  }
-
-  // Hands out the next `count` positions of a table.
-  static Status Take(uint64_t count, uint32_t* next, Range* range) {
-    if (count > UINT32_MAX - *next) return Corrupt("a table of the index has no room");
-    range->begin = *next;
-    *next += static_cast<uint32_t>(count);
-    range->end = *next;
-    return {};
-  }
-
-  Status Variants(base::ByteReader* in) {
-    QSTORE_TRY(Resize(in, kVariantRowBytes, &index_.variants));
-    if (index_.variants.size() > kMaxVariants) return LimitExceeded("more than 1024 variants");
-    for (VariantEntry& v : index_.variants) v.name = in->String();
-    uint32_t next = 0;
-    for (VariantEntry& v : index_.variants) QSTORE_TRY(Take(in->Varint(), &next, &v.files));
-    file_count_ = next;
-    return {};
-  }
-
-  Status Files(base::ByteReader* in) {
-    QSTORE_TRY(Resize(in, kFileRowBytes, &index_.files));
-    auto& rows = index_.files;
-    if (rows.size() != file_count_) return Corrupt("files of the variants do not add up");
-    for (FileEntry& f : rows) {
-      const auto kind = in->Fixed<uint8_t>();
-      if (kind >= kFileKindCount) return Unknown("file kind", kind);
-      f.kind = static_cast<FileKind>(kind);
-    }
-    for (FileEntry& f : rows) f.path = in->String();
-    for (FileEntry& f : rows) f.size = in->Varint();
-    for (FileEntry& f : rows) {
-      const auto digest = in->Bytes(f.digest.size());
-      if (digest.empty()) return Corrupt("the file table is cut short");
-      std::memcpy(f.digest.data(), digest.data(), f.digest.size());
-    }
-    uint32_t next = 0;
-    for (FileEntry& f : rows) QSTORE_TRY(Take(in->Varint(), &next, &f.parts));
-    const uint32_t part_count = next;
-    next = 0;
-    for (FileEntry& f : rows) QSTORE_TRY(Take(in->Varint(), &next, &f.tensors));
-    tensor_count_ = next;
-    if (part_count > in->remaining()) return Corrupt("the part table has no room");
-    ResizeTable(part_count, &index_.parts);
-    uint64_t expected = 0;
-    for (uint32_t& object : index_.parts) {
-      const uint64_t id = Unzigzag(in->Varint(), expected);
-      if (id > UINT32_MAX) return Corrupt("a part names no object");
-      object = static_cast<uint32_t>(id);
-      expected = id + 1;
-    }
-    return {};
-  }
-
-  Status Tensors(base::ByteReader* in) {
-    QSTORE_TRY(Resize(in, kTensorRowBytes, &index_.tensors));
-    auto& rows = index_.tensors;
-    if (rows.size() != tensor_count_) return Corrupt("tensors of the files do not add up");
-    for (const FileEntry& file : index_.files) {
-      uint64_t expected = file.parts.begin;
-      for (uint32_t t = file.tensors.begin; t < file.tensors.end; ++t) {
-        const uint64_t part = Unzigzag(in->Varint(), expected);
-        if (part < file.parts.begin || part >= file.parts.end) {
-          return Corrupt("a tensor lies outside its file");
-        }
-        rows[t].part = static_cast<uint32_t>(part);
-        expected = part + 1;
-      }
-    }
-    for (TensorEntry& t : rows) {
-      const auto dtype = in->Fixed<uint8_t>();
-      if (dtype >= kDTypeCount) return Unknown("dtype", dtype);
-      t.dtype = static_cast<DType>(dtype);
-    }
-    uint64_t dims = 0;
-    for (TensorEntry& t : rows) {
-      const uint64_t rank = in->Varint();
-      if (rank > kMaxRank) return LimitExceeded("a tensor of rank " + std::to_string(rank));
-      t.rank = static_cast<uint16_t>(rank);
-      t.shape_begin = static_cast<uint32_t>(dims);
-      dims += rank;
-      if (dims > in->remaining()) return Corrupt("the shapes have no room");
-    }
-    ResizeTable(static_cast<size_t>(dims), &index_.dims);
-    for (uint64_t& dim : index_.dims) dim = in->Varint();
-    return TensorNames(in);
-  }
-
-  Status TensorNames(base::ByteReader* in) {
-    base::ByteReader names = *in;
-    for (size_t i = 0; i < index_.tensors.size(); ++i) names.Varint();
-    for (TensorEntry& t : index_.tensors) {
-      const uint64_t size = in->Varint();
-      if (size > kMaxTensorNameBytes) return LimitExceeded("a tensor name beyond 65535 bytes");
-      const auto bytes = names.Bytes(size);
-      t.name = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-    }
-    if (!names.ok()) return Corrupt("the tensor names are cut short");
-    *in = names;
-    return {};
-  }
-
-  Status Objects(base::ByteReader* in) {
-    QSTORE_TRY(Resize(in, kObjectRowBytes, &index_.objects));
-    auto& rows = index_.objects;
-    for (ObjectEntry& o : rows) {
-      const auto dtype = in->Fixed<uint8_t>();
-      if (dtype >= kDTypeCount) return Unknown("dtype", dtype);
-      o.dtype = static_cast<DType>(dtype);
-      if (o.elem_bytes() == 0) return Corrupt("an object's elements are no whole bytes");
-    }
-    for (ObjectEntry& o : rows) o.byte_size = in->Varint();
-    for (ObjectEntry& o : rows) o.row_elems = in->Varint();
-    for (ObjectEntry& o : rows) o.chunk_elems = in->Varint();
-    for (ObjectEntry& o : rows) {
-      const auto relation = in->Fixed<uint8_t>();
-      if (relation >= kRelationCount) return Unknown("relation", relation);
-      o.relation = static_cast<Relation>(relation);
-    }
-    return Parents(in);
-  }
-
-  Status Parents(base::ByteReader* in) {
-    auto& rows = index_.objects;
-    for (uint32_t id = 0; id < rows.size(); ++id) {
-      if (!rows[id].has_base()) continue;
-      const auto dtype = in->Fixed<uint8_t>();
-      if (dtype >= kDTypeCount) return Unknown("dtype", dtype);
-      rows[id].parent_dtype = static_cast<DType>(dtype);
-      QSTORE_TRY(Parent(in, id, &rows[id].base));
-      if (rows[id].has_scales()) QSTORE_TRY(Parent(in, id, &rows[id].scales));
-      if (rows[id].is_gptq()) QSTORE_TRY(GptqParents(in, id, &rows[id]));
-    }
-    return {};
-  }
-
-  static Status GptqParents(base::ByteReader* in, uint32_t id, ObjectEntry* object) {
-    QSTORE_TRY(Parent(in, id, &object->zeros));
-    base::ByteReader ahead = *in;
-    if (ahead.Varint() == 0) {
-      *in = ahead;
-    } else {
-      QSTORE_TRY(Parent(in, id, &object->groups));
-    }
-    if (!object->has_own()) return {};
-    const auto dtype = in->Fixed<uint8_t>();
-    if (dtype >= kDTypeCount) return Unknown("dtype", dtype);
-    object->own_dtype = static_cast<DType>(dtype);
-    object->own_scales = OwnParent(in, id);
-    object->own_zeros = OwnParent(in, id);
-    object->own_groups = OwnParent(in, id);
-    if (object->own_groups == id) object->own_groups = kNoParent;
-    return {};
-  }
-
-  // Before or after the object; what is no object is found when all are known.
-  static uint32_t OwnParent(base::ByteReader* in, uint32_t id) {
-    const uint64_t parent = Unzigzag(in->Varint(), id);
-    return static_cast<uint32_t>(std::min<uint64_t>(parent, kNoParent - 1));
-  }
-
-  // Parents come before their children, so there are no cycles.
-  static Status Parent(base::ByteReader* in, uint32_t id, uint32_t* parent) {
-    const uint64_t distance = in->Varint();
-    if (distance == 0 || distance > id) {
-      return Corrupt("a parent of object " + std::to_string(id) + " does not come before it");
-    }
-    *parent = static_cast<uint32_t>(id - distance);
-    return {};
-  }
-
-  Status Chunks(base::ByteReader* in) {
-    QSTORE_TRY(Resize(in, kChunkRowBytes, &index_.chunks));
-    auto& rows = index_.chunks;
-    for (ChunkEntry& c : rows) {
-      const auto codec = in->Fixed<uint8_t>();
-      if (!IsChunkCodec(codec)) return Unknown("chunk codec", codec);
-      c.codec = static_cast<ChunkCodec>(codec);
-    }
-    uint64_t offset = Header::kEncodedSize;
-    for (ChunkEntry& c : rows) {
-      const uint64_t size = in->Varint();
-      if (size > kMaxChunkBytes)
-        return LimitExceeded("a chunk of " + std::to_string(size) + " bytes");
-      c.offset = offset;
-      c.stored_size = static_cast<uint32_t>(size);
-      offset += size;
-    }
-    for (ChunkEntry& c : rows) c.checksum = in->Fixed<uint64_t>();
-    return AssignChunks();
-  }
-
-  Status AssignChunks() {
-    uint64_t next = 0;
-    for (ObjectEntry& o : index_.objects) {
-      if (o.chunk_elems == 0 || o.chunk_elems > kMaxChunkBytes / o.elem_bytes()) {
-        return Corrupt("an object's chunks are empty or larger than 16 MiB");
-      }
-      const uint64_t count = o.byte_size / o.chunk_bytes() + (o.byte_size % o.chunk_bytes() != 0);
-      if (count > index_.chunks.size() - next) return Corrupt("there are too few chunks");
-      o.first_chunk = static_cast<uint32_t>(next);
-      o.chunk_count = static_cast<uint32_t>(count);
-      next += count;
-    }
-    return next == index_.chunks.size() ? Status() : Corrupt("there are too many chunks");
-  }
-
-  static Status Unknown(const char* what, unsigned value) {
-    return {ErrorCode::kUnsupportedFeature,
-            std::string(what) + " " + std::to_string(value) + " is unknown here"};
-  }
-
-  Index& index_;
-  uint64_t file_count_ = 0;
-  uint64_t tensor_count_ = 0;
-  bool complete_ = false;
-};
 
 }  // namespace
 
@@ -331,7 +62,7 @@ Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& foote
   if (ZSTD_isError(size) != 0 || size != index.storage.size()) {
     return Corrupt("the index does not decompress");
   }
-  QSTORE_TRY(Decoder(&index).Run());
+  QSTORE_TRY(DecodeSections(&index));
   QSTORE_TRY(CheckIndex(index, footer));
   return index;
 }

@@ -15,6 +15,7 @@
 #include "format/limits.h"
 #include "store/file_items.h"
 #include "store/object_cache.h"
+#include "store/parent_sightings.h"
 #include "store/whole_parents.h"
 
 namespace qstore::store {
@@ -37,13 +38,6 @@ constexpr uint64_t kMaxChunks = format::kMaxIndexBytes / sizeof(uint64_t);
 struct FilePlace {
   uint32_t variant;
   uint32_t file;
-};
-
-/// The content hash of a parent's chunk, as a child's thread found it.
-struct ParentSighting {
-  uint32_t object;
-  uint32_t chunk;
-  uint64_t raw_hash;
 };
 
 struct EncodedChunk {
@@ -95,7 +89,7 @@ class Encoder {
         [this](const base::PipelineItem& item) {
           return Retire(items_.items()[item.index], &slots_[item.slot]);
         }));
-    for (const ParentSighting& seen : early_) QSTORE_TRY(CheckSighting(seen));
+    if (const auto wrong = sightings_.FirstWrong()) return ParentChanged(*wrong);
     for (const auto& [file, twin] : twins_) Digest(file) = Digest(twin);
     return std::move(encoded_);
   }
@@ -112,8 +106,7 @@ class Encoder {
       if (next > kMaxChunks) return LimitExceeded("the variants have too many chunks");
     }
     encoded_.chunks.resize(next);
-    raw_hashes_.resize(next);
-    is_retired_.resize(next);
+    sightings_.Resize(next);
     return {};
   }
 
@@ -188,12 +181,17 @@ class Encoder {
     EncodedChunk coded;
     QSTORE_ASSIGN(coded.entry.codec, worker->coder.Encode(object.spec, options_.level, chunk, raw,
                                                           parents.bytes, &payload));
-    coded.chunk = encoded_.objects[id].first_chunk + chunk;
+    coded.chunk = ChunkNumber(id, chunk);
     coded.entry.stored_size = static_cast<uint32_t>(payload.size());
     coded.entry.checksum = base::Hash64(payload);
     coded.raw_hash = object.is_parent ? base::Hash64(raw) : 0;
     slot->chunks.push_back(coded);
     return {};
+  }
+
+  // In the table of all chunks.
+  uint32_t ChunkNumber(uint32_t object, uint32_t chunk) const {
+    return encoded_.objects[object].first_chunk + chunk;
   }
 
   Status ReadParent(uint32_t id, uint32_t chunk, Bytes* out, Slot* slot) const {
@@ -203,7 +201,7 @@ class Encoder {
     const SourcePart& part = plan_.part(parent.place);
     QSTORE_TRY(plan_.file(parent.place)
                    .file->Read(part.begin + parent.spec.first_elem(chunk) * elem_bytes, *out));
-    slot->sightings.push_back({id, chunk, base::Hash64(*out)});
+    slot->sightings.push_back({id, ChunkNumber(id, chunk), base::Hash64(*out)});
     return {};
   }
 
@@ -215,7 +213,7 @@ class Encoder {
         const uint64_t begin = chunk * object.chunk_bytes();
         const uint64_t size = std::min(object.chunk_bytes(), object.byte_size - begin);
         const auto bytes = content.bytes.subspan(begin, size);
-        slot->sightings.push_back({id, chunk, base::Hash64(bytes)});
+        slot->sightings.push_back({id, ChunkNumber(id, chunk), base::Hash64(bytes)});
       }
     }
     return {};
@@ -235,12 +233,7 @@ class Encoder {
 
   Status Retire(const FileItem& item, Slot* slot) {
     for (const ParentSighting& seen : slot->sightings) {
-      // A tensor's own scales may come behind it.
-      if (is_retired_[encoded_.objects[seen.object].first_chunk + seen.chunk]) {
-        QSTORE_TRY(CheckSighting(seen));
-      } else {
-        early_.push_back(seen);
-      }
+      if (!sightings_.Seen(seen)) return ParentChanged(seen);
     }
     uint64_t offset = output_.size();
     for (const EncodedChunk& coded : slot->chunks) {
@@ -248,8 +241,7 @@ class Encoder {
       entry = coded.entry;
       entry.offset = offset;
       offset += entry.stored_size;
-      raw_hashes_[coded.chunk] = coded.raw_hash;
-      is_retired_[coded.chunk] = true;
+      sightings_.Coded(coded.chunk, coded.raw_hash);
     }
     QSTORE_TRY(WritePayloads(slot));
     hasher_.Update(slot->raw);
@@ -263,9 +255,7 @@ class Encoder {
     return Report();
   }
 
-  Status CheckSighting(const ParentSighting& seen) const {
-    const format::ObjectEntry& object = encoded_.objects[seen.object];
-    if (raw_hashes_[object.first_chunk + seen.chunk] == seen.raw_hash) return {};
+  Status ParentChanged(const ParentSighting& seen) const {
     return SourceChanged(plan_.file(plan_.objects[seen.object].place).source.string() +
                          ": its content changed while it was read");
   }
@@ -303,10 +293,8 @@ class Encoder {
   std::vector<Worker> workers_;
   std::vector<std::span<const std::byte>> pieces_;
   EncodedObjects encoded_;
-  std::vector<uint64_t> raw_hashes_;   // Of the content of parents' chunks, by chunk.
-  std::vector<bool> is_retired_;       // By chunk.
-  std::vector<ParentSighting> early_;  // Of chunks that were not retired yet.
-  base::Hasher128 hasher_;             // Of the file being retired.
+  ParentSightings sightings_;
+  base::Hasher128 hasher_;  // Of the file being retired.
   uint64_t done_bytes_ = 0;
   uint64_t total_bytes_ = 0;
 };

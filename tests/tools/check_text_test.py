@@ -23,6 +23,7 @@ struct Footer {
   uint32_t index_size;
   static constexpr size_t kSize = 12;
   void EncodeTo(ByteWriter* out) const;
+  uint64_t known_only_in_memory_ = 0;
 };
 struct InMemoryOnly {
   int not_on_disk = 0;

@@ -5,8 +5,9 @@
 
 #include "codec/kernels/avx2_tables.h"
 #include "codec/kernels/bin_table_loops.h"
+#include "codec/kernels/integer_loops.h"
 #include "codec/kernels/internal.h"
-#include "codec/kernels/put_integer_loops.h"
+#include "codec/kernels/put_residual_loops.h"
 #include "codec/kernels/residual_loops.h"
 #include "codec/kernels/vector_loops.h"
 #include "codec/kernels/words_loops.h"

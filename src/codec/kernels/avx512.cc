@@ -5,9 +5,8 @@
 
 #include "codec/kernels/avx512_tables.h"
 #include "codec/kernels/bin_table_loops.h"
+#include "codec/kernels/integer_loops.h"
 #include "codec/kernels/internal.h"
-#include "codec/kernels/put_integer_loops.h"
-#include "codec/kernels/residual_loops.h"
 #include "codec/kernels/vector_loops.h"
 #include "codec/kernels/words_loops.h"
 

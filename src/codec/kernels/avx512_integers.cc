@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <immintrin.h>
 
+#include "codec/kernels/integer_loops.h"
 #include "codec/kernels/internal.h"
-#include "codec/kernels/residual_loops.h"
 
 // Needs AVX-512 F, BW, DQ and VL. The decoder of integers that others predict: 64 a step.
 

@@ -5,6 +5,7 @@
 
 #include "codec/kernels/avx512_bf16.h"
 #include "codec/kernels/internal.h"
+#include "codec/kernels/put_residual_loops.h"
 #include "codec/kernels/residual_loops.h"
 
 // Needs AVX-512 F, BW, DQ, VL and BMI2. The encoder of residuals of BF16 whose low fields are
@@ -22,8 +23,7 @@ class BlockEncoder {
  public:
   explicit BlockEncoder(const ResidualRun& run)
       : exponent_(run.exponent),
-        scale_(_mm512_set1_ps(run.scale)),
-        zero_(_mm512_set1_epi32(run.zero)),
+        predictor_(run),
         octave_(Words(run.exponent)),
         width_(Words(run.width)),
         floor_(Words((run.exponent - 1u) << kMantissa)),
@@ -47,20 +47,13 @@ class BlockEncoder {
   }
 
  private:
-  __m512 Products(const uint8_t* q, __mmask16 lanes) const {
-    const __m512i steps =
-        _mm512_sub_epi32(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, q)), zero_);
-    return _mm512_mul_ps(scale_, _mm512_cvtepi32_ps(steps));
-  }
-
   // Those of the lanes that are listed.
   __mmask32 Step(const uint8_t* q, const uint8_t* values, __mmask32 lanes, size_t at,
                  uint8_t* nibbles) {
     const __m512i one = Words(1);
     const __m512i of_magnitude = Words(0x7fff);
     // What is predicted from no steps is zero, of the cell 0, below every octave.
-    const __m512i pattern = RoundToBf16(Products(q, static_cast<__mmask16>(lanes)),
-                                        Products(q + 16, static_cast<__mmask16>(lanes >> 16)));
+    const __m512i pattern = predictor_.Patterns(q, lanes);
     const __m512i predicted = _mm512_and_si512(pattern, of_magnitude);
     const __m512i left = _mm512_subs_epu16(
         width_, _mm512_subs_epu16(_mm512_srli_epi16(predicted, kMantissa), octave_));
@@ -119,8 +112,7 @@ class BlockEncoder {
   }
 
   uint32_t exponent_;
-  __m512 scale_;
-  __m512i zero_;
+  Predictor predictor_;
   __m512i octave_;
   __m512i width_;
   __m512i floor_;

@@ -106,8 +106,7 @@ class RunDecoder {
  public:
   explicit RunDecoder(const ResidualRun& run)
       : exponent_(run.exponent),
-        scale_(_mm512_set1_ps(run.scale)),
-        zero_(_mm512_set1_epi32(run.zero)),
+        predictor_(run),
         octave_(_mm512_set1_epi16(static_cast<short>(run.exponent))),
         width_(_mm512_set1_epi16(static_cast<short>(run.width))),
         floor_(_mm512_set1_epi16(static_cast<short>((run.exponent - 1) << kMantissa))) {}
@@ -126,8 +125,8 @@ class RunDecoder {
   // The lanes that are set.
   void Step(const uint8_t* q, const uint8_t* nibbles, __mmask64 lanes, BitCursor* low_bits,
             SmallCells* small, uint8_t* out) const {
-    const __m512i a = Predict(q, lanes);
-    const __m512i b = Predict(q + 32, lanes >> 32);
+    const __m512i a = predictor_.Patterns(q, static_cast<__mmask32>(lanes));
+    const __m512i b = predictor_.Patterns(q + 32, static_cast<__mmask32>(lanes >> 32));
     const __m512i width = _mm512_maskz_permutex2var_epi8(lanes, Left(a), EvenBytes(), Left(b));
     const __m512i field = _mm512_and_si512(
         TakeFields(LoadStream(*low_bits), width, &low_bits->position), Ones(width));
@@ -135,17 +134,6 @@ class RunDecoder {
     const uint64_t upper =
         Put(b, _mm512_extracti64x4_epi64(field, 1), nibbles + 32, lanes >> 32, out + 64);
     small->Add(lower | upper << 32, exponent_, out);
-  }
-
-  __m512 Products(const uint8_t* q, __mmask64 lanes) const {
-    const __m128i bytes = _mm_maskz_loadu_epi8(static_cast<__mmask16>(lanes), q);
-    const __m512i steps = _mm512_sub_epi32(_mm512_cvtepu8_epi32(bytes), zero_);
-    return _mm512_mul_ps(scale_, _mm512_cvtepi32_ps(steps));
-  }
-
-  // Patterns of 32 predictions.
-  __m512i Predict(const uint8_t* q, __mmask64 lanes) const {
-    return RoundToBf16(Products(q, lanes), Products(q + 16, lanes >> 16));
   }
 
   // Low bits of the residuals to these.
@@ -175,8 +163,7 @@ class RunDecoder {
   }
 
   uint32_t exponent_;
-  __m512 scale_;
-  __m512i zero_;
+  Predictor predictor_;
   __m512i octave_;
   __m512i width_;
   __m512i floor_;

@@ -2,9 +2,10 @@
 #include <cstring>
 
 #include "codec/kernels/bin_table_loops.h"
+#include "codec/kernels/integer_loops.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/portable_loops.h"
-#include "codec/kernels/put_integer_loops.h"
+#include "codec/kernels/put_residual_loops.h"
 #include "codec/kernels/residual_loops.h"
 #include "codec/kernels/words_loops.h"
 

@@ -4,12 +4,41 @@
 #include "codec/kernels/kernels.h"
 #include "codec/kernels/residual_loops.h"
 
-// The encoder's half of what residual_loops.h has for integers, compiled anew likewise.
+// Integers given those of a parent, compiled anew as residual_loops.h is. docs/format-coding.md,
+// "GPTQ integers".
 
 namespace qstore::codec {
 namespace {
 
 namespace loops {
+
+// The integer of `bits` bits that the parent's integer k steps above its zero point leads to.
+inline int32_t PredictInteger(int32_t steps, float ratio, int32_t zero, int32_t most) {
+  constexpr float kRounding = 12582912.0f;  // 1.5 * 2^23: what is added to it rounds to integers.
+  constexpr float kFar = 65536.0f;
+  float moved = ratio * static_cast<float>(steps);
+  moved = moved > -kFar ? moved : -kFar;
+  moved = moved < kFar ? moved : kFar;
+  const auto rounded =
+      static_cast<int32_t>(FloatBits(moved + kRounding)) - static_cast<int32_t>(0x4b400000);
+  const int32_t predicted = zero + rounded;
+  const int32_t floored = predicted > 0 ? predicted : 0;
+  return floored < most ? floored : most;
+}
+
+inline void IntegerResidual(const uint8_t* __restrict parent, const uint8_t* __restrict nibbles,
+                            const uint8_t* __restrict low, size_t count, const IntegerRun* run,
+                            uint8_t* __restrict q) {
+  const float* __restrict ratio = run->ratio;
+  const uint8_t* __restrict parent_zero = run->parent_zero;
+  const uint8_t* __restrict zero = run->zero;
+  const auto most = static_cast<int32_t>((1u << run->bits) - 1);
+  const auto unit = static_cast<int32_t>(1u << run->width);
+  for (size_t i = 0; i < count; ++i) {
+    const int32_t predicted = PredictInteger(parent[i] - parent_zero[i], ratio[i], zero[i], most);
+    q[i] = static_cast<uint8_t>((predicted + (nibbles[i] - 8) * unit + low[i]) & most);
+  }
+}
 
 // Only the prediction needs lanes of 32 bits: all that follows is done in bytes.
 inline void IntegerDifferences(const uint8_t* __restrict parent, const uint8_t* __restrict q,

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "format/index_tables.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "base/status_macros.h"
+#include "format/limits.h"
+
+namespace qstore::format {
+namespace {
+
+uint64_t Unzigzag(uint64_t code, uint64_t expected) {
+  return expected + ((code >> 1) ^ (uint64_t{0} - (code & 1)));
+}
+
+// Least bytes of a row on disk: what bounds a table's memory by the bytes that are there.
+constexpr uint64_t kVariantRowBytes = 3;
+constexpr uint64_t kFileRowBytes = 22;
+constexpr uint64_t kTensorRowBytes = 4;
+constexpr uint64_t kObjectRowBytes = 5;
+constexpr uint64_t kChunkRowBytes = 10;
+
+template <class Row>
+Status Resize(base::ByteReader* in, uint64_t row_bytes, std::vector<Row>* rows) {
+  const uint64_t count = in->Varint();
+  if (count > in->remaining() / row_bytes) return Corrupt("a table of the index has no room");
+  ResizeTable(static_cast<size_t>(count), rows);
+  return {};
+}
+
+// Hands out the next `count` positions of a table.
+Status Take(uint64_t count, uint32_t* next, Range* range) {
+  if (count > UINT32_MAX - *next) return Corrupt("a table of the index has no room");
+  range->begin = *next;
+  *next += static_cast<uint32_t>(count);
+  range->end = *next;
+  return {};
+}
+
+Status ReadDType(base::ByteReader* in, DType* dtype) {
+  const auto code = in->Fixed<uint8_t>();
+  if (code >= kDTypeCount) return Unknown("dtype", code);
+  *dtype = static_cast<DType>(code);
+  return {};
+}
+
+// Parents come before their children, so there are no cycles.
+Status Parent(base::ByteReader* in, uint32_t id, uint32_t* parent) {
+  const uint64_t distance = in->Varint();
+  if (distance == 0 || distance > id) {
+    return Corrupt("a parent of object " + std::to_string(id) + " does not come before it");
+  }
+  *parent = static_cast<uint32_t>(id - distance);
+  return {};
+}
+
+// Before or after the object; what is no object is found when all are known.
+uint32_t OwnParent(base::ByteReader* in, uint32_t id) {
+  const uint64_t parent = Unzigzag(in->Varint(), id);
+  return static_cast<uint32_t>(std::min<uint64_t>(parent, kNoParent - 1));
+}
+
+Status GptqParents(base::ByteReader* in, uint32_t id, ObjectEntry* object) {
+  QSTORE_TRY(Parent(in, id, &object->zeros));
+  base::ByteReader ahead = *in;
+  if (ahead.Varint() == 0) {
+    *in = ahead;
+  } else {
+    QSTORE_TRY(Parent(in, id, &object->groups));
+  }
+  if (!object->has_own()) return {};
+  QSTORE_TRY(ReadDType(in, &object->own_dtype));
+  object->own_scales = OwnParent(in, id);
+  object->own_zeros = OwnParent(in, id);
+  object->own_groups = OwnParent(in, id);
+  if (object->own_groups == id) object->own_groups = kNoParent;
+  return {};
+}
+
+}  // namespace
+
+Status TableDecoder::Decode(IndexSection table, base::ByteReader* in) {
+  switch (table) {
+    case IndexSection::kVariants:
+      return Variants(in);
+    case IndexSection::kFiles:
+      return Files(in);
+    case IndexSection::kTensors:
+      return Tensors(in);
+    case IndexSection::kObjects:
+      return Objects(in);
+    case IndexSection::kChunks:
+      return Chunks(in);
+  }
+  return InternalError("no such section");
+}
+
+Status TableDecoder::Variants(base::ByteReader* in) {
+  QSTORE_TRY(Resize(in, kVariantRowBytes, &index_.variants));
+  if (index_.variants.size() > kMaxVariants) return LimitExceeded("more than 1024 variants");
+  for (VariantEntry& v : index_.variants) v.name = in->String();
+  uint32_t next = 0;
+  for (VariantEntry& v : index_.variants) QSTORE_TRY(Take(in->Varint(), &next, &v.files));
+  file_count_ = next;
+  return {};
+}
+
+Status TableDecoder::Files(base::ByteReader* in) {
+  QSTORE_TRY(Resize(in, kFileRowBytes, &index_.files));
+  auto& rows = index_.files;
+  if (rows.size() != file_count_) return Corrupt("files of the variants do not add up");
+  for (FileEntry& f : rows) {
+    const auto kind = in->Fixed<uint8_t>();
+    if (kind >= kFileKindCount) return Unknown("file kind", kind);
+    f.kind = static_cast<FileKind>(kind);
+  }
+  for (FileEntry& f : rows) f.path = in->String();
+  for (FileEntry& f : rows) f.size = in->Varint();
+  for (FileEntry& f : rows) {
+    const auto digest = in->Bytes(f.digest.size());
+    if (digest.empty()) return Corrupt("the file table is cut short");
+    std::memcpy(f.digest.data(), digest.data(), f.digest.size());
+  }
+  uint32_t next = 0;
+  for (FileEntry& f : rows) QSTORE_TRY(Take(in->Varint(), &next, &f.parts));
+  const uint32_t part_count = next;
+  next = 0;
+  for (FileEntry& f : rows) QSTORE_TRY(Take(in->Varint(), &next, &f.tensors));
+  tensor_count_ = next;
+  if (part_count > in->remaining()) return Corrupt("the part table has no room");
+  ResizeTable(part_count, &index_.parts);
+  uint64_t expected = 0;
+  for (uint32_t& object : index_.parts) {
+    const uint64_t id = Unzigzag(in->Varint(), expected);
+    if (id > UINT32_MAX) return Corrupt("a part names no object");
+    object = static_cast<uint32_t>(id);
+    expected = id + 1;
+  }
+  return {};
+}
+
+Status TableDecoder::Tensors(base::ByteReader* in) {
+  QSTORE_TRY(Resize(in, kTensorRowBytes, &index_.tensors));
+  auto& rows = index_.tensors;
+  if (rows.size() != tensor_count_) return Corrupt("tensors of the files do not add up");
+  for (const FileEntry& file : index_.files) {
+    uint64_t expected = file.parts.begin;
+    for (uint32_t t = file.tensors.begin; t < file.tensors.end; ++t) {
+      const uint64_t part = Unzigzag(in->Varint(), expected);
+      if (part < file.parts.begin || part >= file.parts.end) {
+        return Corrupt("a tensor lies outside its file");
+      }
+      rows[t].part = static_cast<uint32_t>(part);
+      expected = part + 1;
+    }
+  }
+  for (TensorEntry& t : rows) {
+    QSTORE_TRY(ReadDType(in, &t.dtype));
+  }
+  uint64_t dims = 0;
+  for (TensorEntry& t : rows) {
+    const uint64_t rank = in->Varint();
+    if (rank > kMaxRank) return LimitExceeded("a tensor of rank " + std::to_string(rank));
+    t.rank = static_cast<uint16_t>(rank);
+    t.shape_begin = static_cast<uint32_t>(dims);
+    dims += rank;
+    if (dims > in->remaining()) return Corrupt("the shapes have no room");
+  }
+  ResizeTable(static_cast<size_t>(dims), &index_.dims);
+  for (uint64_t& dim : index_.dims) dim = in->Varint();
+  return TensorNames(in);
+}
+
+Status TableDecoder::TensorNames(base::ByteReader* in) {
+  base::ByteReader names = *in;
+  for (size_t i = 0; i < index_.tensors.size(); ++i) names.Varint();
+  for (TensorEntry& t : index_.tensors) {
+    const uint64_t size = in->Varint();
+    if (size > kMaxTensorNameBytes) return LimitExceeded("a tensor name beyond 65535 bytes");
+    const auto bytes = names.Bytes(size);
+    t.name = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+  if (!names.ok()) return Corrupt("the tensor names are cut short");
+  *in = names;
+  return {};
+}
+
+Status TableDecoder::Objects(base::ByteReader* in) {
+  QSTORE_TRY(Resize(in, kObjectRowBytes, &index_.objects));
+  auto& rows = index_.objects;
+  for (ObjectEntry& o : rows) {
+    QSTORE_TRY(ReadDType(in, &o.dtype));
+    if (o.elem_bytes() == 0) return Corrupt("an object's elements are no whole bytes");
+  }
+  for (ObjectEntry& o : rows) o.byte_size = in->Varint();
+  for (ObjectEntry& o : rows) o.row_elems = in->Varint();
+  for (ObjectEntry& o : rows) o.chunk_elems = in->Varint();
+  for (ObjectEntry& o : rows) {
+    const auto relation = in->Fixed<uint8_t>();
+    if (relation >= kRelationCount) return Unknown("relation", relation);
+    o.relation = static_cast<Relation>(relation);
+  }
+  return Parents(in);
+}
+
+Status TableDecoder::Parents(base::ByteReader* in) {
+  auto& rows = index_.objects;
+  for (uint32_t id = 0; id < rows.size(); ++id) {
+    if (!rows[id].has_base()) continue;
+    QSTORE_TRY(ReadDType(in, &rows[id].parent_dtype));
+    QSTORE_TRY(Parent(in, id, &rows[id].base));
+    if (rows[id].has_scales()) QSTORE_TRY(Parent(in, id, &rows[id].scales));
+    if (rows[id].is_gptq()) QSTORE_TRY(GptqParents(in, id, &rows[id]));
+  }
+  return {};
+}
+
+Status TableDecoder::Chunks(base::ByteReader* in) {
+  QSTORE_TRY(Resize(in, kChunkRowBytes, &index_.chunks));
+  auto& rows = index_.chunks;
+  for (ChunkEntry& c : rows) {
+    const auto codec = in->Fixed<uint8_t>();
+    if (!IsChunkCodec(codec)) return Unknown("chunk codec", codec);
+    c.codec = static_cast<ChunkCodec>(codec);
+  }
+  uint64_t offset = Header::kEncodedSize;
+  for (ChunkEntry& c : rows) {
+    const uint64_t size = in->Varint();
+    if (size > kMaxChunkBytes)
+      return LimitExceeded("a chunk of " + std::to_string(size) + " bytes");
+    c.offset = offset;
+    c.stored_size = static_cast<uint32_t>(size);
+    offset += size;
+  }
+  for (ChunkEntry& c : rows) c.checksum = in->Fixed<uint64_t>();
+  return AssignChunks();
+}
+
+Status TableDecoder::AssignChunks() {
+  uint64_t next = 0;
+  for (ObjectEntry& o : index_.objects) {
+    if (o.chunk_elems == 0 || o.chunk_elems > kMaxChunkBytes / o.elem_bytes()) {
+      return Corrupt("an object's chunks are empty or larger than 16 MiB");
+    }
+    const uint64_t count = o.byte_size / o.chunk_bytes() + (o.byte_size % o.chunk_bytes() != 0);
+    if (count > index_.chunks.size() - next) return Corrupt("there are too few chunks");
+    o.first_chunk = static_cast<uint32_t>(next);
+    o.chunk_count = static_cast<uint32_t>(count);
+    next += count;
+  }
+  return next == index_.chunks.size() ? Status() : Corrupt("there are too many chunks");
+}
+
+Status Unknown(const char* what, unsigned value) {
+  return {ErrorCode::kUnsupportedFeature,
+          std::string(what) + " " + std::to_string(value) + " is unknown here"};
+}
+
+}  // namespace qstore::format

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/page_memory.h"
+#include "format/index.h"
+
+namespace qstore::format {
+
+/// As resize. The pages of a large table come at once: as they are first touched, one by one, they
+/// cost more than reading the table does.
+template <class Row>
+void ResizeTable(size_t count, std::vector<Row>* rows) {
+  constexpr size_t kWorthwhile = size_t{1} << 17;
+  rows->reserve(count);
+  const size_t size = count * sizeof(Row);
+  if (size >= kWorthwhile) base::Prefault({reinterpret_cast<std::byte*>(rows->data()), size});
+  rows->resize(count);
+}
+
+/// Reads the tables of an index, in the order of their numbers. What they say of each other beyond
+/// counts is for CheckIndex.
+class TableDecoder {
+ public:
+  /// `index` gets the rows, whose names point into what is read.
+  explicit TableDecoder(Index* index) : index_(*index) {}
+
+  /// Errors: kCorrupt, kLimit, kUnsupportedFeature. That `in` ended too early is for the caller to
+  /// find.
+  Status Decode(IndexSection table, base::ByteReader* in);
+
+ private:
+  Status Variants(base::ByteReader* in);
+  Status Files(base::ByteReader* in);
+  Status Tensors(base::ByteReader* in);
+  Status TensorNames(base::ByteReader* in);
+  Status Objects(base::ByteReader* in);
+  Status Parents(base::ByteReader* in);
+  Status Chunks(base::ByteReader* in);
+  Status AssignChunks();
+
+  Index& index_;
+  uint64_t file_count_ = 0;
+  uint64_t tensor_count_ = 0;
+};
+
+/// What is not known of an index.
+Status Unknown(const char* what, unsigned value);
+
+}  // namespace qstore::format
