@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks that docs/format*.md name what the code writes to disk as the code does.
 
-Names looked for: the fields of every struct in src/format that can be encoded or decoded, and the
-enumerators, with their values, of src/base/disk_ids.h.
+Names looked for: the fields of every struct in src/format that can be encoded or decoded, but those
+whose names end in _, and the enumerators, with their values, of src/base/disk_ids.h.
 
 usage: check_spec_names.py [ROOT]  prints one line per offence, exits 1 when there are any
 """

@@ -164,8 +164,8 @@ class QSTORE_EXPORT Archive {
   /// kLimit when there is not so much memory.
   Result<LoadedTensors> Load(std::span<const size_t> variants, unsigned threads = 0,
                              const ProgressCallback& progress = {}) const;
-  /// The memory that Load fills, not read yet: for those who need to know where tensors will lie.
-  /// Errors: kLimit.
+  /// The memory that Load fills for these variants, not read yet: for those who need to know where
+  /// tensors will lie. `Read(tensors.requests())` reads them. Errors: kLimit.
   Result<LoadedTensors> Allocate(std::span<const size_t> variants) const;
 
   /// For the library's own use.

@@ -26,7 +26,7 @@ class QSTORE_EXPORT LoadedTensors {
   size_t tensor(size_t i) const;
   /// The bytes of the i-th, aligned to 64.
   std::span<std::byte> content(size_t i) const;
-  /// What Archive::Read fills this memory by.
+  /// What Archive::Read, of the same archive, fills this memory by (<qstore/archive.h>).
   std::span<const ReadRequest> requests() const;
 
  private:

@@ -163,30 +163,34 @@ nb::bytes ReadFile(const OpenArchive& archive, size_t variant, size_t file, uint
   return nb::borrow<nb::bytes>(bytes);
 }
 
-// Memory for the tensors of a variant, by tensor, which lives as long as one of these views; and
-// what `load` fills it by.
-nb::tuple Allocate(const OpenArchive& archive, size_t variant) {
+LoadedTensors Allocate(const OpenArchive& archive, size_t variant) {
   VariantAt(archive, variant);
-  auto memory = std::make_unique<LoadedTensors>(Unwrap(archive.Allocate({&variant, 1})));
-  LoadedTensors* const tensors = memory.get();
-  const nb::capsule owner(tensors, [](void* p) noexcept { delete static_cast<LoadedTensors*>(p); });
-  memory.release();
-  nb::list views;
-  for (size_t i = 0; i < tensors->size(); ++i) views.append(View(tensors->content(i), owner));
-  return nb::make_tuple(owner, views);
+  return Unwrap(archive.Allocate({&variant, 1}));
 }
 
-void Load(const OpenArchive& archive, const nb::capsule& memory, unsigned threads,
+// By tensor of the variant. The memory lives as long as one of them.
+nb::list Contents(nb::handle_t<LoadedTensors> self) {
+  const auto& tensors = nb::cast<const LoadedTensors&>(self);
+  nb::list views;
+  for (size_t i = 0; i < tensors.size(); ++i) views.append(View(tensors.content(i), self));
+  return views;
+}
+
+void Load(const OpenArchive& archive, const LoadedTensors& tensors, unsigned threads,
           const nb::object& progress) {
-  const auto requests = static_cast<const LoadedTensors*>(memory.data())->requests();
+  const VariantInfo last = archive.variant(archive.variant_count() - 1);
+  for (const ReadRequest& request : tensors.requests()) {
+    CheckIndex(request.tensor, last.first_tensor + last.tensor_count);
+  }
   RunReading<bool>(progress, archive.source(), [&](const ProgressCallback& callback) {
-    return Done(archive.Read(requests, threads, callback));
+    return Done(archive.Read(tensors.requests(), threads, callback));
   });
 }
 
 }  // namespace
 
 void BindArchive(nb::module_& module) {
+  nb::class_<LoadedTensors>(module, "LoadedTensors").def("contents", &Contents);
   nb::class_<OpenArchive>(module, "Archive")
       .def_static("open", &Open, nb::arg("path"))
       .def_static("open_source", &OpenSource, nb::arg("source"), nb::arg("name"),
@@ -206,7 +210,7 @@ void BindArchive(nb::module_& module) {
       .def("read_file", &ReadFile, nb::arg("variant"), nb::arg("file"), nb::arg("begin") = 0,
            nb::arg("end") = nb::none())
       .def("allocate", &Allocate, nb::arg("variant"))
-      .def("load", &Load, nb::arg("memory"), nb::arg("threads") = 0,
+      .def("load", &Load, nb::arg("tensors"), nb::arg("threads") = 0,
            nb::arg("progress") = nb::none());
 }
 

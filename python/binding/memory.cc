@@ -31,7 +31,7 @@ nb::object Allocate(size_t size) {
 
 }  // namespace
 
-nb::object View(std::span<std::byte> bytes, const nb::capsule& owner) {
+nb::object View(std::span<std::byte> bytes, nb::handle owner) {
   nb::ndarray<nb::memview, uint8_t, nb::ndim<1>> array(bytes.data(), {bytes.size()}, owner);
   return nb::cast(std::move(array), nb::rv_policy::reference);
 }

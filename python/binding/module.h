@@ -17,7 +17,7 @@ using Buffer = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 /// A memoryview of bytes that `owner` keeps. Frameworks make tensors of it in Python, where an
 /// exception, such as a handler of signals may raise, stays what it is. REQUIRES: the GIL.
-nb::object View(std::span<std::byte> bytes, const nb::capsule& owner);
+nb::object View(std::span<std::byte> bytes, nb::handle owner);
 
 /// Throws IndexError. REQUIRES: the GIL.
 inline void CheckIndex(size_t index, size_t count) {

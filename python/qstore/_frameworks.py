@@ -57,9 +57,9 @@ class TorchFramework:
         import torch
 
         self.torch = torch
-        self.device = device
         # The usual name is known without torch, which takes as long for it as for a tensor.
-        self._is_cpu = device == "cpu" or self._device_type(device) == "cpu"
+        self.device = device if device == "cpu" else self._parse(device)
+        self._is_cpu = device == "cpu" or self.device.type == "cpu"
 
     def dtype(self, name: str) -> Any:
         dtype = getattr(self.torch, _TORCH_TYPES.get(name, ""), None)
@@ -97,14 +97,14 @@ class TorchFramework:
     def finish(self, tensor: Any) -> Any:
         return tensor if self._is_cpu else tensor.to(self.device)
 
-    def _device_type(self, device: Any) -> str:
+    def _parse(self, device: Any) -> Any:
         try:
-            kind = self.torch.device(device).type
+            parsed = self.torch.device(device)
         except (RuntimeError, TypeError, ValueError) as error:
             raise InvalidArgumentError(f"device {device!r}: {error}") from None
-        if kind == "meta":
+        if parsed.type == "meta":
             raise InvalidArgumentError("device 'meta' holds no content")
-        return kind
+        return parsed
 
     @staticmethod
     def _shape(dtype: str, shape: Shape) -> Shape:

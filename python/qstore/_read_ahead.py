@@ -41,7 +41,8 @@ class ReadAhead:
         self._pending: dict[int, tuple[Any, int]] = {}  # By position.
         self._reads: _qstore.BackgroundReads | None = None
         self._process = os.getpid()
-        _live.add(self)
+        with _live_lock:
+            _live.add(self)
 
     def read(self, entry: TensorEntry) -> Any:
         tensor = None
@@ -105,10 +106,13 @@ class ReadAhead:
 
 
 _live: weakref.WeakSet[ReadAhead] = weakref.WeakSet()
+_live_lock = threading.Lock()
 
 
 def _stop_all() -> None:
-    for ahead in list(_live):
+    with _live_lock:
+        live = list(_live)
+    for ahead in live:
         ahead.stop()
 
 

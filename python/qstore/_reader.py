@@ -76,7 +76,8 @@ class Reader:
     def read_all(self, progress: Progress) -> dict[str, Any]:
         """All tensors, decoded at once into one piece of memory that they share."""
         framework, native = self.framework, self.archive._native
-        memory, contents = native.allocate(self.variant)
+        loaded = native.allocate(self.variant)
+        contents = loaded.contents()
         tensors = {}
         # Before they are read: decoding leaves nothing of this code in the processor's caches.
         for name, entry in self.entries.items():
@@ -84,8 +85,14 @@ class Reader:
                 tensors[name] = framework.wrap(contents[entry.number], entry.dtype, entry.shape)
             else:
                 tensors[name], _ = framework.empty(entry.dtype, entry.shape)
-        with reported(progress, "load") as tell:
-            native.load(memory, self.threads, tell)
+        try:
+            with reported(progress, "load") as tell:
+                native.load(loaded, self.threads, tell)
+        except BaseException:
+            # A traceback holds this frame, and must not hold the memory of a model with it.
+            tensors.clear()
+            del loaded, contents
+            raise
         return {name: framework.finish(tensor) for name, tensor in tensors.items()}
 
     def headers(self) -> list[dict[str, Any]]:
@@ -208,11 +215,14 @@ class safe_open:
         return f"<qstore.safe_open {self._arguments[0].path!r} {self.variant!r}: {state}>"
 
     def _ahead_of(self, reader: Reader) -> ReadAhead | None:
-        """What reads ahead, once a tensor is asked for. When two threads make one each, the one
-        that is lost has begun nothing."""
-        if self._ahead is None and reader.threads != 1 and reader.archive._is_file:
-            self._ahead = ReadAhead(reader)
-        return self._ahead
+        """What reads ahead, from the first tensor on that is asked for. Of two that threads make at
+        once one goes again, and what it may have begun is dropped."""
+        ahead = self._ahead
+        if ahead is None and reader.threads != 1 and reader.archive._is_file:
+            ahead = ReadAhead(reader)
+            if self._reader is reader:  # It may be closed meanwhile.
+                self._ahead = ahead
+        return ahead
 
     def _open(self) -> Reader:
         reader = self._reader

@@ -63,6 +63,9 @@ class FileHandle(safe_open):
         with self._noted():
             return super().get_tensor(name)
 
+    def _ahead_of(self, reader: Reader) -> None:
+        """transformers loads by threads of its own."""
+
     def get_slice(self, name: str) -> TensorSlice:
         reader = self._open()
         return NotedSlice(self, reader, reader.find(name))

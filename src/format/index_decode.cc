@@ -32,7 +32,7 @@ Status DecodeSections(Index* index) {
     last = kind;
     if (kind >= kFirstSkippableSection) continue;
     if (kind > static_cast<unsigned>(IndexSection::kChunks)) {
-      return Unknown("index section", kind);
+      return UnknownNumber("index section", kind);
     }
     if (kind != expected) return Corrupt("a section of the index is missing");
     QSTORE_TRY(tables.Decode(static_cast<IndexSection>(kind), &content));

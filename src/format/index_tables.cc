@@ -41,7 +41,7 @@ Status Take(uint64_t count, uint32_t* next, Range* range) {
 
 Status ReadDType(base::ByteReader* in, DType* dtype) {
   const auto code = in->Fixed<uint8_t>();
-  if (code >= kDTypeCount) return Unknown("dtype", code);
+  if (code >= kDTypeCount) return UnknownNumber("dtype", code);
   *dtype = static_cast<DType>(code);
   return {};
 }
@@ -113,7 +113,7 @@ Status TableDecoder::Files(base::ByteReader* in) {
   if (rows.size() != file_count_) return Corrupt("files of the variants do not add up");
   for (FileEntry& f : rows) {
     const auto kind = in->Fixed<uint8_t>();
-    if (kind >= kFileKindCount) return Unknown("file kind", kind);
+    if (kind >= kFileKindCount) return UnknownNumber("file kind", kind);
     f.kind = static_cast<FileKind>(kind);
   }
   for (FileEntry& f : rows) f.path = in->String();
@@ -199,7 +199,7 @@ Status TableDecoder::Objects(base::ByteReader* in) {
   for (ObjectEntry& o : rows) o.chunk_elems = in->Varint();
   for (ObjectEntry& o : rows) {
     const auto relation = in->Fixed<uint8_t>();
-    if (relation >= kRelationCount) return Unknown("relation", relation);
+    if (relation >= kRelationCount) return UnknownNumber("relation", relation);
     o.relation = static_cast<Relation>(relation);
   }
   return Parents(in);
@@ -222,7 +222,7 @@ Status TableDecoder::Chunks(base::ByteReader* in) {
   auto& rows = index_.chunks;
   for (ChunkEntry& c : rows) {
     const auto codec = in->Fixed<uint8_t>();
-    if (!IsChunkCodec(codec)) return Unknown("chunk codec", codec);
+    if (!IsChunkCodec(codec)) return UnknownNumber("chunk codec", codec);
     c.codec = static_cast<ChunkCodec>(codec);
   }
   uint64_t offset = Header::kEncodedSize;
@@ -253,7 +253,7 @@ Status TableDecoder::AssignChunks() {
   return next == index_.chunks.size() ? Status() : Corrupt("there are too many chunks");
 }
 
-Status Unknown(const char* what, unsigned value) {
+Status UnknownNumber(const char* what, unsigned value) {
   return {ErrorCode::kUnsupportedFeature,
           std::string(what) + " " + std::to_string(value) + " is unknown here"};
 }

@@ -48,7 +48,7 @@ class TableDecoder {
   uint64_t tensor_count_ = 0;
 };
 
-/// What is not known of an index.
-Status Unknown(const char* what, unsigned value);
+/// kUnsupportedFeature: a number on disk that a later version may know.
+Status UnknownNumber(const char* what, unsigned value);
 
 }  // namespace qstore::format

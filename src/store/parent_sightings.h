@@ -20,11 +20,11 @@ struct ParentSighting {
 class ParentSightings {
  public:
   void Resize(size_t chunk_count);
-  /// A chunk's content was coded.
+  /// A chunk's content was coded. Of chunks that are nobody's parent the hash is of no interest.
   void Coded(uint32_t chunk, uint64_t raw_hash);
   /// False when the chunk was coded with another content. Kept when it is not coded yet.
   bool Seen(const ParentSighting& sighting);
-  /// The first of those kept whose chunk was coded with another content.
+  /// The first of those kept whose chunk was coded with another content. REQUIRES: all were coded.
   std::optional<ParentSighting> FirstWrong() const;
 
  private:

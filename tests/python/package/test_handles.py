@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+import traceback
 
 import pytest
 import torch
@@ -62,12 +63,18 @@ def test_files_that_are_no_archives(qstore, space):
         qstore.safe_open(space / "text.qstore")
 
 
-def test_damaged_payloads_are_named(qstore, space, pair):
+@pytest.fixture
+def damaged(qstore, space, pair):
+    """The pair's archive with noise for all payloads of int8."""
     data = bytearray(pair.archive.read_bytes())
     int8 = qstore.Archive.open(pair.archive).variant("int8")
     data[24 : 24 + int8.own_bytes] = os.urandom(int8.own_bytes)
     (space / "m.qstore").write_bytes(data)
-    with qstore.safe_open(space / "m.qstore", "int8") as f:
+    return space / "m.qstore"
+
+
+def test_damaged_payloads_are_named(qstore, damaged):
+    with qstore.safe_open(damaged, "int8") as f:
         with pytest.raises(qstore.CorruptError, match="0.weight"):
             f.get_tensor("0.weight")
         with pytest.raises(qstore.CorruptError, match="1.weight"):
@@ -75,7 +82,26 @@ def test_damaged_payloads_are_named(qstore, space, pair):
         with pytest.raises(qstore.CorruptError, match="'int8', chunk"):
             f.get_tensors()
     with pytest.raises(qstore.CorruptError):
-        qstore.verify(space / "m.qstore")
+        qstore.verify(damaged)
+
+
+def test_the_error_of_a_load_holds_no_memory(qstore, damaged):
+    with pytest.raises(qstore.CorruptError) as caught:
+        qstore.torch.load_file(damaged, "int8")
+    held = []
+    for frame, _ in traceback.walk_tb(caught.tb):
+        for value in frame.f_locals.values():
+            held += value if isinstance(value, list) else [value]
+            held += value.values() if isinstance(value, dict) else []
+    memory = (torch.Tensor, memoryview, qstore._qstore.LoadedTensors)
+    assert held and not [value for value in held if isinstance(value, memory)]
+
+
+def test_memory_of_another_archive(qstore, pair, space):
+    qstore.torch.save_file({"a": torch.zeros(4)}, space / "small.qstore")
+    memory = qstore.Archive.open(pair.archive)._native.allocate(0)
+    with pytest.raises(IndexError):
+        qstore.Archive.open(space / "small.qstore")._native.load(memory)
 
 
 def test_errors_are_pickled(qstore):

@@ -185,3 +185,18 @@ print([f.get_tensor(name).shape for name in f.keys()[:2]])
 """
     for _ in range(3):
         assert "2048" in run_python(code, pair.archive)
+
+
+def test_files_that_transformers_opens_are_not_read_ahead(qstore, pair):
+    """It loads by threads of its own."""
+    from qstore._virtual_files import WeightFile
+
+    archive = qstore.Archive.open(pair.archive)
+    errors = []
+    number = archive.find_variant("bf16")
+    (file,) = (i for i, file in enumerate(archive.files("bf16")) if file.path == "a.safetensors")
+    with WeightFile(archive, number, file, 0, errors).open("cpu") as handle:
+        names = handle.keys()
+        for name in names:
+            assert handle.get_tensor(name).shape == pair.tensors[name].shape
+            assert handle._ahead is None
