@@ -135,8 +135,8 @@ class QSTORE_EXPORT Archive {
   /// By tensor of the variant, in order.
   std::vector<TensorCoding> CodingsOf(size_t variant) const;
 
-  /// Bytes of rows [row_begin, row_end) of a tensor. Errors: kInvalidArgument (no such rows, a
-  /// scalar with rows, rows that are no whole number of bytes).
+  /// Bytes of rows [row_begin, row_end) of a tensor. Errors: kInvalidArgument (no such tensor or
+  /// rows, a scalar with rows, rows that are no whole number of bytes).
   Result<uint64_t> RowsByteSize(size_t tensor, uint64_t row_begin, uint64_t row_end) const;
 
   /// Fills all requests at once, reading the archive in its order and decoding on `threads` threads
@@ -145,8 +145,8 @@ class QSTORE_EXPORT Archive {
   /// Memory beside the buffers: a few MiB for each thread, and scales in use.
   /// `progress` is told, about once in a MiB of the archive, how many of the buffers' bytes have
   /// been filled, more or less. On an error the content of the buffers is undefined.
-  /// Errors: kInvalidArgument (sizes, rows), kCorrupt (naming tensor, chunk and offset), kIo,
-  /// kCancelled.
+  /// Errors: kInvalidArgument (tensors, sizes, rows), kCorrupt (naming tensor, chunk and offset),
+  /// kIo, kCancelled.
   Status Read(std::span<const ReadRequest> requests, unsigned threads = 0,
               const ProgressCallback& progress = {}) const;
   Status ReadTensor(size_t tensor, std::span<std::byte> out, unsigned threads = 0) const;

@@ -178,10 +178,6 @@ nb::list Contents(nb::handle_t<LoadedTensors> self) {
 
 void Load(const OpenArchive& archive, const LoadedTensors& tensors, unsigned threads,
           const nb::object& progress) {
-  const VariantInfo last = archive.variant(archive.variant_count() - 1);
-  for (const ReadRequest& request : tensors.requests()) {
-    CheckIndex(request.tensor, last.first_tensor + last.tensor_count);
-  }
   RunReading<bool>(progress, archive.source(), [&](const ProgressCallback& callback) {
     return Done(archive.Read(tensors.requests(), threads, callback));
   });

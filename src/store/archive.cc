@@ -102,6 +102,11 @@ Result<size_t> Archive::FindTensor(size_t variant, std::string_view name) const 
 }
 
 Result<uint64_t> Archive::RowsByteSize(size_t tensor, uint64_t row_begin, uint64_t row_end) const {
+  const size_t count = impl_->index().tensors.size();
+  if (tensor >= count) {
+    return InvalidArgument("there is no tensor number " + std::to_string(tensor) + " of " +
+                           std::to_string(count));
+  }
   const TensorInfo info = this->tensor(tensor);
   if (row_begin == 0 && row_end == kAllRows) return info.byte_size;
   const auto invalid = [&](const char* rule) {

@@ -100,7 +100,7 @@ def test_the_error_of_a_load_holds_no_memory(qstore, damaged):
 def test_memory_of_another_archive(qstore, pair, space):
     qstore.torch.save_file({"a": torch.zeros(4)}, space / "small.qstore")
     memory = qstore.Archive.open(pair.archive)._native.allocate(0)
-    with pytest.raises(IndexError):
+    with pytest.raises(qstore.InvalidArgumentError):
         qstore.Archive.open(space / "small.qstore")._native.load(memory)
 
 

@@ -256,6 +256,13 @@ TEST_F(Read, WrongRequestsAreRefused) {
   EXPECT_EQ(code(0, 1101, out.size()), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code(2, 1, 0), ErrorCode::kInvalidArgument);
   EXPECT_EQ(code(0, 1100, out.size()), ErrorCode::kOk);
+  Bytes last(archive.tensor(9).byte_size);
+  EXPECT_TRUE(archive.ReadTensor(9, last).ok());
+  for (const size_t beyond : {size_t{10}, SIZE_MAX}) {
+    const Status status = archive.ReadTensor(beyond, out);
+    EXPECT_EQ(status.code(), ErrorCode::kInvalidArgument);
+    EXPECT_NE(status.message().find("of 10"), std::string::npos) << status.ToString();
+  }
   EXPECT_EQ(archive.FindVariant("none").status().code(), ErrorCode::kNotFound);
   EXPECT_EQ(archive.FindTensor(0, "none").status().code(), ErrorCode::kNotFound);
 }
