@@ -38,8 +38,8 @@ THIRD_PARTY = {
 SYSTEM = re.compile(
     r"[a-z0-9_]+"
     r"|(sys|linux|asm)/[a-z_]+\.h"
-    r"|(arm_neon|cpuid|dirent|fcntl|fnmatch|immintrin|poll|pthread|sched|signal|stdio|stdlib|unistd)"
-    r"\.h"
+    r"|(arm_neon|cpuid|cxxabi|dirent|fcntl|fnmatch|immintrin|poll|pthread|sched|signal|stdio"
+    r"|stdlib|unistd)\.h"
 )
 # What sources compiled for one instruction set may include: nothing that emits shared code.
 KERNEL_SYSTEM = {"cstddef", "cstdint", "cstring", "immintrin.h", "arm_neon.h"}

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "errors.h"
+#include "gil.h"
 #include "interruptible.h"
 
 namespace qstore::python {
@@ -22,7 +23,7 @@ BackgroundReads::~BackgroundReads() {
     static_cast<void>(queue_.release());
     return;
   }
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   queue_.reset();
 }
 
@@ -40,7 +41,7 @@ bool BackgroundReads::Finish(uint64_t number) {
   SignalCheck check;
   Status status;
   {
-    const nb::gil_scoped_release release;
+    const GilRelease release;
     status = queue_->Finish(number, check.progress());
   }
   held_.erase(number);
@@ -52,7 +53,7 @@ bool BackgroundReads::Finish(uint64_t number) {
 void BackgroundReads::Cancel() {
   // What another thread begins meanwhile keeps its memory.
   const auto dropped = std::exchange(held_, {});
-  const nb::gil_scoped_release release;
+  const GilRelease release;
   queue_->Cancel();
 }
 

@@ -33,6 +33,15 @@ struct Watcher::Channel {
   }
 };
 
+void CheckReadable(const PythonSource* source) {
+  if (source == nullptr) return;
+  PyObject* const is_finalizing = PySys_GetObject("is_finalizing");
+  const bool is_ending =
+      is_finalizing == nullptr || nb::cast<bool>(nb::object(nb::borrow(is_finalizing)()));
+  // Not one of the package's errors: their module may be gone.
+  if (is_ending) nb::raise("Python is ending: nothing but files can be read any more");
+}
+
 Watcher::Watcher(nb::object callback, const PythonSource* source)
     : callback_(std::move(callback)), source_(source), channel_(std::make_unique<Channel>()) {}
 
@@ -59,7 +68,7 @@ void Watcher::Wait(std::thread* worker) {
   for (bool finished = false; !finished;) {
     std::optional<Progress> progress;
     {
-      nb::gil_scoped_release release;
+      const GilRelease release;
       std::tie(finished, progress) = channel_->Wait();
     }
     try {
@@ -76,7 +85,7 @@ void Watcher::Wait(std::thread* worker) {
     }
   }
   {
-    nb::gil_scoped_release release;
+    const GilRelease release;
     worker->join();
   }
   if (raised) throw std::move(*raised);
@@ -84,9 +93,15 @@ void Watcher::Wait(std::thread* worker) {
 
 // Calls Python's handlers of signals and its callback; throws what they raise.
 void Watcher::Report(const std::optional<Progress>& progress) const {
-  if (PyErr_CheckSignals() != 0) throw nb::python_error();
+  if (InPython([] { return PyErr_CheckSignals(); }) != 0) throw nb::python_error();
   if (!progress || callback_.is_none()) return;
-  callback_(progress->done_bytes, progress->total_bytes);
+  const bool done = InPython([&] {
+    PyObject* const result =
+        PyObject_CallFunction(callback_.ptr(), "KK", progress->done_bytes, progress->total_bytes);
+    Py_XDECREF(result);
+    return result != nullptr;
+  });
+  if (!done) throw nb::python_error();
 }
 
 // Threads that the work has begun tell of progress as well, one at a time.
@@ -98,8 +113,8 @@ bool SignalCheck::GoOn() {
   const auto now = std::chrono::steady_clock::now();
   if (raised_ || now - last_ < kPoll) return !raised_;
   last_ = now;
-  const nb::gil_scoped_acquire acquire;
-  if (PyErr_CheckSignals() == 0) return true;
+  const GilAcquire acquire;
+  if (InPython([] { return PyErr_CheckSignals(); }) == 0) return true;
   raised_.emplace();
   return false;
 }

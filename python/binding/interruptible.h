@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "errors.h"
+#include "gil.h"
 #include "qstore/progress.h"
 #include "qstore/status.h"
 #include "source.h"
@@ -45,12 +46,17 @@ class Watcher {
   std::unique_ptr<Channel> channel_;
 };
 
+/// Throws RuntimeError when the interpreter is ending, in which no other thread can read `source`
+/// any more. Null is a file, which any thread can. REQUIRES: the GIL.
+void CheckReadable(const PythonSource* source);
+
 /// Runs `work` on a thread of its own. Python handles signals on its main thread alone, which must
 /// not be busy for longer than a user waits after Ctrl-C; it also calls the callback, so that the
 /// work never waits for the GIL because of it. REQUIRES: the GIL.
 template <class T>
 T RunInterruptibly(const nb::object& callback, const PythonSource* source,
                    const std::function<Result<T>(const ProgressCallback&)>& work) {
+  CheckReadable(source);
   Watcher watcher(callback, source);
   std::optional<Result<T>> result;
   std::thread worker([&] {
@@ -91,7 +97,7 @@ T RunHere(const std::function<Result<T>(const ProgressCallback&)>& work) {
   SignalCheck check;
   std::optional<Result<T>> result;
   {
-    nb::gil_scoped_release release;
+    const GilRelease release;
     result.emplace(work(check.progress()));
   }
   check.Rethrow();

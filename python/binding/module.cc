@@ -8,6 +8,8 @@
 
 NB_MODULE(_qstore, module) {
   module.doc() = "The C++ library; its interface is that of the package, not of this module.";
+  // What daemon threads still hold when the process ends is no leak; and a library never prints.
+  nanobind::set_leak_warnings(false);
   module.attr("__version__") = QSTORE_VERSION;
   module.def("instruction_set", &qstore::InstructionSet);
   qstore::python::BindArchive(module);
