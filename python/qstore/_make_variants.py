@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from qstore._json import read_object
 from qstore._operations import quantize
 from qstore.errors import InvalidArgumentError
 
@@ -81,8 +82,7 @@ class Maker:
         from qstore.transformers import find_class
 
         half = self._half()
-        config = json.loads((half / "config.json").read_text(encoding="utf-8"))
-        model = find_class(config).from_pretrained(
+        model = find_class(read_object(half / "config.json")).from_pretrained(
             half,
             device_map="cpu",
             quantization_config=transformers.BitsAndBytesConfig(load_in_8bit=True),
@@ -102,7 +102,8 @@ class Maker:
 def float_types(model: Path) -> set[str]:
     """The safetensors names of the types of floats in a model's files.
 
-    Raises InvalidArgumentError when there are no such files, or the config says it is quantized.
+    Raises InvalidArgumentError when there are no such files, or the config says it is quantized;
+    CorruptError when the config is no JSON object.
     """
     import safetensors
 
@@ -110,7 +111,7 @@ def float_types(model: Path) -> set[str]:
     if not files:
         raise InvalidArgumentError(f"{model}: there are no weights in safetensors files")
     config = model / "config.json"
-    if config.exists() and "quantization_config" in json.loads(config.read_text(encoding="utf-8")):
+    if config.exists() and "quantization_config" in read_object(config):
         raise InvalidArgumentError(f"{model}: is quantized already; give the model it was made of")
     found = set()
     for file in files:

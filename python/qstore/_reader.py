@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from qstore._archive import Archive, Location, open_archive
 from qstore._frameworks import Framework, find_framework
+from qstore._json import Header, header_size, parse_header
 from qstore._progress import Progress, reported
 from qstore._read_ahead import ReadAhead
 from qstore._slices import Rows, TensorSlice
@@ -43,8 +43,8 @@ class Reader:
         self.threads = threads
         self.file = file
         self.entries: dict[str, TensorEntry] = {}
-        for number, (name, *rest) in enumerate(archive._native.tensors(variant)):
-            entry = TensorEntry(number, *rest)
+        for number, (name, dtype, shape, size, of) in enumerate(archive._native.tensors(variant)):
+            entry = TensorEntry(number, dtype, shape, size, of)
             if file is None or entry.file == file:
                 # Of several tensors of one name the first file's counts.
                 self.entries.setdefault(name, entry)
@@ -95,14 +95,20 @@ class Reader:
             raise
         return {name: framework.finish(tensor) for name, tensor in tensors.items()}
 
-    def headers(self) -> list[dict[str, Any]]:
-        """What the headers of the variant's safetensors files say, by file."""
+    def headers(self) -> list[Header]:
+        """What the headers of the variant's safetensors files say, by file.
+
+        Raises CorruptError and LimitError, naming the file.
+        """
         native = self.archive._native
+        variant = self.archive.variant_names[self.variant]
         headers = []
-        for number, (_, _, _, is_safetensors) in enumerate(native.files(self.variant)):
+        for number, (path, file_size, _, is_safetensors) in enumerate(native.files(self.variant)):
             if is_safetensors and self.file in (None, number):
-                size = int.from_bytes(native.read_file(self.variant, number, 0, 8), "little")
-                headers.append(json.loads(native.read_file(self.variant, number, 8, 8 + size)))
+                where = f"{self.archive.path}: file {path!r} of variant {variant!r}"
+                length = native.read_file(self.variant, number, 0, min(8, file_size))
+                end = 8 + header_size(length, file_size, where)
+                headers.append(parse_header(native.read_file(self.variant, number, 8, end), where))
         return headers
 
 
@@ -154,21 +160,24 @@ class safe_open:
         return sorted(self._open().entries)
 
     def offset_keys(self) -> list[str]:
-        """The names of the tensors, as they lie in the variant's files."""
+        """The names of the tensors, as they lie in the variant's files.
+
+        Raises CorruptError for a file whose header safetensors does not allow.
+        """
         names: dict[str, None] = {}
         for header in self._open().headers():
-            tensors = {name: at for name, at in header.items() if name != "__metadata__"}
-            names |= dict.fromkeys(sorted(tensors, key=lambda name: tensors[name]["data_offsets"]))
+            names |= dict.fromkeys(sorted(header.offsets, key=header.offsets.__getitem__))
         return list(names)
 
     def metadata(self) -> dict[str, str] | None:
         """The `__metadata__` of the variant's safetensors files, or None when none has any.
 
-        Where files of a model differ, the first one's value counts.
+        Where files of a model differ, the first one's value counts. Raises CorruptError for a file
+        whose header safetensors does not allow.
         """
         found: dict[str, str] = {}
         for header in reversed(self._open().headers()):
-            found |= header.get("__metadata__") or {}
+            found |= header.metadata
         return found or None
 
     def get_tensor(self, name: str) -> Any:

@@ -10,7 +10,6 @@ threads that it loads with. Files other than weights go to a temporary directory
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import transformers
 
 from qstore._archive import Archive, Location, open_archive
+from qstore._json import parse_object
 from qstore._virtual_files import variant_directory
 from qstore.errors import InvalidArgumentError, QStoreError
 
@@ -69,11 +69,12 @@ def from_pretrained(
     archive = open_archive(path, storage_options)
     errors: list[QStoreError] = []
     with variant_directory(archive, variant, threads, errors) as folder:
+        loader: Any = model_class
         if model_class is None or isinstance(model_class, str):
-            model_class = _class_of(archive, variant, model_class, options.get("subfolder", ""))
+            loader = _class_of(archive, variant, model_class, options.get("subfolder", ""))
         try:
             with _making:
-                result = model_class.from_pretrained(os.fspath(folder), *model_args, **options)
+                result = loader.from_pretrained(os.fspath(folder), *model_args, **options)
         except Exception as error:
             if errors and error is not errors[0]:
                 raise errors[0] from error
@@ -89,7 +90,8 @@ def load_config(path: Location, variant: str | None = None, **options: Any) -> P
 
     Raises what `from_pretrained` does.
     """
-    return _load(transformers.AutoConfig, path, variant, options)
+    config: PreTrainedConfig = _load(transformers.AutoConfig, path, variant, options)
+    return config
 
 
 def load_tokenizer(
@@ -99,7 +101,8 @@ def load_tokenizer(
 
     Raises what `from_pretrained` does.
     """
-    return _load(transformers.AutoTokenizer, path, variant, options)
+    made: PreTrainedTokenizerBase = _load(transformers.AutoTokenizer, path, variant, options)
+    return made
 
 
 def load_processor(path: Location, variant: str | None = None, **options: Any) -> Any:
@@ -144,8 +147,9 @@ def _offloads_to_disk(device_map: Any) -> bool:
 
 def find_class(config: Mapping[str, Any]) -> Any:
     """The first class of transformers that a config.json names, or AutoModel."""
-    for architecture in config.get("architectures") or ():
-        found = getattr(transformers, architecture, None)
+    named = config.get("architectures")
+    for architecture in named if isinstance(named, list) else ():
+        found = getattr(transformers, architecture, None) if isinstance(architecture, str) else None
         if isinstance(found, type) and issubclass(found, transformers.PreTrainedModel):
             return found
     return transformers.AutoModel
@@ -154,7 +158,7 @@ def find_class(config: Mapping[str, Any]) -> Any:
 def _class_of(archive: Archive, variant: str | None, name: str | None, subfolder: str) -> Any:
     if name is None:
         path = f"{subfolder}/config.json" if subfolder else "config.json"
-        return find_class(json.loads(archive.read_file(variant, path)))
+        return find_class(parse_object(archive.read_file(variant, path), f"{archive.path}: {path}"))
     found = getattr(transformers, name, None)
     if not hasattr(found, "from_pretrained"):
         raise InvalidArgumentError(f"model_class {name!r}: transformers has no such class")

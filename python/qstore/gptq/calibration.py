@@ -100,7 +100,7 @@ def objects(lines: Iterator[str], path: Path) -> Iterator[str]:
             continue
         try:
             text = json.loads(line)["text"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             text = None
         if not isinstance(text, str):
             raise InvalidArgumentError(f'{path}: line {number} is no object with a "text"')

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from qstore._json import read_object
 from qstore.errors import (
     CorruptError,
     InvalidArgumentError,
@@ -90,8 +91,11 @@ class Source:
 
     def part(self, name: str) -> Part:
         """What writes this tensor as it is."""
-        dtype = TYPES[self._open[self.place[name]].get_slice(name).get_dtype()]
-        return Part(name, dtype, self.shape(name), lambda: self.tensor(name))
+        dtype = self._open[self.place[name]].get_slice(name).get_dtype()
+        if dtype not in TYPES:
+            where = f"{self.directory / self.place[name]}: {name}"
+            raise InvalidArgumentError(f"{where} is of type {dtype}, which GPTQ does not copy")
+        return Part(name, TYPES[dtype], self.shape(name), lambda: self.tensor(name))
 
     def size(self, name: str) -> int:
         return self.part(name).size
@@ -100,7 +104,8 @@ class Source:
         """A copy of its own, in the type of the file."""
         if name not in self.place:
             raise NotFoundError(f"{self.directory}: no tensor {name}")
-        return self._open[self.place[name]].get_tensor(name)
+        tensor: Tensor = self._open[self.place[name]].get_tensor(name)
+        return tensor
 
     def finite_weight(self, name: str) -> Tensor:
         """The matrix that is to be quantized, [out, in].
@@ -133,14 +138,9 @@ class Source:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in the file, or an empty one where there is no file."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         return {}
-    except (ValueError, OSError) as error:
-        raise CorruptError(f"{path}: {error}") from None
-    if not isinstance(content, dict):
-        raise CorruptError(f"{path}: no JSON object")
-    return content
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -165,7 +165,7 @@ def write_safetensors(path: Path, parts: Iterable[Part], metadata: dict[str, str
         file.write(len(encoded).to_bytes(8, "little") + encoded)
         for part in ordered:
             content = part.read().contiguous()
-            file.write(memoryview(content.flatten().view(torch.uint8).numpy()))
+            file.write(content.flatten().view(torch.uint8).numpy().data)
         file.flush()
         os.fsync(file.fileno())
     return offset
