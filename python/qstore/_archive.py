@@ -67,7 +67,11 @@ class Archive:
 
     `storage_options` are for URLs. Over HTTP: `headers` (a mapping, sent to that server only),
     `timeout` (seconds a server may be silent, 30), `retries` (of a read after errors that may pass,
-    5). Otherwise those of the file system of fsspec.
+    5), `least_rate` (bytes a second, 4096: an answer of n bytes may take `timeout` + n /
+    `least_rate` seconds; 0 for any time), `deadline` (seconds that a read may take with its
+    retries, 10 * `timeout` + n / `least_rate`), `unsafe_redirects` (whether to follow redirects
+    from https to http, and from a public address to a private, link-local or loopback one, False).
+    Otherwise those of the file system of fsspec.
 
     Reads are positioned, so that threads and processes do not disturb one another. The file stays
     open until the last object that reads from it is gone. KeyboardInterrupt ends all reads of a URL
@@ -85,11 +89,13 @@ class Archive:
         UnsupportedFeatureError, LimitError, InvalidArgumentError (a directory, a wrong URL or
         option), SourceChangedError; ImportError when a URL needs what is not installed.
         """
-        local = _sources.local_path(path) if _sources.is_url(path) else path
+        url = path if isinstance(path, str) and _sources.is_url(path) else None
+        local = path if url is None else _sources.local_path(url)
         #: The absolute path, or the URL without what may be secret.
         self.path: str
         if local is None:
-            source = _sources.open_source(path, storage_options or {})
+            assert url is not None
+            source = _sources.open_source(url, storage_options or {})
             self.path = source.name
             self._native = _qstore.Archive.open_source(
                 source, source.name, _sources.READ_AHEAD, _sources.READ_SIZE

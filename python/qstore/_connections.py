@@ -5,17 +5,22 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
+import math
 import os
 import re
 import socket
 import ssl
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from qstore._addresses import is_public_address, is_public_host
 from qstore._qstore import __version__
 from qstore.errors import InvalidArgumentError, IoError
 
@@ -29,18 +34,56 @@ _SAFE = "/%:@!$&'()*+,;=~"
 _pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
 
 
+class _Clock:
+    """When an answer must have come."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self.deadline = math.inf
+
+    def wind(self, connected: socket.socket) -> None:
+        """Before each receive, which waits for as long as it may."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out: the server sends too slowly")
+        connected.settimeout(min(self._timeout, left))
+
+
+class _Received(io.RawIOBase):
+    """What comes by a socket."""
+
+    def __init__(self, clock: _Clock, connected: socket.socket, raw: io.RawIOBase) -> None:
+        self._clock, self._socket, self._raw = clock, connected, raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, out: Any) -> int | None:
+        self._clock.wind(self._socket)
+        return self._raw.readinto(out)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
 class Connection:
     """One connection; `url` says to whom."""
 
     def __init__(self, url: SplitResult, timeout: float) -> None:
-        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         proxy = urlsplit(_proxy_of(url))
         host, port = (proxy.hostname, proxy.port) if proxy.netloc else (url.hostname, url.port)
         assert host is not None
-        options = {"context": ssl.create_default_context()} if url.scheme == "https" else {}
-        options["timeout"] = min(timeout, _CONNECT_TIMEOUT)
-        self._http = kind(host, port or (80 if proxy.netloc else None), **options)
-        self._headers = {}
+        port = port or (80 if proxy.netloc else None)
+        patience = min(timeout, _CONNECT_TIMEOUT)
+        self._http: http.client.HTTPConnection
+        if url.scheme == "https":
+            context = ssl.create_default_context()
+            self._http = http.client.HTTPSConnection(host, port, timeout=patience, context=context)
+        else:
+            self._http = http.client.HTTPConnection(host, port, timeout=patience)
+        self._http.response_class = self._response  # type: ignore[assignment]
+        self._headers: dict[str, str] = {}
         self._prefix = ""
         if proxy.netloc:
             user = f"{unquote(proxy.username or '')}:{unquote(proxy.password or '')}"
@@ -53,14 +96,25 @@ class Connection:
                 self._headers, self._prefix = headers, f"http://{url.netloc}"
         self.origin = _origin(url)
         self.is_used = False
-        self._timeout = timeout
+        self.is_public = False  # As far as is known, and known once it is open.
+        self._named = (url.hostname or "") if proxy.netloc else None
+        self._clock = _Clock(timeout)
         self._socket: socket.socket | None = None
 
-    def request(self, url: SplitResult, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+    def open(self, deadline: float) -> None:
+        """Connects, unless that was done. The answer must have come by `deadline`."""
+        self._clock.deadline = deadline
         if self._socket is None:
             self._http.connect()
             self._socket = self._http.sock
-            self._socket.settimeout(self._timeout)
+            # Behind a proxy there is only the name.
+            peer = self._socket.getpeername()[0]
+            named = self._named
+            self.is_public = is_public_address(peer) if named is None else is_public_host(named)
+        self._clock.wind(self._socket)
+
+    def request(self, url: SplitResult, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        """REQUIRES: open."""
         target = quote(url.path or "/", _SAFE)
         if url.query:
             target += "?" + quote(url.query, _SAFE + "?")
@@ -78,6 +132,13 @@ class Connection:
         except OSError:
             pass
 
+    def _response(self, connected: socket.socket, *rest: Any, **named: Any) -> Any:
+        """What receives by the clock."""
+        response = http.client.HTTPResponse(connected, *rest, **named)
+        raw = response.fp.detach()
+        response.fp = io.BufferedReader(_Received(self._clock, connected, raw))
+        return response
+
 
 class Reply:
     """An answer, to be used in a `with`, whose connection is kept when all has been read."""
@@ -88,6 +149,7 @@ class Reply:
         self._pool, self._connection, self._response = pool, connection, response
         self.status, self.reason = response.status, response.reason
         self.headers = response.headers
+        self.is_public = connection.is_public  # Who sent it.
 
     def read_into(self, out: memoryview) -> int:
         """How many bytes came; 0 at the end of the answer."""
@@ -108,36 +170,45 @@ class Reply:
 
 
 class ConnectionPool:
-    """Asks for ranges of what a URL names. Thread-safe; may be used after a fork."""
+    """Asks for ranges of what a URL names. Thread-safe; may be used after a fork.
 
-    def __init__(self, url: str, headers: Mapping[str, str], timeout: float) -> None:
+    With `unsafe_redirects` a redirect may lead from https to http, and from a public address to one
+    that is not.
+    """
+
+    def __init__(
+        self, url: str, headers: Mapping[str, str], timeout: float, unsafe_redirects: bool = False
+    ) -> None:
         """Raises InvalidArgumentError."""
         self._url = _split(url)
         _check_headers(headers)
         own = {"range", "accept-encoding", "host"}
         self._headers = {key: value for key, value in headers.items() if key.lower() not in own}
         self._timeout = timeout
-        self._target = self._url  # Where redirects led to.
+        self._unsafe_redirects = unsafe_redirects
+        # Where redirects led to, and whether it must be public.
+        self._target = self._url, False
         self.epoch = 0  # How often reading was interrupted.
         self._reset()
         _pools.add(self)
 
-    def get(self, first: int, last: int) -> Reply:
-        """The answer to a request of the bytes [first, last].
+    def get(self, first: int, last: int, deadline: float = math.inf) -> Reply:
+        """The answer to a request of the bytes [first, last], which must have come by `deadline`.
 
-        Raises OSError and http.client.HTTPException of the connection, IoError for redirects that
-        are not followed.
+        Raises OSError, ValueError and http.client.HTTPException of the connection, IoError for
+        redirects that are not followed.
         """
-        url = self._target
+        url, must_be_public = self._target
         may_have_expired = url is not self._url  # Whatever other threads have found meanwhile.
         for _ in range(_MOST_REDIRECTS + 1):
-            reply = self._ask(url, first, last)
+            reply = self._ask(url, must_be_public, first, last, deadline)
             if reply.status in _EXPIRED and may_have_expired:
-                url = self._url
+                url, must_be_public = self._url, False
             elif reply.status in _REDIRECTS:
                 url = self._follow(url, reply.headers.get("Location"))
+                must_be_public |= reply.is_public and not self._unsafe_redirects
             else:
-                self._target = url
+                self._target = url, must_be_public
                 return reply
             may_have_expired = False
             reply.__exit__(None, None, None)
@@ -171,7 +242,9 @@ class ConnectionPool:
         self._idle: list[Connection] = []
         self._busy: set[Connection] = set()
 
-    def _ask(self, url: SplitResult, first: int, last: int) -> Reply:
+    def _ask(
+        self, url: SplitResult, must_be_public: bool, first: int, last: int, deadline: float
+    ) -> Reply:
         headers = {"User-Agent": f"qstore/{__version__}"}
         if _origin(url) == _origin(self._url):
             headers |= self._headers
@@ -180,6 +253,9 @@ class ConnectionPool:
             connection = self._take(url)
             was_used, connection.is_used = connection.is_used, True
             try:
+                connection.open(deadline)
+                if must_be_public and not connection.is_public:
+                    raise IoError("redirected from a public address to one that is not")
                 return Reply(self, connection, connection.request(url, headers))
             except BaseException as error:
                 self.give_back(connection, False)
@@ -202,9 +278,10 @@ class ConnectionPool:
     def _follow(self, url: SplitResult, location: str | None) -> SplitResult:
         try:
             target = _split(urljoin(url.geturl(), location or ""))
-        except InvalidArgumentError as error:
+        except ValueError as error:
             raise IoError(f"redirected to what cannot be read: {error}") from None
-        if url.scheme == "https" and target.scheme != "https":
+        is_worse = url.scheme == "https" and target.scheme != "https"
+        if is_worse and not self._unsafe_redirects:
             raise IoError("redirected from https to http")
         return target
 
@@ -214,8 +291,8 @@ class ConnectionPool:
 
 
 def _split(url: str) -> SplitResult:
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         is_right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
         is_right = False

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import http.client
+import math
 import random
 import re
-import ssl
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ _RANGE = re.compile(r"bytes (?:(\d{1,19})-(\d{1,19})|\*)/(\d{1,19})")
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _BACKOFF = 0.1  # Seconds before the first retry; doubled before each further one.
 _LONGEST_WAIT = 10.0
+_PATIENCE = 10  # How many timeouts one read may take by default, beside what its bytes take.
 
 
 class Identity(NamedTuple):
@@ -55,7 +57,10 @@ class HttpSource:
 
     `headers` go with every request to the server of the URL, and to no other that it redirects to.
     `timeout` is how many seconds a server may be silent; `retries` is how often one read is tried
-    again after errors that may pass, after pauses that grow.
+    again after errors that may pass, after pauses that grow. An answer of n bytes may take
+    `timeout` + n / `least_rate` seconds in all (0: any time). `deadline` is how many seconds a read
+    may take with all its retries; by default 10 * `timeout` + n / `least_rate`.
+    `unsafe_redirects` is as ConnectionPool has it.
     """
 
     def __init__(
@@ -64,6 +69,9 @@ class HttpSource:
         headers: Mapping[str, str] | None = None,
         timeout: float = 30.0,
         retries: int = 5,
+        least_rate: float = 4096.0,
+        deadline: float | None = None,
+        unsafe_redirects: bool = False,
     ) -> None:
         """Raises InvalidArgumentError, PathNotFoundError, IoError."""
         self.name = without_secrets(url)
@@ -71,8 +79,15 @@ class HttpSource:
             raise InvalidArgumentError(f"{self.name}: timeout must be seconds, not {timeout!r}")
         if not isinstance(retries, int) or retries < 0:
             raise InvalidArgumentError(f"{self.name}: retries must be a number, not {retries!r}")
-        self._pool = ConnectionPool(url, headers or {}, timeout)
-        self._retries = retries
+        if not isinstance(least_rate, int | float) or not 0 <= least_rate < math.inf:
+            what = f"bytes a second, not {least_rate!r}"
+            raise InvalidArgumentError(f"{self.name}: least_rate must be {what}")
+        is_right = deadline is None or isinstance(deadline, int | float) and deadline > 0
+        if not is_right:
+            raise InvalidArgumentError(f"{self.name}: deadline must be seconds, not {deadline!r}")
+        self._pool = ConnectionPool(url, headers or {}, timeout, bool(unsafe_redirects))
+        self._timeout, self._retries = timeout, retries
+        self._least_rate, self._deadline = least_rate, deadline
         self._identity: Identity | None = None
         head = bytearray(_PROBE)
         received = self._read(0, memoryview(head))
@@ -108,9 +123,16 @@ class HttpSource:
     def _read(self, offset: int, out: memoryview) -> int:
         """Fills `out`; with the first bytes only as far as the file goes. Returns how far."""
         epoch, done, failures = self._pool.epoch, 0, 0
+        deadline = time.monotonic() + (
+            _PATIENCE * self._timeout + self._seconds(len(out))
+            if self._deadline is None
+            else self._deadline
+        )
         while done < len(out) and not (self._identity and offset + done >= self._identity.size):
             try:
-                with self._pool.get(offset + done, offset + len(out) - 1) as reply:
+                until = time.monotonic() + self._timeout + self._seconds(len(out) - done)
+                last = offset + len(out) - 1
+                with self._pool.get(offset + done, last, min(until, deadline)) as reply:
                     end = self._check(reply, offset + done, offset + len(out)) - offset
                     while done < end:
                         received = reply.read_into(out[done : min(end, done + _SLICE)])
@@ -120,18 +142,27 @@ class HttpSource:
                         done += received
             except QStoreError as error:
                 raise self._named(error) from None
-            except (OSError, http.client.HTTPException, _PassingError) as error:
+            except (OSError, ValueError, http.client.HTTPException, _PassingError) as error:
                 self._check_epoch(epoch)
                 failures += 1
-                if failures > self._retries or isinstance(error, ssl.SSLCertVerificationError):
+                pause = _BACKOFF * 2 ** min(failures - 1, 10) * random.uniform(0.5, 1.0)
+                wait = error.wait if isinstance(error, _PassingError) else 0.0
+                pause = min(max(pause, wait), _LONGEST_WAIT)
+                is_late = time.monotonic() + pause > deadline
+                # As of a certificate, or of a name of a host that is none.
+                is_lasting = isinstance(error, ValueError)
+                if failures > self._retries or is_late or is_lasting:
                     what = str(error) or type(error).__name__
                     where = f"cannot read at offset {offset + done}, {failures} times"
-                    raise IoError(f"{self.name}: {where}: {what}") from None
-                pause = _BACKOFF * 2 ** (failures - 1) * random.uniform(0.5, 1.0)
-                wait = error.wait if isinstance(error, _PassingError) else 0.0
-                self._pool.wait(min(max(pause, wait), _LONGEST_WAIT), epoch)
+                    late = ", and its time is over" if is_late else ""
+                    raise IoError(f"{self.name}: {where}: {what}{late}") from None
+                self._pool.wait(pause, epoch)
                 self._check_epoch(epoch)
         return done
+
+    def _seconds(self, size: int) -> float:
+        """How long so many bytes may take."""
+        return size / self._least_rate if self._least_rate else math.inf
 
     def _check(self, reply: Reply, begin: int, end: int) -> int:
         """Where the bytes that the reply brings end, which begin where they shall."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from qstore.errors import InvalidArgumentError
 
@@ -17,12 +17,18 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
 READ_AHEAD = 8
 READ_SIZE = 4 << 20
 
+_HTTP_OPTIONS = dict.fromkeys(
+    ("headers", "timeout", "retries", "least_rate", "deadline", "unsafe_redirects")
+)
+
 
 class Source(Protocol):
     """Bytes at any offset. Called from many threads at once, none of them Python's main thread."""
 
     name: str  # In messages and representations; holds no secret.
-    size: int
+
+    @property
+    def size(self) -> int: ...
 
     def read_into(self, offset: int, out: memoryview) -> None:
         """Fills `out`, or raises a QStoreError. `out` must not be kept."""
@@ -41,7 +47,7 @@ def is_url(path: object) -> bool:
 
 def local_path(url: str) -> str | None:
     """The path of a file:// URL; None of others. Raises InvalidArgumentError."""
-    parts = urlsplit(url)
+    parts = _split(url)
     if parts.scheme.lower() != "file":
         return None
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
@@ -54,9 +60,9 @@ def open_source(url: str, options: Mapping[str, Any]) -> Source:
     if url.lower().startswith(("http://", "https://")):
         from qstore._http import HttpSource
 
-        if unknown := options.keys() - {"headers", "timeout", "retries"}:
-            known = "headers, timeout and retries"
-            raise InvalidArgumentError(f"storage_options {sorted(unknown)} are none of {known}")
+        if unknown := options.keys() - _HTTP_OPTIONS:
+            known = ", ".join(_HTTP_OPTIONS)
+            raise InvalidArgumentError(f"storage_options {sorted(unknown)} are none of: {known}")
         return HttpSource(url, **options)
     from qstore._fsspec import FsspecSource
 
@@ -65,5 +71,13 @@ def open_source(url: str, options: Mapping[str, Any]) -> Source:
 
 def without_secrets(url: str) -> str:
     """The URL without user, password, query and fragment, which may hold what signs requests."""
-    parts = urlsplit(url)
+    parts = _split(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        # Not what it is, which may hold a secret.
+        raise InvalidArgumentError(f"the URL cannot be read: {error}") from None

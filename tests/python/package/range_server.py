@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class RangeServer:
     """Serves `content` at /m.qstore. `behave(request)` may answer in place of it: it returns True
     when it did. `latency` is in seconds, `bandwidth` in bytes a second of all answers together,
-    `tls` a certificate and its key."""
+    `tls` a certificate and its key; `at` is the address, and the port or 0."""
 
-    def __init__(self, content, latency=0.0, bandwidth=None, tls=None):
+    def __init__(self, content, latency=0.0, bandwidth=None, tls=None, at=("127.0.0.1", 0)):
         self.content, self.latency, self.bandwidth = content, latency, bandwidth
         self.etag, self.modified = '"1"', None
         self.behave = lambda request: False
@@ -24,7 +24,7 @@ class RangeServer:
         self.free_at = 0.0
         self.lock = threading.Lock()
         handler = type("Handler", (Handler,), {"state": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server = ThreadingHTTPServer(at, handler)
         self.server.daemon_threads = True
         self.server.handle_error = lambda *_: None  # Clients may leave at any time.
         if tls:
@@ -32,7 +32,7 @@ class RangeServer:
             context.load_cert_chain(*tls)
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         scheme = "https" if tls else "http"
-        self.url = f"{scheme}://127.0.0.1:{self.server.server_port}/m.qstore"
+        self.url = f"{scheme}://{at[0]}:{self.server.server_port}/m.qstore"
 
     @property
     def bytes_sent(self):

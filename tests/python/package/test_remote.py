@@ -91,7 +91,13 @@ def test_wrong_urls_and_options(qstore, server, pair):
     for url in ("http://", "http://host:port/x", "file://elsewhere/m.qstore", "nosuch://x/y"):
         with pytest.raises(qstore.InvalidArgumentError):
             qstore.Archive(url)
-    for options in ({"colour": 1}, {"headers": 5}, {"timeout": "x"}, {"headers": {"a": "b\r\nc"}}):
+    for url in ("http://[::1/m.qstore", "file://[", "http://a]b/m", "http://\u2100.example/m"):
+        with pytest.raises(qstore.InvalidArgumentError):
+            qstore.Archive(url)
+    for options in (
+        *({"colour": 1}, {"headers": 5}, {"timeout": "x"}, {"headers": {"a": "b\r\nc"}}),
+        *({"least_rate": -1}, {"least_rate": "x"}, {"deadline": 0}, {"deadline": "x"}),
+    ):
         with pytest.raises(qstore.InvalidArgumentError):
             qstore.Archive(server.url, options)
     with pytest.raises(qstore.InvalidArgumentError, match="are for URLs"):

@@ -256,6 +256,8 @@ def test_tls(qstore, secure, server, expected, monkeypatch):
     secure.behave = lambda request: request.send(302, {"Location": server.url}) or True
     with pytest.raises(qstore.IoError, match="from https to http"):
         qstore.Archive(secure.url)
+    with qstore.safe_open(secure.url, "int8", storage_options={"unsafe_redirects": True}) as f:
+        assert same(f.get_tensors(), expected["int8"])
     monkeypatch.delenv("SSL_CERT_FILE")
     begin = time.perf_counter()
     with pytest.raises(qstore.IoError, match="1 times: .*certificate"):
