@@ -42,7 +42,8 @@ class DLPackTensor:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         """The CPU: (1, 0)."""
-        return self._native.__dlpack_device__()
+        kind, number = self._native.__dlpack_device__()
+        return kind, number
 
     def __repr__(self) -> str:
         return f"<qstore.DLPackTensor {self.dtype} {list(self.shape)}>"

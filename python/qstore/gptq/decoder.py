@@ -32,7 +32,7 @@ class Decoder:
     def __init__(self, source: Source):
         self.source = source
         self.config, self.model = _skeleton(source)
-        self.body = self.model.base_model
+        self.body: Any = self.model.base_model
         self.name, self.layers = self._find_layers()
         # Of each layer, the modules that are quantized, as the checkpoint names them.
         self.linears = [
@@ -165,7 +165,8 @@ class Layer:
     @torch.no_grad()
     def forward(self, hidden: Tensor, call: Call) -> Tensor:
         output = self.module(hidden, *call[0], **call[1])
-        return output[0] if isinstance(output, tuple) else output
+        first: Tensor = output[0] if isinstance(output, tuple) else output
+        return first
 
     @torch.no_grad()
     def groups(self, hidden: Tensor, call: Call) -> list[list[str]]:

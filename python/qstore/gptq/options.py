@@ -39,7 +39,7 @@ class Scheme:
     @property
     def largest(self) -> int:
         """The largest integer."""
-        return 2**self.bits - 1
+        return (1 << self.bits) - 1
 
     def groups(self, columns: int) -> int:
         """How many groups `columns` input channels make; the last may be short."""

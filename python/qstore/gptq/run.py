@@ -168,8 +168,8 @@ class _Run:
         """The checkpoint of one precision: files as the source names them, configs, the rest."""
         folder.mkdir(parents=True, exist_ok=True)
         new: dict[str, list[Part]] = {}
-        for file in self._files(scheme):
-            for part in file.parts():
+        for done in self._files(scheme):
+            for part in done.parts():
                 new.setdefault(part.name.rpartition(".")[0], []).append(part)
         weight_map: dict[str, str] = {}
         size = 0

@@ -9,7 +9,7 @@ file, which one step reads and writes the next of. `SyntheticSteps` takes matric
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -106,7 +106,7 @@ class DecoderSteps:
         elements = torch.Size(shape).numel()
         return torch.from_file(str(path), shared=True, size=elements).view(shape)
 
-    def _write(self, step: int, samples) -> None:
+    def _write(self, step: int, samples: Iterable[Tensor]) -> None:
         path = self._path(step)
         scratch = path.with_suffix(".new")
         scratch.unlink(missing_ok=True)

@@ -7,6 +7,8 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +104,8 @@ class StepFile:
                 "g_idx": result.group_index,
             }
             for key, tensor in stored.items():
-                parts.append(Part(f"{name}.{key}", tensor.dtype, tensor.shape, lambda t=tensor: t))
+                shape = tuple(tensor.shape)
+                parts.append(Part(f"{name}.{key}", tensor.dtype, shape, partial(_same, tensor)))
         scratch = self.path.with_suffix(".new")
         write_safetensors(scratch, parts, {"rows": json.dumps(rows)})
         scratch.rename(self.path)
@@ -110,7 +113,8 @@ class StepFile:
 
     def rows(self) -> list[dict[str, Any]]:
         with self._opened() as file:
-            return json.loads(file.metadata()["rows"])
+            rows: list[dict[str, Any]] = json.loads(file.metadata()["rows"])
+            return rows
 
     def parts(self) -> list[Part]:
         with self._opened() as file:
@@ -127,12 +131,17 @@ class StepFile:
         except (SafetensorError, OSError) as error:
             raise CorruptError(f"{self.path}: {error}; remove it") from None
 
-    def _reader(self, name: str):
+    def _reader(self, name: str) -> Callable[[], torch.Tensor]:
         def read() -> torch.Tensor:
             with self._opened() as file:
-                return file.get_tensor(name)
+                tensor: torch.Tensor = file.get_tensor(name)
+                return tensor
 
         return read
+
+
+def _same(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
 
 
 def sync_directory(folder: Path) -> None:
