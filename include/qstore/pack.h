@@ -48,11 +48,12 @@ struct PackReport {
 
 /// Stores the variants in one archive at `output`, which appears only when it is complete and is
 /// the same, byte for byte, for every number of threads. Every file is restorable exactly; what
-/// cannot be understood is stored as it is. Symbolic links are followed. Errors, each naming the
-/// file: kInvalidArgument (variant names, the same path given twice, parents
-/// that make a circle or name no variant, a directory without files, a
-/// path that cannot be stored, the output among the inputs), kNotFound, kAlreadyExists, kIo,
-/// kSourceChanged (an input changed meanwhile), kLimit, kCancelled.
+/// cannot be understood is stored as it is. Symbolic links are followed. On an error what stood at
+/// `output` before stands there still. Errors, each naming the file: kInvalidArgument (variant
+/// names, the same path given twice, parents that make a circle or name no variant, a directory
+/// without files, a path that cannot be stored, the output among the inputs or something else than
+/// a regular file, such as a device), kNotFound, kAlreadyExists, kIo, kSourceChanged (an input
+/// changed meanwhile), kLimit, kCancelled.
 QSTORE_EXPORT Result<PackReport> Pack(std::span<const VariantSource> variants,
                                       const std::filesystem::path& output,
                                       const PackOptions& options = {});

@@ -36,11 +36,12 @@ struct UnpackReport {
 /// in one step; in one that exists, the files get their names once all of them are written and
 /// synced. On an error nothing is left, and what had been replaced is back. What remains in a
 /// directory that existed: a process or machine that ends among the last renames leaves a part of
-/// the files under their names and the others under temporary ones (.qstore-*.tmp), and where the
-/// file system cannot exchange two names an error among them leaves files replaced.
+/// the files under their names and the others, old ones too, in a directory .qstore-*.tmp; and
+/// where the file system can neither exchange two names nor link a file twice, an error among them
+/// leaves files replaced. Symbolic links may lead to `directory`; none beneath it is followed.
 /// Errors: kNotFound (variant, no tensor matches), kAlreadyExists (`directory` is not empty),
-/// kInvalidArgument (a file stands where a folder must be, or the other way round; two matching
-/// tensors of one name), kCorrupt, kIo, kCancelled.
+/// kInvalidArgument (a file or a symbolic link stands where a folder must be, or something else
+/// than a file where a file must be; two matching tensors of one name), kCorrupt, kIo, kCancelled.
 QSTORE_EXPORT Result<UnpackReport> Unpack(const Archive& archive, std::string_view variant,
                                           const std::filesystem::path& directory,
                                           const UnpackOptions& options = {});

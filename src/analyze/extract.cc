@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "io/output_file.h"
 
 namespace qstore::analyze {
 namespace {
@@ -46,7 +47,8 @@ class Extractor {
     }
     QSTORE_ASSIGN(const auto layout, io::LayOutSafetensors(tensors, {{"format", "pt"}}));
     const std::filesystem::path path = directory / "model.safetensors";
-    QSTORE_ASSIGN(const auto out, io::OutputFile::Create(path, {false, false}));
+    QSTORE_ASSIGN(const auto out,
+                  io::OutputFile::Create(path, {.overwrite = false, .sync = false, .tidy = false}));
     QSTORE_TRY(out->WriteAt(0, std::as_bytes(std::span(layout.prefix))));
     for (const TensorAt* tensor : level_.tensors()) {
       QSTORE_TRY(Copy(*tensor, Placed(layout.header, tensor->tensor.name).begin, out.get()));

@@ -14,6 +14,7 @@
 
 #include "base/status_macros.h"
 #include "io/file.h"
+#include "io/output_file.h"
 #include "io/posix_error.h"
 
 namespace qstore::analyze {
@@ -26,6 +27,8 @@ constexpr size_t kMaxNameInPath = 100;
 constexpr const char* kRunFile = "run.json";
 constexpr const char* kLayers = "layers";
 constexpr const char* kScratch = "scratch";
+// Leftovers are removed once, when it is opened.
+constexpr io::OutputFile::Options kOptions{.overwrite = true, .sync = true, .tidy = false};
 
 bool IsEmptyDirectory(const fs::path& path) {
   std::error_code error;
@@ -98,6 +101,10 @@ Status RunDirectory::Prepare(std::string_view run, bool restart) {
   }
   if (!error) fs::create_directories(path_ / kLayers, error);
   if (error) return io::SystemError(path_, "cannot prepare", error.value());
+  for (const fs::path& written : {path_, path_ / kLayers}) {
+    QSTORE_ASSIGN(const auto opened, io::Directory::Open(written));
+    io::RemoveLeftovers(opened);
+  }
   return fs::exists(path_ / kRunFile, error) ? Status() : Write(kRunFile, run);
 }
 
@@ -127,7 +134,7 @@ Status RunDirectory::Save(size_t index, const LayerResult& layer) const {
 }
 
 Status RunDirectory::Write(const std::string& name, std::string_view content) const {
-  QSTORE_ASSIGN(const auto file, io::OutputFile::Create(path_ / name, {true, true}));
+  QSTORE_ASSIGN(const auto file, io::OutputFile::Create(path_ / name, kOptions));
   QSTORE_TRY(file->Append(std::as_bytes(std::span(content.data(), content.size()))));
   return file->Commit();
 }

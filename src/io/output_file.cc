@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "io/output_file.h"
+
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <map>
 #include <mutex>
 #include <utility>
 
 #include "base/status_macros.h"
-#include "io/file.h"
+#include "io/placement.h"
 #include "io/posix_error.h"
 
 namespace qstore::io {
@@ -82,80 +82,48 @@ class CreatedDirectories {
   std::map<fs::path, std::weak_ptr<const Holder>> entries_;
 };
 
-// Renames and fails when `to` exists, in one step where the system can.
-int RenameNoReplace(const fs::path& from, const fs::path& to) {
-#ifdef RENAME_NOREPLACE
-  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return 0;
-  if (errno != EINVAL && errno != ENOSYS) return -1;
-#endif
-  if (::faccessat(AT_FDCWD, to.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-    errno = EEXIST;
-    return -1;
-  }
-  return ::rename(from.c_str(), to.c_str());
-}
-
-// False when the system or the file system cannot do that.
-bool Exchange(const fs::path& a, const fs::path& b) {
-#ifdef RENAME_EXCHANGE
-  return ::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0;
-#else
-  return static_cast<void>(a), static_cast<void>(b), false;
-#endif
-}
-
-Status CheckTarget(const fs::path& path, const fs::path& shown, bool overwrite) {
-  std::error_code ignored;
-  const fs::file_status status = fs::symlink_status(path, ignored);
-  if (!fs::exists(status)) return {};
-  if (fs::is_directory(path, ignored)) return InvalidArgument(shown.string() + ": is a directory");
-  if (!overwrite) return AlreadyExists(shown.string() + ": exists already");
-  return {};
-}
-
 }  // namespace
 
-std::string TemporaryName() {
-  static std::atomic<uint64_t> counter{0};
-  return ".qstore-" + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
-}
-
-Status SyncDirectory(const fs::path& directory) {
-  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return SystemError(directory, "cannot open directory", errno);
-  const int failed = ::fsync(fd) != 0 ? errno : 0;
-  ::close(fd);
-  // Some file systems cannot sync a directory; the rename itself has happened.
-  if (failed != 0 && failed != EINVAL) return SystemError(directory, "cannot sync", failed);
-  return {};
-}
-
-Result<std::unique_ptr<OutputFile>> OutputFile::Create(const fs::path& path, const Options& options,
-                                                       const fs::path& shown) {
+Result<std::unique_ptr<OutputFile>> OutputFile::Create(const fs::path& path,
+                                                       const Options& options) {
   if (!path.has_filename()) return InvalidArgument(path.string() + ": names no file");
-  QSTORE_TRY(CheckTarget(path, shown.empty() ? path : shown, options.overwrite));
+  QSTORE_TRY(CheckTarget(AT_FDCWD, path.string(), path, options.overwrite));
   std::error_code error;
   const fs::path absolute = fs::absolute(path, error).lexically_normal();
   if (error) return SystemError(path, "cannot resolve", error.value());
 
-  std::unique_ptr<OutputFile> file(new OutputFile());
-  file->path_ = shown.empty() ? path : shown;
-  file->options_ = options;
-  QSTORE_TRY(CreatedDirectories::Instance().Ensure(absolute.parent_path(), &file->directories_));
-  do {
-    file->temporary_ = absolute.parent_path() / TemporaryName();
-    file->fd_ = ::open(file->temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (file->fd_ < 0 && errno == EEXIST);
-  if (file->fd_ < 0) return SystemError(file->path_, "cannot create", errno);
+  std::unique_ptr<OutputFile> file(new OutputFile(path, options));
+  QSTORE_TRY(CreatedDirectories::Instance().Ensure(absolute.parent_path(), &file->created_));
+  QSTORE_ASSIGN(file->directory_, Directory::Open(absolute.parent_path()));
+  if (options.tidy) RemoveLeftovers(*file->directory_);
+  QSTORE_ASSIGN(const std::shared_ptr<Staging> staging, Staging::Make(*file->directory_, path));
+  QSTORE_TRY(file->OpenStaged(staging));
   return file;
+}
+
+Result<std::unique_ptr<OutputFile>> OutputFile::CreateIn(const std::shared_ptr<Staging>& staging,
+                                                         const fs::path& shown,
+                                                         const Options& options) {
+  std::unique_ptr<OutputFile> file(new OutputFile(shown, options));
+  QSTORE_TRY(file->OpenStaged(staging));
+  return file;
+}
+
+OutputFile::OutputFile(fs::path path, const Options& options)
+    : path_(std::move(path)), options_(options) {}
+
+Status OutputFile::OpenStaged(const std::shared_ptr<Staging>& staging) {
+  staging_ = staging;
+  staged_name_ = staging->NewName();
+  fd_ = ::openat(staging->directory().fd(), staged_name_.c_str(),
+                 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  return fd_ < 0 ? SystemError(path_, "cannot create", errno) : Status();
 }
 
 OutputFile::~OutputFile() {
   if (fd_ >= 0) ::close(fd_);
-  if (state_ == State::kTemporary) ::unlink(temporary_.c_str());
-  if (state_ == State::kPlaced) ::unlink(Target().c_str());
-  if (state_ == State::kExchanged) ::rename(temporary_.c_str(), Target().c_str());
-  while (!directories_.empty()) directories_.pop_back();
+  staging_.reset();
+  while (!created_.empty()) created_.pop_back();
 }
 
 Status OutputFile::Append(std::span<const std::byte> bytes) { return AppendAll({&bytes, 1}); }
@@ -200,6 +168,10 @@ Status OutputFile::WriteVectors(uint64_t offset, std::span<iovec> vectors) {
     if (put < 0) {
       return SystemError(path_, "cannot write at offset " + std::to_string(offset), errno);
     }
+    if (put == 0) {
+      return IoError(path_.string() + ": cannot write at offset " + std::to_string(offset) +
+                     ": the system takes no byte");
+    }
     offset += static_cast<uint64_t>(put);
     auto left = static_cast<size_t>(put);
     while (left > 0 && left >= vectors.front().iov_len) {
@@ -237,51 +209,32 @@ Status OutputFile::Finish() {
   return {};
 }
 
-Status OutputFile::RenameError(int error) const {
-  if (error == EEXIST) return AlreadyExists(path_.string() + ": appeared meanwhile");
-  return SystemError(path_, "cannot rename the finished file to this name", error);
-}
-
 Status OutputFile::Commit() {
   QSTORE_TRY(Finish());
-  const fs::path target = Target();
-  const int failed = options_.overwrite ? ::rename(temporary_.c_str(), target.c_str())
-                                        : RenameNoReplace(temporary_, target);
-  if (failed != 0) return RenameError(errno);
-  state_ = State::kFinal;
-  if (!options_.sync) return {};
-  for (const fs::path& directory : ChangedDirectories()) QSTORE_TRY(SyncDirectory(directory));
-  return {};
-}
-
-Status OutputFile::Place() {
-  QSTORE_TRY(Finish());
-  const fs::path target = Target();
-  if (RenameNoReplace(temporary_, target) == 0) {
-    state_ = State::kPlaced;
-    return {};
+  const std::string name = path_.filename().string();
+  Placement placement(staging_.get(), path_);
+  Status status = placement.Place(staged_name_, *directory_, name, options_.overwrite);
+  if (status.ok() && options_.sync) status = SyncNames();
+  if (!status.ok()) {
+    if (const Status lost = placement.TakeBack(*directory_, name); !lost.ok()) {
+      staging_->Abandon();
+      status = status.WithContext(lost.message());
+    }
   }
-  if (errno != EEXIST || !options_.overwrite) return RenameError(errno);
-  // An exchange takes the name even from a directory.
-  QSTORE_TRY(CheckTarget(target, path_, true));
-  if (Exchange(temporary_, target)) {
-    state_ = State::kExchanged;
-    return {};
+  staging_.reset();
+  return status;
+}
+
+// A directory that was made has its own name in the one above.
+Status OutputFile::SyncNames() const {
+  QSTORE_TRY(directory_->Sync());
+  fs::path above = directory_->path();
+  for (size_t i = 0; i < created_.size(); ++i) {
+    above = above.parent_path();
+    QSTORE_ASSIGN(const Directory changed, Directory::Open(above));
+    QSTORE_TRY(changed.Sync());
   }
-  if (::rename(temporary_.c_str(), target.c_str()) != 0) return RenameError(errno);
-  state_ = State::kFinal;
   return {};
-}
-
-void OutputFile::Keep() {
-  if (state_ == State::kExchanged) ::unlink(temporary_.c_str());
-  state_ = State::kFinal;
-}
-
-std::vector<fs::path> OutputFile::ChangedDirectories() const {
-  std::vector<fs::path> changed = {temporary_.parent_path()};
-  for (size_t i = 0; i < directories_.size(); ++i) changed.push_back(changed.back().parent_path());
-  return changed;
 }
 
 }  // namespace qstore::io

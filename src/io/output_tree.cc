@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/output_tree.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <set>
 #include <system_error>
 #include <utility>
 
@@ -12,75 +14,106 @@
 #include "io/posix_error.h"
 
 namespace qstore::io {
+namespace {
 
 namespace fs = std::filesystem;
 
-/// A directory under a temporary name, beside the place it is for. Removed by the destructor with
-/// all it holds, unless it has its place.
-class OutputTree::Staging {
+constexpr char kNewTree[] = "tree";
+
+std::string ParentOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? std::string() : path.substr(0, slash);
+}
+
+std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// Those that are empty, innermost first.
+void RemoveDirectories(const Directory& root, const std::vector<std::string>& outermost_first) {
+  for (auto path = outermost_first.rbegin(); path != outermost_first.rend(); ++path) {
+    const auto at = root.Below(ParentOf(*path));
+    if (at.ok()) ::unlinkat(at->fd(), NameOf(*path).c_str(), AT_REMOVEDIR);
+  }
+}
+
+}  // namespace
+
+/// A name in the tree that gets a staged file, or loses what it has.
+struct OutputTree::Change {
+  std::string path;
+  std::string staged;  // Empty for a removal.
+  Placement placement;
+};
+
+/// The place of a directory that does not exist yet.
+class OutputTree::NewPlace {
  public:
-  static Result<std::unique_ptr<Staging>> Make(const fs::path& directory) {
+  /// Finds the directory above that exists.
+  static Result<std::unique_ptr<NewPlace>> Find(const fs::path& directory) {
     std::error_code error;
-    const fs::path absolute = fs::absolute(directory, error).lexically_normal();
+    fs::path target = fs::absolute(directory, error).lexically_normal();
     if (error) return SystemError(directory, "cannot resolve", error.value());
-    std::unique_ptr<Staging> staging(new Staging());
-    staging->target_ = absolute.has_filename() ? absolute : absolute.parent_path();
-    fs::path beside = staging->target_.parent_path();
-    while (beside.has_relative_path() && !fs::exists(beside, error)) {
-      staging->missing_.insert(staging->missing_.begin(), beside);
-      beside = beside.parent_path();
+    if (!target.has_filename()) target = target.parent_path();
+    fs::path above = target.parent_path();
+    std::string missing;
+    while (above.has_relative_path() && !fs::exists(above, error)) {
+      missing =
+          missing.empty() ? above.filename().string() : above.filename().string() + "/" + missing;
+      above = above.parent_path();
     }
-    staging->root_ = beside / TemporaryName();
-    if (!fs::create_directory(staging->root_, error)) {
-      return SystemError(directory, "cannot create", error ? error.value() : EEXIST);
-    }
-    return staging;
+    QSTORE_ASSIGN(Directory opened, Directory::Open(above));
+    return std::unique_ptr<NewPlace>(
+        new NewPlace(std::move(opened), std::move(missing), std::move(target)));
   }
 
-  ~Staging() {
-    std::error_code ignored;
-    if (!placed_) fs::remove_all(root_, ignored);
-    for (auto made = made_.rbegin(); made != made_.rend() && !placed_; ++made) {
-      ::rmdir(made->c_str());
-    }
-  }
-  Staging(const Staging&) = delete;
-  Staging& operator=(const Staging&) = delete;
+  const Directory& above() const { return above_; }
 
-  const fs::path& root() const { return root_; }
-
-  Status Place(bool sync) {
-    for (const fs::path& parent : missing_) {
-      std::error_code error;
-      if (fs::create_directory(parent, error)) made_.push_back(parent);
-      if (error) return SystemError(parent, "cannot create directory", error.value());
-    }
-    if (::rename(root_.c_str(), target_.c_str()) != 0) {
-      if (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR) {
-        return AlreadyExists(target_.string() + ": appeared meanwhile");
+  Status Place(const Staging& staging, bool sync) {
+    const Directory& from = staging.directory();
+    auto parent = above_.MakeBelow(missing_, &made_);
+    Status status = parent.status();
+    const std::string name = target_.filename().string();
+    if (status.ok() && ::renameat(from.fd(), kNewTree, parent->fd(), name.c_str()) != 0) {
+      status = RenameError(errno);
+    } else if (status.ok() && sync) {
+      status = Sync(*parent);
+      // What cannot be taken back stays.
+      if (!status.ok() && ::renameat(parent->fd(), name.c_str(), from.fd(), kNewTree) != 0) {
+        return status;
       }
-      return SystemError(target_, "cannot rename the finished directory to this name", errno);
     }
-    const Status synced = sync ? SyncParents() : Status();
-    // What cannot be taken back stays.
-    placed_ = synced.ok() || ::rename(target_.c_str(), root_.c_str()) != 0;
-    return synced;
+    if (!status.ok()) RemoveMade();
+    return status;
   }
 
  private:
-  Staging() = default;
+  NewPlace(Directory above, std::string missing, fs::path target)
+      : above_(std::move(above)), missing_(std::move(missing)), target_(std::move(target)) {}
 
-  Status SyncParents() const {
-    QSTORE_TRY(SyncDirectory(target_.parent_path()));
-    for (const fs::path& made : made_) QSTORE_TRY(SyncDirectory(made.parent_path()));
+  Status RenameError(int error) const {
+    if (error == EEXIST || error == ENOTEMPTY || error == ENOTDIR) {
+      return AlreadyExists(target_.string() + ": appeared meanwhile");
+    }
+    return SystemError(target_, "cannot rename the finished directory to this name", error);
+  }
+
+  Status Sync(const Directory& parent) const {
+    QSTORE_TRY(parent.Sync());
+    for (const std::string& made : made_) {
+      QSTORE_ASSIGN(const Directory changed, above_.Below(ParentOf(made)));
+      QSTORE_TRY(changed.Sync());
+    }
     return {};
   }
 
+  void RemoveMade() {
+    RemoveDirectories(above_, made_);
+    made_.clear();
+  }
+
+  Directory above_;
+  std::string missing_;  // Between it and the target, when it was looked for.
   fs::path target_;
-  fs::path root_;
-  std::vector<fs::path> missing_;  // Above the target, outermost first.
-  std::vector<fs::path> made_;     // Those of them that this object created.
-  bool placed_ = false;
+  std::vector<std::string> made_;  // Directories below `above_`, outermost first.
 };
 
 OutputTree::OutputTree(const OutputFile::Options& options) : options_(options) {}
@@ -94,62 +127,107 @@ Result<OutputTree> OutputTree::Create(const fs::path& directory,
   std::error_code error;
   const fs::file_status status = fs::status(directory, error);
   if (!fs::exists(status)) {
-    QSTORE_ASSIGN(tree.staging_, Staging::Make(directory));
+    QSTORE_ASSIGN(tree.new_place_, NewPlace::Find(directory));
+    RemoveLeftovers(tree.new_place_->above());
+    QSTORE_ASSIGN(tree.staging_, Staging::Make(tree.new_place_->above(), directory));
+    std::vector<std::string> made;
+    QSTORE_ASSIGN(tree.root_, tree.staging_->directory().MakeBelow(kNewTree, &made));
+    tree.root_->set_path(directory);
     return tree;
   }
   if (!fs::is_directory(status)) {
     return InvalidArgument(directory.string() + ": is not a directory");
   }
-  const bool is_empty = fs::is_empty(directory, error);
-  if (error) return SystemError(directory, "cannot list", error.value());
-  if (!is_empty && !options.overwrite) return AlreadyExists(directory.string() + ": is not empty");
+  QSTORE_ASSIGN(tree.root_, Directory::Open(directory));
+  RemoveLeftovers(*tree.root_);
+  if (!options.overwrite) {
+    QSTORE_ASSIGN(const auto names, tree.root_->List());
+    if (!names.empty()) return AlreadyExists(directory.string() + ": is not empty");
+  }
+  QSTORE_ASSIGN(tree.staging_, Staging::Make(*tree.root_, directory));
   return tree;
 }
 
+// What cannot have its place is refused before it is written.
+Status OutputTree::CheckPlace(const std::string& path) const {
+  const auto parent = root_->Below(ParentOf(path));
+  if (parent.status().code() == ErrorCode::kNotFound && !parent.ok()) return {};
+  if (!parent.ok()) return parent.status();
+  return CheckTarget(parent->fd(), NameOf(path), directory_ / path, options_.overwrite);
+}
+
 Result<OutputFile*> OutputTree::Add(const std::string& path) {
-  const fs::path root = staging_ == nullptr ? directory_ : staging_->root();
-  QSTORE_ASSIGN(auto file, OutputFile::Create(root / path, options_, directory_ / path));
+  QSTORE_TRY(CheckPlace(path));
+  QSTORE_ASSIGN(auto file, OutputFile::CreateIn(staging_, directory_ / path, options_));
   files_.push_back(std::move(file));
+  paths_.push_back(path);
   return files_.back().get();
+}
+
+Status OutputTree::MakeChange(Change* change, std::set<std::string>* changed) {
+  const std::string parent = ParentOf(change->path);
+  const std::string name = NameOf(change->path);
+  if (change->staged.empty()) {
+    const auto at = root_->Below(parent);
+    if (!at.ok()) return at.status().code() == ErrorCode::kNotFound ? Status() : at.status();
+    QSTORE_TRY(change->placement.SetAside(*at, name));
+  } else {
+    const size_t before = made_.size();
+    const auto at = root_->MakeBelow(parent, &made_);
+    for (size_t i = before; i < made_.size(); ++i) changed->insert(ParentOf(made_[i]));
+    if (!at.ok()) return at.status();
+    QSTORE_TRY(change->placement.Place(change->staged, *at, name, options_.overwrite));
+  }
+  changed->insert(parent);
+  return {};
+}
+
+Status OutputTree::MakeChanges(std::set<std::string>* changed) {
+  const auto make = [&](const std::string& path, const std::string& staged) {
+    changes_.push_back({path, staged, Placement(staging_.get(), directory_ / path)});
+    return MakeChange(&changes_.back(), changed);
+  };
+  for (size_t i = 0; i < files_.size(); ++i) {
+    QSTORE_TRY(make(paths_[i], files_[i]->staged_name()));
+  }
+  for (const std::string& path : removed_) QSTORE_TRY(make(path, {}));
+  return {};
 }
 
 Status OutputTree::Place() {
   // All that may fail for want of space comes before the first name.
   for (const auto& file : files_) QSTORE_TRY(file->Finish());
-  std::set<fs::path> changed;
-  for (const auto& file : files_) {
-    QSTORE_TRY(file->Place());
-    for (fs::path& directory : file->ChangedDirectories()) changed.insert(std::move(directory));
-  }
-  for (const std::string& path : removed_) {
-    QSTORE_TRY(SetAside(path));
-    changed.insert((directory_ / path).parent_path());
-  }
+  // Files of the user's may lie in the staging directory from here on.
+  if (options_.overwrite || !removed_.empty()) staging_->Unmark();
+  std::set<std::string> changed;
+  QSTORE_TRY(MakeChanges(&changed));
   if (options_.sync) {
-    for (const fs::path& directory : changed) QSTORE_TRY(SyncDirectory(directory));
+    for (const std::string& path : changed) {
+      QSTORE_ASSIGN(const Directory directory, root_->Below(path));
+      QSTORE_TRY(directory.Sync());
+    }
   }
-  return staging_ == nullptr ? Status() : staging_->Place(options_.sync);
+  return new_place_ == nullptr ? Status() : new_place_->Place(*staging_, options_.sync);
 }
 
-Status OutputTree::SetAside(const std::string& path) {
-  fs::path name = directory_ / path;
-  fs::path temporary = name.parent_path() / TemporaryName();
-  if (::rename(name.c_str(), temporary.c_str()) == 0) {
-    aside_.emplace_back(std::move(name), std::move(temporary));
-  } else if (errno != ENOENT) {
-    return SystemError(name, "cannot remove", errno);
+Status OutputTree::TakeBack(Status error) {
+  if (new_place_ != nullptr) return error;  // All of it goes with the staging directory.
+  for (auto change = changes_.rbegin(); change != changes_.rend(); ++change) {
+    const auto at = root_->Below(ParentOf(change->path));
+    const Status back =
+        at.ok() ? change->placement.TakeBack(*at, NameOf(change->path)) : at.status();
+    if (back.ok() || !change->placement.holds_old()) continue;
+    staging_->Abandon();
+    error = error.WithContext(back.message());
   }
-  return {};
+  RemoveDirectories(*root_, made_);
+  return error;
 }
 
 Status OutputTree::Commit() {
-  const Status status = Place();
-  if (status.ok()) {
-    for (const auto& file : files_) file->Keep();
-  }
-  for (const auto& [name, temporary] : aside_) {
-    status.ok() ? ::unlink(temporary.c_str()) : ::rename(temporary.c_str(), name.c_str());
-  }
+  Status status = Place();
+  if (!status.ok()) status = TakeBack(std::move(status));
+  changes_.clear();
   files_.clear();
   staging_.reset();
   return status;

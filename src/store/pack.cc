@@ -9,7 +9,7 @@
 #include "base/status_macros.h"
 #include "format/index.h"
 #include "format/layout.h"
-#include "io/file.h"
+#include "io/output_file.h"
 #include "store/pack_encoder.h"
 #include "store/pack_plan.h"
 #include "store/source_model.h"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "format/index.h"
-#include "io/file.h"
+#include "io/output_file.h"
 #include "qstore/pack.h"
 #include "store/pack_plan.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/file.h"
+#include "io/output_file.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -194,6 +195,32 @@ TEST(OutputFile, OverwritesOnlyWhenAllowed) {
   EXPECT_EQ(OutputFile::Create(dir.path(), {.overwrite = true}).status().code(),
             ErrorCode::kInvalidArgument);
   EXPECT_FALSE(OutputFile::Create(dir / "f/below", {}).ok());
+}
+
+TEST(OutputFile, ReplacesRegularFilesAndLinksToThemOnly) {
+  TempDir dir;
+  ASSERT_EQ(::mkfifo((dir / "pipe").c_str(), 0600), 0);
+  fs::create_symlink("pipe", dir / "to-pipe");
+  fs::create_symlink("/dev/null", dir / "to-device");
+  for (const char* name : {"pipe", "to-pipe", "to-device"}) {
+    const auto file = OutputFile::Create(dir / name, {.overwrite = true});
+    EXPECT_EQ(file.status().code(), ErrorCode::kInvalidArgument) << name;
+  }
+  auto late = OutputFile::Create(dir / "late", {.overwrite = true});
+  ASSERT_TRUE(late.ok());
+  ASSERT_EQ(::mkfifo((dir / "late").c_str(), 0600), 0);
+  EXPECT_EQ((*late)->Commit().code(), ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(fs::is_fifo(dir / "late"));
+  WriteFile(dir / "target", "target");
+  fs::create_symlink("target", dir / "to-file");
+  fs::create_symlink("nowhere", dir / "dangling");
+  for (const char* name : {"to-file", "dangling"}) {
+    auto file = OutputFile::Create(dir / name, {.overwrite = true});
+    ASSERT_TRUE(file.ok()) << name;
+    EXPECT_TRUE((*file)->Commit().ok());
+    EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(dir / name)));
+  }
+  EXPECT_EQ(ReadFile(dir / "target"), "target");
 }
 
 TEST(OutputFile, DoesNotReplaceWhatAppearsMeanwhile) {

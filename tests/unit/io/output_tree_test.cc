@@ -2,6 +2,7 @@
 #include "io/output_tree.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "unit/test_files.h"
 
@@ -143,6 +144,83 @@ TEST(OutputTree, OnlyIntoEmptyDirectoriesUnlessAllowed) {
   ASSERT_TRUE(tree->Commit().ok());
   EXPECT_EQ(ReadFile(dir / "full/a"), "");
   EXPECT_EQ(ReadFile(dir / "full/b"), "other");
+}
+
+TEST(OutputTree, LinksLeadToItButNoneOutOfIt) {
+  TempDir dir;
+  WriteFile(dir / "real/mine", "");
+  WriteFile(dir / "outside/file", "outside");
+  fs::create_directory_symlink("real", dir / "out");
+  fs::create_directory_symlink("../outside", dir / "real/link");
+  fs::create_directory_symlink("../nowhere", dir / "real/dangling");
+  {
+    auto tree = OutputTree::Create(dir / "out", {.overwrite = true});
+    ASSERT_TRUE(tree.ok());
+    for (const char* path : {"link/file", "link/new/file", "dangling/file"}) {
+      const Status status = tree->Add(path).status();
+      EXPECT_EQ(status.code(), ErrorCode::kInvalidArgument) << path;
+      EXPECT_NE(status.message().find("symbolic link"), std::string::npos) << status.message();
+    }
+    for (const char* path : {"../outside/file", "..", "a/../../outside/x"}) {
+      EXPECT_FALSE(tree->Add(path).ok()) << path;
+    }
+    ASSERT_TRUE(tree->Add("sub/file").ok());
+    ASSERT_TRUE(tree->Commit().ok());
+  }
+  EXPECT_TRUE(fs::exists(dir / "real/sub/file"));
+  {
+    auto tree = OutputTree::Create(dir / "out", {.overwrite = true});
+    ASSERT_TRUE(tree.ok());
+    tree->Remove("link/file");
+    EXPECT_EQ(tree->Commit().code(), ErrorCode::kInvalidArgument);
+  }
+  EXPECT_EQ(ReadFile(dir / "outside/file"), "outside");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir / "outside"), fs::directory_iterator()), 1);
+}
+
+TEST(OutputTree, ALinkThatAppearsMeanwhileIsNotFollowed) {
+  TempDir dir;
+  WriteFile(dir / "outside/file", "outside");
+  WriteFile(dir / "out/sub/file", "old");
+  {
+    auto tree = OutputTree::Create(dir / "out", {.overwrite = true});
+    ASSERT_TRUE(tree.ok());
+    for (const char* path : {"a", "sub/file"}) ASSERT_TRUE(tree->Add(path).ok());
+    fs::rename(dir / "out/sub", dir / "moved");
+    fs::create_directory_symlink("../outside", dir / "out/sub");
+    EXPECT_EQ(tree->Commit().code(), ErrorCode::kInvalidArgument);
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir / "out"), fs::directory_iterator()), 1);
+  EXPECT_EQ(ReadFile(dir / "outside/file"), "outside");
+  EXPECT_EQ(ReadFile(dir / "moved/file"), "old");
+  {
+    auto tree = OutputTree::Create(dir / "new/out", {});
+    ASSERT_TRUE(tree.ok());
+    ASSERT_TRUE(tree->Add("a").ok());
+    fs::create_directory_symlink("outside", dir / "new");
+    EXPECT_EQ(tree->Commit().code(), ErrorCode::kInvalidArgument);
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir / "outside"), fs::directory_iterator()), 1);
+}
+
+TEST(OutputTree, NeedsFewDescriptorsForManyDirectories) {
+  TempDir dir;
+  WriteFile(dir / "out/0/file", "old");
+  struct rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const struct rlimit small { 40, before.rlim_max };
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &small), 0);
+  auto tree = OutputTree::Create(dir / "out", {.overwrite = true, .sync = false});
+  EXPECT_TRUE(tree.ok());
+  for (int i = 0; i < 100; ++i) {
+    auto file = tree->Add(std::to_string(i) + "/file");
+    EXPECT_TRUE(file.ok()) << file.status().ToString();
+    EXPECT_TRUE((*file)->Finish().ok());
+  }
+  EXPECT_TRUE(tree->Commit().ok());
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(ReadFile(dir / "out/0/file"), "");
+  EXPECT_TRUE(fs::exists(dir / "out/99/file"));
 }
 
 }  // namespace
