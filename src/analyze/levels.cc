@@ -151,7 +151,7 @@ Result<TensorMap> ReadTensors(const std::filesystem::path& path) {
   TensorMap tensors;
   for (const io::ModelFile& listed : files) {
     if (!listed.path.ends_with(".safetensors")) continue;
-    QSTORE_ASSIGN(const auto file, io::SourceFile::Open(listed.source));
+    QSTORE_ASSIGN(const auto file, io::SourceFile::OpenOnDemand(listed.source));
     auto header = io::ReadSafetensorsHeader(*file);
     if (!header.ok()) return header.status().WithContext(listed.source.string());
     for (io::SafetensorsTensor& tensor : header->tensors) {

@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <limits>
+#include <mutex>
 #include <system_error>
+#include <utility>
 
 #include "base/status_macros.h"
 #include "io/posix_error.h"
@@ -45,23 +47,104 @@ struct SourceFile::Identity {
   timespec changed;
 };
 
+class SourceFile::Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() { ::close(fd_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+/// The descriptors of files opened on demand that were used last.
+class SourceFile::FewOpen {
+ public:
+  static FewOpen& Instance() {
+    static auto& instance = *new FewOpen();  // Outlives every SourceFile.
+    return instance;
+  }
+
+  std::shared_ptr<const Descriptor> Find(const SourceFile* file) {
+    const std::lock_guard lock(mutex_);
+    const auto entry = At(file);
+    if (entry == entries_.end()) return nullptr;
+    std::rotate(entries_.begin(), entry, entry + 1);
+    return entries_.front().second;
+  }
+
+  void Insert(const SourceFile* file, std::shared_ptr<const Descriptor> descriptor) {
+    const std::lock_guard lock(mutex_);
+    if (entries_.size() == kMost) entries_.pop_back();
+    entries_.emplace(entries_.begin(), file, std::move(descriptor));
+  }
+
+  void Forget(const SourceFile* file) {
+    const std::lock_guard lock(mutex_);
+    for (auto entry = At(file); entry != entries_.end(); entry = At(file)) entries_.erase(entry);
+  }
+
+ private:
+  using Entry = std::pair<const SourceFile*, std::shared_ptr<const Descriptor>>;
+  // The least limit on descriptors in use is 64; every thread may hold one more.
+  static constexpr size_t kMost = 16;
+
+  std::vector<Entry>::iterator At(const SourceFile* file) {
+    return std::find_if(entries_.begin(), entries_.end(),
+                        [file](const Entry& entry) { return entry.first == file; });
+  }
+
+  std::mutex mutex_;
+  std::vector<Entry> entries_;  // The one used last comes first.
+};
+
+Result<std::shared_ptr<const SourceFile::Descriptor>> SourceFile::OpenNow() {
+  // Without O_NONBLOCK a pipe would make the call wait for a writer.
+  const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return SystemError(path_, "cannot open for reading", errno);
+  auto descriptor = std::make_shared<const Descriptor>(fd);
+  struct stat status;
+  if (::fstat(fd, &status) != 0) return SystemError(path_, "cannot stat", errno);
+  if (S_ISDIR(status.st_mode)) return InvalidArgument(path_.string() + ": is a directory");
+  if (!S_ISREG(status.st_mode)) return InvalidArgument(path_.string() + ": is not a regular file");
+  size_ = static_cast<uint64_t>(status.st_size);
+  identity_ = std::make_unique<Identity>(status);
+  return descriptor;
+}
+
 Result<std::shared_ptr<const SourceFile>> SourceFile::Open(const std::filesystem::path& path) {
   std::shared_ptr<SourceFile> file(new SourceFile());
   file->path_ = path;
-  // Without O_NONBLOCK a pipe would make the call wait for a writer.
-  file->fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (file->fd_ < 0) return SystemError(path, "cannot open for reading", errno);
-  struct stat status;
-  if (::fstat(file->fd_, &status) != 0) return SystemError(path, "cannot stat", errno);
-  if (S_ISDIR(status.st_mode)) return InvalidArgument(path.string() + ": is a directory");
-  if (!S_ISREG(status.st_mode)) return InvalidArgument(path.string() + ": is not a regular file");
-  file->size_ = static_cast<uint64_t>(status.st_size);
-  file->identity_ = std::make_unique<Identity>(status);
+  QSTORE_ASSIGN(file->descriptor_, file->OpenNow());
   return std::shared_ptr<const SourceFile>(std::move(file));
 }
 
+Result<std::shared_ptr<const SourceFile>> SourceFile::OpenOnDemand(
+    const std::filesystem::path& path) {
+  std::shared_ptr<SourceFile> file(new SourceFile());
+  file->path_ = path;
+  QSTORE_ASSIGN(auto descriptor, file->OpenNow());
+  FewOpen::Instance().Insert(file.get(), std::move(descriptor));
+  return std::shared_ptr<const SourceFile>(std::move(file));
+}
+
+Result<std::shared_ptr<const SourceFile::Descriptor>> SourceFile::Reopen() const {
+  if (auto open = FewOpen::Instance().Find(this)) return open;
+  SourceFile again;
+  again.path_ = path_;
+  auto descriptor = again.OpenNow();
+  if (!descriptor.ok() && descriptor.status().code() == ErrorCode::kIo) return descriptor;
+  if (!descriptor.ok() || *again.identity_ != *identity_) {
+    return SourceChanged(path_.string() + ": changed while it was read");
+  }
+  FewOpen::Instance().Insert(this, *descriptor);
+  return descriptor;
+}
+
 SourceFile::~SourceFile() {
-  if (fd_ >= 0) ::close(fd_);
+  if (descriptor_ == nullptr) FewOpen::Instance().Forget(this);
 }
 
 Status SourceFile::Read(uint64_t offset, std::span<std::byte> out) const {
@@ -69,8 +152,13 @@ Status SourceFile::Read(uint64_t offset, std::span<std::byte> out) const {
     return InvalidArgument(path_.string() + ": read of " + std::to_string(out.size()) + " bytes" +
                            At(offset) + " of a file of " + std::to_string(size_));
   }
+  auto descriptor = descriptor_;
+  if (descriptor == nullptr) {
+    QSTORE_ASSIGN(descriptor, Reopen());
+  }
   while (!out.empty()) {
-    const ssize_t got = ::pread(fd_, out.data(), out.size(), static_cast<off_t>(offset));
+    const ssize_t got =
+        ::pread(descriptor->fd(), out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0) {
       if (errno == EINTR) continue;
       return SystemError(path_, "cannot read" + At(offset), errno);

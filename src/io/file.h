@@ -21,6 +21,10 @@ class SourceFile final : public ByteSource {
   /// Errors: kNotFound, kInvalidArgument (a directory, pipe, socket or device), kIo (permissions
   /// and the rest).
   static Result<std::shared_ptr<const SourceFile>> Open(const std::filesystem::path& path);
+  /// The same for one of many: of all files opened like this a few are open at a time, and one is
+  /// opened again when it is read. Read then also fails with kSourceChanged for what CheckUnchanged
+  /// looks at.
+  static Result<std::shared_ptr<const SourceFile>> OpenOnDemand(const std::filesystem::path& path);
   ~SourceFile() override;
   SourceFile(const SourceFile&) = delete;
   SourceFile& operator=(const SourceFile&) = delete;
@@ -36,10 +40,15 @@ class SourceFile final : public ByteSource {
   Status CheckUnchanged() const override;
 
  private:
+  class Descriptor;
+  class FewOpen;
   struct Identity;
   SourceFile() = default;
+  /// The open file, and the first time its identity.
+  Result<std::shared_ptr<const Descriptor>> OpenNow();
+  Result<std::shared_ptr<const Descriptor>> Reopen() const;
   std::filesystem::path path_;
-  int fd_ = -1;
+  std::shared_ptr<const Descriptor> descriptor_;  // Null when it is opened on demand.
   uint64_t size_ = 0;
   std::unique_ptr<Identity> identity_;
 };

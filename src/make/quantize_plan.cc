@@ -38,7 +38,7 @@ class Planner {
     for (const io::ModelFile& file : files) {
       FilePlan plan;
       plan.path = file.path;
-      QSTORE_ASSIGN(plan.source, io::SourceFile::Open(file.source));
+      QSTORE_ASSIGN(plan.source, io::SourceFile::OpenOnDemand(file.source));
       plan.output_size = plan.source->size();
       plan_.report.source_bytes += plan.source->size();
       if (std::filesystem::path(file.path).extension() == ".safetensors") {

@@ -85,7 +85,7 @@ class Equals {
 
   Result<uint64_t> SampleHash(const PartPlace& place) const {
     const SourcePart& part = plan_.part(place);
-    QSTORE_ASSIGN(auto file, plan_.file(place).Open());
+    const auto& file = plan_.file(place).file;
     Bytes samples;
     const uint64_t size = part.size();
     if (size <= kSamples * kSampleBytes) {
@@ -186,7 +186,7 @@ class Equals {
   Status ReadBlock(const PartPlace& place, uint64_t offset, uint64_t size, Bytes* out) const {
     out->resize(size);
     if (size == 0) return {};
-    QSTORE_ASSIGN(auto file, plan_.file(place).Open());
+    const auto& file = plan_.file(place).file;
     return file->Read(plan_.part(place).begin + offset, *out);
   }
 

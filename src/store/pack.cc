@@ -84,7 +84,7 @@ format::Index MakeIndex(const PackPlan& plan, EncodedObjects encoded) {
 Status CheckSourcesUnchanged(const PackPlan& plan) {
   for (const SourceVariant& variant : plan.variants) {
     for (const SourceFileEntry& file : variant.files) {
-      if (file.file != nullptr) QSTORE_TRY(file.file->CheckUnchanged());
+      QSTORE_TRY(file.file->CheckUnchanged());
     }
   }
   return {};

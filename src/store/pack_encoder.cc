@@ -47,7 +47,6 @@ struct EncodedChunk {
 };
 
 struct Slot {
-  std::shared_ptr<const io::SourceFile> file;
   Bytes raw;
   std::vector<Bytes> payloads;  // By chunk; there may be more of them than chunks.
   std::vector<EncodedChunk> chunks;
@@ -149,9 +148,8 @@ class Encoder {
     const SourceFileEntry& entry = File(item.file);
     slot->chunks.clear();
     slot->sightings.clear();
-    QSTORE_ASSIGN(slot->file, entry.Open());
     slot->raw.resize(item.end - item.begin);
-    QSTORE_TRY(slot->file->Read(item.begin, slot->raw));
+    QSTORE_TRY(entry.file->Read(item.begin, slot->raw));
     for (const Piece& piece : items_.pieces(item)) {
       const uint32_t object = entry.parts[piece.part].object;
       const PartPlace& place = plan_.objects[object].place;
@@ -248,9 +246,8 @@ class Encoder {
     if (item.is_last) {
       Digest(item.file) = hasher_.Finish();
       hasher_ = base::Hasher128();
-      QSTORE_TRY(slot->file->CheckUnchanged());
+      QSTORE_TRY(File(item.file).file->CheckUnchanged());
     }
-    slot->file.reset();
     done_bytes_ += item.end - item.begin;
     return Report();
   }

@@ -53,12 +53,11 @@ Result<SourceFileEntry> Examine(io::ModelFile listed) {
   QSTORE_TRY(format::CheckPath(listed.path).WithContext(listed.source.string()));
   entry.path = std::move(listed.path);
   entry.source = std::move(listed.source);
-  QSTORE_ASSIGN(entry.file, io::SourceFile::Open(entry.source));
+  QSTORE_ASSIGN(entry.file, io::SourceFile::OpenOnDemand(entry.source));
   entry.size = entry.file->size();
   if (entry.size > format::kMaxSize) return LimitExceeded(entry.source.string() + ": too large");
   QSTORE_TRY(ReadStructure(&entry));
   DivideIntoParts(&entry);
-  if (entry.kind == FileKind::kOpaque) entry.file.reset();
   return entry;
 }
 
@@ -101,13 +100,6 @@ std::string_view Folder(std::string_view path) {
 }
 
 }  // namespace
-
-Result<std::shared_ptr<const io::SourceFile>> SourceFileEntry::Open() const {
-  if (file != nullptr) return file;
-  QSTORE_ASSIGN(auto opened, io::SourceFile::Open(source));
-  if (opened->size() != size) return SourceChanged(source.string() + ": its size has changed");
-  return opened;
-}
 
 Result<std::vector<SourceVariant>> ListSources(std::span<const VariantSource> variants) {
   QSTORE_TRY(CheckDistinct(variants));

@@ -35,13 +35,9 @@ struct SourceFileEntry {
   std::filesystem::path source;
   uint64_t size = 0;
   FileKind kind = FileKind::kOpaque;
-  io::SafetensorsHeader header;   ///< For kSafetensors; tensor t is part t + 1.
-  std::vector<SourcePart> parts;  ///< None for an empty file.
-  /// Kept open for kSafetensors only: a model may have more other files than a process may open.
-  std::shared_ptr<const io::SourceFile> file;
-
-  /// The open file. kSourceChanged when its size is no longer that of when it was listed.
-  Result<std::shared_ptr<const io::SourceFile>> Open() const;
+  io::SafetensorsHeader header;                ///< For kSafetensors; tensor t is part t + 1.
+  std::vector<SourcePart> parts;               ///< None for an empty file.
+  std::shared_ptr<const io::SourceFile> file;  ///< Opened on demand.
 };
 
 struct SourceVariant {

@@ -75,6 +75,42 @@ TEST(SourceFile, NoticesEveryKindOfChange) {
   EXPECT_EQ(file->CheckUnchanged().code(), ErrorCode::kSourceChanged);
 }
 
+TEST(SourceFile, OnDemandFewAreOpenAndNoneChangesUnnoticed) {
+  TempDir dir;
+  struct rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const struct rlimit small { 40, before.rlim_max };
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &small), 0);
+  std::vector<std::shared_ptr<const SourceFile>> files;
+  for (int i = 0; i < 100; ++i) {
+    WriteFile(dir / std::to_string(i), std::to_string(1000 + i));
+    auto file = SourceFile::OpenOnDemand(dir / std::to_string(i));
+    EXPECT_TRUE(file.ok()) << file.status().ToString();
+    if (file.ok()) files.push_back(*file);
+  }
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (size_t i = 0; i < files.size(); ++i) {
+        std::string out(4, '\0');
+        EXPECT_TRUE(files[i]->Read(0, std::as_writable_bytes(std::span(out))).ok());
+        EXPECT_EQ(out, std::to_string(1000 + i));
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  WriteFile(dir / "0", "four");
+  fs::remove(dir / "1");
+  fs::rename(dir / "99", dir / "2");
+  std::string out(4, '\0');
+  for (const size_t i : {0, 1, 2}) {
+    EXPECT_EQ(files[i]->Read(0, std::as_writable_bytes(std::span(out))).code(),
+              ErrorCode::kSourceChanged);
+    EXPECT_EQ(files[i]->CheckUnchanged().code(), ErrorCode::kSourceChanged);
+  }
+}
+
 TEST(ReadSmallFile, WholeContentUpToTheLimit) {
   TempDir dir;
   WriteFile(dir / "f", "text");
