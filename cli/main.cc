@@ -4,6 +4,7 @@
 
 int main(int argc, char** argv) {
   using namespace qstore::cli;
+  KeepStandardStreams();
   CLI::App app("One model in several precisions in a single lossless archive.", "qstore");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("qstore ") + QSTORE_VERSION);
@@ -22,7 +23,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kExitDone : kExitUsage;
+    return Finish(app.exit(error) == 0 ? kExitDone : kExitUsage);
   }
-  return exit_code;
+  return Finish(exit_code);
 }

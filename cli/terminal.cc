@@ -1,28 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "terminal.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <iostream>
 #include <utility>
+
+#include "commands.h"
 
 namespace qstore::cli {
 namespace {
 
-std::atomic<bool> stop_requested{false};
-static_assert(std::atomic<bool>::is_always_lock_free);
+std::atomic<int> stop_signal{0};  // The first that came.
+static_assert(std::atomic<int>::is_always_lock_free);
 
 void OnSignal(int signal) {
-  stop_requested = true;
+  int none = 0;
+  stop_signal.compare_exchange_strong(none, signal);
   std::signal(signal, SIG_DFL);
 }
 
+bool OutputIsWritten() {
+  std::cout.flush();
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return true;
+  std::cerr << "qstore: standard output: cannot write";
+  if (errno != 0) std::cerr << ": " << std::strerror(errno);
+  std::cerr << " (io)\n";
+  return false;
+}
+
 }  // namespace
+
+void KeepStandardStreams() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest free number is taken. Reading from one and writing to the others fails.
+    static_cast<void>(::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY));
+  }
+}
 
 void HandleSignals() {
   std::signal(SIGINT, OnSignal);
@@ -32,7 +56,17 @@ void HandleSignals() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
-bool StopRequested() { return stop_requested; }
+bool StopRequested() { return stop_signal != 0; }
+
+int Finish(int exit_code) {
+  if (!OutputIsWritten() && exit_code == kExitDone) exit_code = kExitFailed;
+  if (exit_code != kExitDone && StopRequested()) {
+    const int signal = stop_signal;
+    std::signal(signal, SIG_DFL);
+    std::raise(signal);
+  }
+  return exit_code;
+}
 
 std::string Printable(std::string_view text) {
   std::string printable(text);
@@ -104,7 +138,7 @@ bool ProgressLine::Show(const Progress& progress) {
     std::cerr << "\r\033[K" << what_ << ' ' << percent << " % of "
               << HumanBytes(progress.total_bytes) << TimeLeft(progress) << std::flush;
   }
-  return !stop_requested;
+  return !StopRequested();
 }
 
 std::vector<VariantSource> ParseVariants(const std::vector<std::string>& arguments) {

@@ -13,11 +13,18 @@
 
 namespace qstore::cli {
 
-/// Lets the first SIGINT or SIGTERM stop long operations in good order, and the second end the
-/// process; lets writes beyond a size limit fail as a full disk does.
+/// Gives standard streams that are closed a descriptor that fails as they would, so that no file
+/// takes their numbers and gets what is printed. Call it first.
+void KeepStandardStreams();
+/// Lets the first SIGINT, SIGTERM or SIGHUP stop long operations in good order, and the second end
+/// the process; lets writes beyond a size limit fail as a full disk does.
 void HandleSignals();
 /// Whether that first signal has come.
 bool StopRequested();
+/// What the process ends with: `exit_code`, or a failure, told on standard error, when something
+/// printed did not reach standard output. A command that failed after a signal ends by that signal
+/// here, so that the shell which started it stops too.
+int Finish(int exit_code);
 
 /// `text` with control characters replaced: names in an archive are anybody's.
 std::string Printable(std::string_view text);

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from qstore._make_variants import NAMES, ORIGIN, Maker
 from qstore._operations import LEVELS, pack, verify
 from qstore._progress import Progress
+from qstore._stop import end_by_signal, interrupt
 from qstore.errors import (
     AlreadyExistsError,
     CorruptError,
@@ -137,7 +138,7 @@ def _place(packed: Path, out: str, overwrite: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0 done, 1 failed, 2 usage, 3 damaged or different."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         done = prepare(
             options.model,
@@ -151,8 +152,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress=True if sys.stderr.isatty() else None,
             note=lambda step: print(step, file=sys.stderr),
         )
-    except KeyboardInterrupt:
-        return _complain("stopped", FAILED)
+    except KeyboardInterrupt as stop:
+        _complain("stopped", FAILED)
+        end_by_signal(stop)
+        return FAILED
     except (CorruptError, MismatchError) as error:
         return _complain(f"{error} ({error.code})", CORRUPT)
     except QStoreError as error:

@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from qstore._stop import end_by_signal, interrupt
 from qstore.errors import CorruptError, QStoreError
 from qstore.gptq.options import Calibration, Scheme
 
@@ -73,8 +74,10 @@ def main(arguments: list[str]) -> int:
         return complain(error, FAILED)
     except ImportError as error:
         return complain(f"{error}; GPTQ needs: pip install 'qstore[quantize]'", FAILED)
-    except KeyboardInterrupt:
-        return complain("stopped; the same command goes on from here", FAILED)
+    except KeyboardInterrupt as stop:
+        complain("stopped; the same command goes on from here", FAILED)
+        end_by_signal(stop)
+        return FAILED
 
 
 def run(options: argparse.Namespace, schemes: list[Scheme], calibration: Calibration) -> int:
@@ -105,10 +108,6 @@ def complain(error: object, code: int) -> int:
     text = "".join(letter if letter.isprintable() else "?" for letter in str(error))
     print(f"qstore: {text}{kind}", file=sys.stderr)
     return code
-
-
-def interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
