@@ -28,6 +28,15 @@ Status SystemError(const std::filesystem::path& path, std::string_view action, i
   return {absent ? ErrorCode::kNotFound : ErrorCode::kIo, std::move(message)};
 }
 
+std::filesystem::directory_iterator ListDirectory(const std::filesystem::path& path,
+                                                  std::error_code* error) {
+  std::filesystem::directory_iterator entries;
+  do {
+    entries = std::filesystem::directory_iterator(path, *error);
+  } while (*error == std::errc::interrupted);
+  return entries;
+}
+
 struct SourceFile::Identity {
   explicit Identity(const struct stat& s)
       : device(s.st_dev),
@@ -102,7 +111,10 @@ class SourceFile::FewOpen {
 
 Result<std::shared_ptr<const SourceFile::Descriptor>> SourceFile::OpenNow() {
   // Without O_NONBLOCK a pipe would make the call wait for a writer.
-  const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  int fd = -1;
+  do {
+    fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  } while (fd < 0 && errno == EINTR);
   if (fd < 0) return SystemError(path_, "cannot open for reading", errno);
   auto descriptor = std::make_shared<const Descriptor>(fd);
   struct stat status;

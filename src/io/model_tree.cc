@@ -39,7 +39,7 @@ class Walker {
     }
     open_.push_back(id);
     std::error_code error;
-    fs::directory_iterator entry(directory, error);
+    auto entry = ListDirectory(directory, &error);
     for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
       QSTORE_TRY(Visit(entry->path(), prefix + entry->path().filename().string()));
     }

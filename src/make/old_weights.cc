@@ -5,6 +5,7 @@
 #include <set>
 #include <system_error>
 
+#include "io/posix_error.h"
 #include "io/safetensors_index.h"
 
 namespace qstore::make {
@@ -25,8 +26,8 @@ Status RemoveOldWeights(const fs::path& directory, const std::vector<std::string
   }
   for (const std::string& folder : folders) {
     std::error_code error;
-    for (fs::directory_iterator entry(directory / folder, error), end; !error && entry != end;
-         entry.increment(error)) {
+    auto entry = io::ListDirectory(directory / folder, &error);
+    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
       const std::string name = entry->path().filename().string();
       const std::string set = io::WeightSetOf(name);
       if (set.empty() || sets.count(folder + set) == 0) continue;
