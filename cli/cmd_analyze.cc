@@ -2,9 +2,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <fstream>
 #include <memory>
+#include <span>
 
+#include "bench/posix_file.h"
 #include "commands.h"
 #include "qstore/analyze.h"
 #include "terminal.h"
@@ -74,8 +75,12 @@ void PrintTotals(const char* title, const std::vector<AnalyzeTotal>& totals) {
 }
 
 int PrintSummary(const std::string& output) {
-  std::ifstream in(std::filesystem::path(output) / "summary.json");
-  const auto document = nlohmann::ordered_json::parse(in, nullptr, false);
+  const auto file = PosixFile::OpenRead(std::filesystem::path(output) / "summary.json");
+  if (!file.ok()) return Report(file.status());
+  std::string text(static_cast<size_t>((*file)->size()), '\0');
+  const Status read = (*file)->ReadAt(0, std::as_writable_bytes(std::span(text)));
+  if (!read.ok()) return Report(read);
+  const auto document = nlohmann::ordered_json::parse(text, nullptr, false);
   if (document.is_discarded()) return Report(IoError(output + "/summary.json: cannot be read"));
   PrintJson(document);
   return kExitDone;

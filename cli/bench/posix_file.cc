@@ -10,6 +10,17 @@
 #include <system_error>
 
 namespace qstore::cli {
+namespace {
+
+int Open(const std::filesystem::path& path, int flags) {
+  int fd = -1;
+  do {
+    fd = ::open(path.c_str(), flags | O_CLOEXEC, 0644);
+  } while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+}  // namespace
 
 Status SystemError(const std::filesystem::path& path, std::string_view action) {
   const int error = errno;
@@ -18,7 +29,7 @@ Status SystemError(const std::filesystem::path& path, std::string_view action) {
 }
 
 Result<std::unique_ptr<PosixFile>> PosixFile::OpenRead(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = Open(path, O_RDONLY);
   if (fd < 0) return SystemError(path, "cannot open for reading");
   std::unique_ptr<PosixFile> file(new PosixFile(path, fd));
   struct stat status;
@@ -28,7 +39,7 @@ Result<std::unique_ptr<PosixFile>> PosixFile::OpenRead(const std::filesystem::pa
 }
 
 Result<std::unique_ptr<PosixFile>> PosixFile::Create(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const int fd = Open(path, O_RDWR | O_CREAT | O_TRUNC);
   if (fd < 0) return SystemError(path, "cannot create");
   return std::unique_ptr<PosixFile>(new PosixFile(path, fd));
 }
@@ -52,6 +63,7 @@ Status PosixFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) con
     const ssize_t put = ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) return SystemError(path_, "cannot write");
+    if (put == 0) return IoError(path_.string() + ": takes nothing at " + std::to_string(offset));
     offset += static_cast<uint64_t>(put);
     bytes = bytes.subspan(static_cast<size_t>(put));
   }

@@ -16,6 +16,7 @@
 #include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "codec/zstd_size.h"
+#include "io/posix_error.h"
 
 namespace qstore {
 namespace analyze {
@@ -44,21 +45,24 @@ Status CheckOptions(std::span<const VariantSource> variants, const AnalyzeOption
   return {};
 }
 
+using InputFiles = std::vector<std::pair<std::string, std::string>>;
+
 // Path, size and time of change of every file that a level is in.
-std::vector<std::pair<std::string, std::string>> InputFiles(const std::vector<Layer>& layers) {
+Result<InputFiles> ListInputFiles(const std::vector<Layer>& layers) {
   std::set<std::pair<std::string, std::string>> files;
   for (const Layer& layer : layers) {
     for (const Level& level : layer.levels) {
       for (const TensorAt* tensor : level.tensors()) {
-        std::error_code ignored;
+        std::error_code error;
         const auto& path = tensor->file->path();
-        const auto time = std::filesystem::last_write_time(path, ignored).time_since_epoch();
+        const auto time = std::filesystem::last_write_time(path, error).time_since_epoch();
+        if (error) return io::SystemError(path, "cannot stat", error.value());
         files.insert({path.string(), std::to_string(tensor->file->size()) + " bytes, " +
                                          std::to_string(time.count())});
       }
     }
   }
-  return {files.begin(), files.end()};
+  return InputFiles(files.begin(), files.end());
 }
 
 std::string Describe(const LayerResult& layer) {
@@ -82,7 +86,8 @@ class Analysis {
   Result<AnalyzeReport> Run(const std::filesystem::path& output) {
     QSTORE_TRY(CheckOptions(variants_, options_));
     QSTORE_ASSIGN(layers_, FindLayers(variants_, options_.layers));
-    run_ = RunToJson(variants_, options_, InputFiles(layers_));
+    QSTORE_ASSIGN(const InputFiles files, ListInputFiles(layers_));
+    run_ = RunToJson(variants_, options_, files);
     QSTORE_ASSIGN(directory_, RunDirectory::Open(output, run_, options_.restart));
     FindDone();
     directory_->Log("begin: " + std::to_string(layers_.size()) + " layers, " +

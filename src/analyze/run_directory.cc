@@ -30,9 +30,33 @@ constexpr const char* kScratch = "scratch";
 // Leftovers are removed once, when it is opened.
 constexpr io::OutputFile::Options kOptions{.overwrite = true, .sync = true, .tidy = false};
 
-bool IsEmptyDirectory(const fs::path& path) {
+Result<bool> IsEmptyDirectory(const fs::path& path) {
   std::error_code error;
-  return fs::is_empty(path, error) && !error;
+  const auto entries = io::ListDirectory(path, &error);
+  if (error) return io::SystemError(path, "cannot list", error.value());
+  return entries == fs::directory_iterator();
+}
+
+Result<bool> Exists(const fs::path& path) {
+  std::error_code error;
+  const bool exists = fs::exists(path, error);
+  if (error) return io::SystemError(path, "cannot stat", error.value());
+  return exists;
+}
+
+// Removes what runs that were killed left there.
+Status Tidy(const fs::path& path) {
+  QSTORE_ASSIGN(const auto directory, io::Directory::Open(path));
+  io::RemoveLeftovers(directory);
+  return {};
+}
+
+Status RemoveAll(const fs::path& path) {
+  std::error_code error;
+  do {
+    fs::remove_all(path, error);
+  } while (error == std::errc::interrupted);
+  return error ? io::SystemError(path, "cannot remove", error.value()) : Status();
 }
 
 std::string TimeText() {
@@ -48,12 +72,16 @@ std::string TimeText() {
 Result<std::unique_ptr<RunDirectory>> RunDirectory::Open(const fs::path& path, std::string_view run,
                                                          bool restart) {
   std::error_code error;
-  if (fs::exists(path, error) && !fs::is_directory(path, error)) {
+  QSTORE_ASSIGN(const bool exists, Exists(path));
+  if (exists && !fs::is_directory(path, error)) {
     return InvalidArgument(path.string() + ": is no directory");
   }
   fs::create_directories(path, error);
   if (error) return io::SystemError(path, "cannot make the directory", error.value());
-  if (!fs::exists(path / kRunFile, error) && !IsEmptyDirectory(path)) {
+  QSTORE_TRY(Tidy(path));
+  QSTORE_ASSIGN(const bool is_run, Exists(path / kRunFile));
+  QSTORE_ASSIGN(const bool is_empty, IsEmptyDirectory(path));
+  if (!is_run && !is_empty) {
     return AlreadyExists(path.string() + ": holds something else than an analysis");
   }
   std::unique_ptr<RunDirectory> directory(new RunDirectory(path));
@@ -71,7 +99,10 @@ RunDirectory::~RunDirectory() {
 
 // On the directory itself, so that nothing is left behind.
 Status RunDirectory::Lock() {
-  const int fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int fd = -1;
+  do {
+    fd = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
   if (fd < 0) return io::SystemError(path_, "cannot open", errno);
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     const int code = errno;
@@ -83,29 +114,31 @@ Status RunDirectory::Lock() {
   return {};
 }
 
+// run.json is the first to be there and the last to go: what stands without it is no analysis.
 Status RunDirectory::Prepare(std::string_view run, bool restart) {
-  std::error_code error;
-  fs::remove_all(path_ / kScratch, error);
-  if (!error && fs::exists(path_ / kRunFile, error)) {
+  QSTORE_TRY(RemoveAll(path_ / kScratch));
+  QSTORE_ASSIGN(bool is_run, Exists(path_ / kRunFile));
+  if (is_run && restart) {
+    for (const char* name : {kLayers, "summary.json", "report.html", "analyze.log", kRunFile}) {
+      QSTORE_TRY(RemoveAll(path_ / name));
+    }
+    is_run = false;
+  }
+  if (is_run) {
     const auto before = io::ReadSmallFile(path_ / kRunFile, kMaxResultBytes);
-    const bool same = before.ok() && *before == run;
-    if (!same && !restart) {
+    const bool too_long = before.status().code() == ErrorCode::kLimit;
+    if (!before.ok() && !too_long) return before.status();
+    if (too_long || *before != run) {
       return AlreadyExists(path_.string() +
                            ": holds an analysis of other models or with other options");
     }
-    if (restart) {
-      for (const char* name : {kLayers, "summary.json", "report.html", "analyze.log", kRunFile}) {
-        if (!error) fs::remove_all(path_ / name, error);
-      }
-    }
+  } else {
+    QSTORE_TRY(Write(kRunFile, run));
   }
-  if (!error) fs::create_directories(path_ / kLayers, error);
-  if (error) return io::SystemError(path_, "cannot prepare", error.value());
-  for (const fs::path& written : {path_, path_ / kLayers}) {
-    QSTORE_ASSIGN(const auto opened, io::Directory::Open(written));
-    io::RemoveLeftovers(opened);
-  }
-  return fs::exists(path_ / kRunFile, error) ? Status() : Write(kRunFile, run);
+  std::error_code error;
+  fs::create_directories(path_ / kLayers, error);
+  if (error) return io::SystemError(path_ / kLayers, "cannot make the directory", error.value());
+  return Tidy(path_ / kLayers);
 }
 
 fs::path RunDirectory::LayerPath(size_t index, const std::string& name) const {
