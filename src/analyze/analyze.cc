@@ -200,7 +200,7 @@ class Analysis {
 
 Result<AnalyzeReport> Analyze(std::span<const VariantSource> variants,
                               const std::filesystem::path& output, const AnalyzeOptions& options) {
-  return analyze::Analysis(variants, options).Run(output);
+  return base::Guarded([&] { return analyze::Analysis(variants, options).Run(output); });
 }
 
 }  // namespace qstore

@@ -9,12 +9,14 @@
 #include <mutex>
 #include <new>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <vector>
 
 namespace qstore::base {
 namespace {
+
+// Made while there is memory for it, and never destroyed: threads may outlive statics.
+const Status& kOutOfMemory = *new Status(LimitExceeded("out of memory"));
 
 class OrderedRun {
  public:
@@ -101,10 +103,11 @@ Status RunPipeline(uint64_t count, const PipelineOptions& options, const Pipelin
   OrderedRun run(count, static_cast<size_t>(tokens), work, retire);
   std::vector<std::thread> others;
   try {
+    others.reserve(threads);
     for (unsigned worker = 1; worker < threads; ++worker) {
       others.emplace_back([&run, worker] { run.Work(worker); });
     }
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     // The system refuses more threads: those that there are do all the work.
   }
   run.Work(0);
@@ -112,13 +115,17 @@ Status RunPipeline(uint64_t count, const PipelineOptions& options, const Pipelin
   return run.TakeError();
 }
 
-Status Guarded(const std::function<Status()>& step) {
+Status CurrentExceptionAsStatus() noexcept {
   try {
-    return step();
+    throw;
   } catch (const std::bad_alloc&) {
-    return LimitExceeded("out of memory");
+    return kOutOfMemory;
   } catch (const std::exception& error) {
-    return InternalError(std::string("unexpected exception: ") + error.what());
+    try {
+      return InternalError(std::string("unexpected exception: ") + error.what());
+    } catch (const std::bad_alloc&) {
+      return kOutOfMemory;
+    }
   }
 }
 

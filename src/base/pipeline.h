@@ -31,8 +31,20 @@ using PipelineStep = std::function<Status(const PipelineItem&)>;
 Status RunPipeline(uint64_t count, const PipelineOptions& options, const PipelineStep& work,
                    const PipelineStep& retire);
 
-/// What `step` returns. Exceptions become errors: std::bad_alloc kLimit, others kInternal.
-Status Guarded(const std::function<Status()>& step);
+/// The error that stands for the exception being handled: std::bad_alloc is kLimit, others are
+/// kInternal. REQUIRES: called in a handler.
+Status CurrentExceptionAsStatus() noexcept;
+
+/// What `call` returns, a Status or Result. Exceptions become errors, as above: what every function
+/// of the library goes through that users or threads of its own call.
+template <class Call>
+auto Guarded(const Call& call) -> decltype(call()) {
+  try {
+    return call();
+  } catch (...) {
+    return CurrentExceptionAsStatus();
+  }
+}
 
 /// `requested`, or for 0 the number of processors this process may run on.
 unsigned ThreadCount(unsigned requested);

@@ -186,9 +186,11 @@ Status CheckOutputIsNotSource(const std::filesystem::path& source,
 }  // namespace
 }  // namespace make
 
-Result<QuantizeReport> Quantize(const std::filesystem::path& source,
-                                const std::filesystem::path& output,
-                                const QuantizeOptions& options) {
+namespace {
+
+Result<QuantizeReport> QuantizeUnguarded(const std::filesystem::path& source,
+                                         const std::filesystem::path& output,
+                                         const QuantizeOptions& options) {
   QSTORE_ASSIGN(make::QuantizePlan plan, make::PlanQuantize(source, options));
   if (options.dry_run) return std::move(plan.report);
   QSTORE_TRY(make::CheckOutputIsNotSource(source, output));
@@ -205,6 +207,14 @@ Result<QuantizeReport> Quantize(const std::filesystem::path& source,
   }
   QSTORE_TRY(tree.Commit());
   return std::move(plan.report);
+}
+
+}  // namespace
+
+Result<QuantizeReport> Quantize(const std::filesystem::path& source,
+                                const std::filesystem::path& output,
+                                const QuantizeOptions& options) {
+  return base::Guarded([&] { return QuantizeUnguarded(source, output, options); });
 }
 
 }  // namespace qstore

@@ -190,8 +190,10 @@ std::vector<std::string> NamesOf(const SynthLayout& layout) {
 }  // namespace
 }  // namespace make
 
-Result<SynthReport> Synthesize(const std::filesystem::path& directory,
-                               const SynthOptions& options) {
+namespace {
+
+Result<SynthReport> SynthesizeUnguarded(const std::filesystem::path& directory,
+                                        const SynthOptions& options) {
   QSTORE_ASSIGN(const make::SynthLayout layout, make::LayOutSynth(options));
   QSTORE_ASSIGN(auto tree, io::OutputTree::Create(directory, {options.overwrite, options.sync}));
   SynthReport report;
@@ -215,6 +217,13 @@ Result<SynthReport> Synthesize(const std::filesystem::path& directory,
   }
   QSTORE_TRY(tree.Commit());
   return report;
+}
+
+}  // namespace
+
+Result<SynthReport> Synthesize(const std::filesystem::path& directory,
+                               const SynthOptions& options) {
+  return base::Guarded([&] { return SynthesizeUnguarded(directory, options); });
 }
 
 }  // namespace qstore

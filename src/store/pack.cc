@@ -106,8 +106,10 @@ Status AppendIndex(const format::Index& index, io::OutputFile* output) {
 }  // namespace
 }  // namespace store
 
-Result<PackReport> Pack(std::span<const VariantSource> variants,
-                        const std::filesystem::path& output, const PackOptions& options) {
+namespace {
+
+Result<PackReport> PackUnguarded(std::span<const VariantSource> variants,
+                                 const std::filesystem::path& output, const PackOptions& options) {
   QSTORE_ASSIGN(std::vector<store::SourceVariant> sources, store::ListSources(variants));
   QSTORE_TRY(store::CheckOutputIsNoInput(sources, output));
   PackReport report;
@@ -137,6 +139,13 @@ Result<PackReport> Pack(std::span<const VariantSource> variants,
   report.stored_bytes = file->size();
   QSTORE_TRY(file->Commit());
   return report;
+}
+
+}  // namespace
+
+Result<PackReport> Pack(std::span<const VariantSource> variants,
+                        const std::filesystem::path& output, const PackOptions& options) {
+  return base::Guarded([&] { return PackUnguarded(variants, output, options); });
 }
 
 }  // namespace qstore

@@ -133,8 +133,11 @@ Result<UnpackReport> UnpackTensors(const Archive& archive, size_t variant,
 }  // namespace
 }  // namespace store
 
-Result<UnpackReport> Unpack(const Archive& archive, std::string_view variant,
-                            const std::filesystem::path& directory, const UnpackOptions& options) {
+namespace {
+
+Result<UnpackReport> UnpackUnguarded(const Archive& archive, std::string_view variant,
+                                     const std::filesystem::path& directory,
+                                     const UnpackOptions& options) {
   QSTORE_ASSIGN(const size_t index, archive.FindVariant(variant));
   QSTORE_ASSIGN(auto tree, io::OutputTree::Create(directory, {options.overwrite, options.sync}));
   store::UnpackSink sink(&tree);
@@ -143,6 +146,13 @@ Result<UnpackReport> Unpack(const Archive& archive, std::string_view variant,
                                          : store::UnpackTensors(archive, index, options, &sink));
   QSTORE_TRY(tree.Commit());
   return report;
+}
+
+}  // namespace
+
+Result<UnpackReport> Unpack(const Archive& archive, std::string_view variant,
+                            const std::filesystem::path& directory, const UnpackOptions& options) {
+  return base::Guarded([&] { return UnpackUnguarded(archive, variant, directory, options); });
 }
 
 }  // namespace qstore

@@ -99,8 +99,11 @@ Status MatchFiles(const ArchiveFile& archive, const format::VariantEntry& varian
 }  // namespace
 }  // namespace store
 
-Result<VerifyReport> Verify(const Archive& archive, std::span<const VariantSource> originals,
-                            const VerifyOptions& options) {
+namespace {
+
+Result<VerifyReport> VerifyUnguarded(const Archive& archive,
+                                     std::span<const VariantSource> originals,
+                                     const VerifyOptions& options) {
   const store::ArchiveFile& file = archive.impl();
   store::CompareSink sink;
   VerifyReport report;
@@ -125,6 +128,13 @@ Result<VerifyReport> Verify(const Archive& archive, std::span<const VariantSourc
   stream.total_bytes = report.bytes;
   QSTORE_TRY(store::StreamFiles(file, files, stream, &sink));
   return report;
+}
+
+}  // namespace
+
+Result<VerifyReport> Verify(const Archive& archive, std::span<const VariantSource> originals,
+                            const VerifyOptions& options) {
+  return base::Guarded([&] { return VerifyUnguarded(archive, originals, options); });
 }
 
 }  // namespace qstore
