@@ -25,16 +25,23 @@ ROOT = HERE.parents[1]
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run only the tests marked slow")
+    parser.addoption("--all", action="store_true", help="run also the tests marked all")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: needs minutes and tens of gigabytes of disk")
+    config.addinivalue_line("markers", "all: needs minutes, and belongs to the second tier")
 
 
 def pytest_collection_modifyitems(config, items):
     """The slow tests are a run of their own, so that none is ever reported as skipped."""
     slow = config.getoption("--slow")
-    chosen = [item for item in items if ("slow" in item.keywords) == slow]
+    every = config.getoption("--all")
+    chosen = [
+        item
+        for item in items
+        if ("slow" in item.keywords) == slow and (every or item.get_closest_marker("all") is None)
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 
