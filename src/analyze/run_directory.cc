@@ -30,13 +30,6 @@ constexpr const char* kScratch = "scratch";
 // Leftovers are removed once, when it is opened.
 constexpr io::OutputFile::Options kOptions{.overwrite = true, .sync = true, .tidy = false};
 
-Result<bool> IsEmptyDirectory(const fs::path& path) {
-  std::error_code error;
-  const auto entries = io::ListDirectory(path, &error);
-  if (error) return io::SystemError(path, "cannot list", error.value());
-  return entries == fs::directory_iterator();
-}
-
 Result<bool> Exists(const fs::path& path) {
   std::error_code error;
   const bool exists = fs::exists(path, error);
@@ -80,8 +73,8 @@ Result<std::unique_ptr<RunDirectory>> RunDirectory::Open(const fs::path& path, s
   if (error) return io::SystemError(path, "cannot make the directory", error.value());
   QSTORE_TRY(Tidy(path));
   QSTORE_ASSIGN(const bool is_run, Exists(path / kRunFile));
-  QSTORE_ASSIGN(const bool is_empty, IsEmptyDirectory(path));
-  if (!is_run && !is_empty) {
+  QSTORE_ASSIGN(const std::vector<std::string> names, io::ListDirectory(path));
+  if (!is_run && !names.empty()) {
     return AlreadyExists(path.string() + ": holds something else than an analysis");
   }
   std::unique_ptr<RunDirectory> directory(new RunDirectory(path));

@@ -36,7 +36,7 @@ ZstdSize::ZstdSize(ZstdSize&&) noexcept = default;
 Result<ZstdSize> ZstdSize::Begin(int level, uint64_t size) {
   auto context = std::make_unique<Context>();
   ZSTD_CCtx* compress = context->compress;
-  if (compress == nullptr) return InternalError("zstd: no memory for a context");
+  if (compress == nullptr) return LimitExceeded("zstd: no memory for a context");
   for (const size_t code : {ZSTD_CCtx_setParameter(compress, ZSTD_c_compressionLevel, level),
                             ZSTD_CCtx_setPledgedSrcSize(compress, size)}) {
     if (ZSTD_isError(code)) return InternalError(std::string("zstd: ") + ZSTD_getErrorName(code));

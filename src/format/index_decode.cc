@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <string>
 
@@ -59,6 +60,9 @@ Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& foote
   ResizeTable(static_cast<size_t>(footer.index_raw_size), &index.storage);
   const size_t size =
       ZSTD_decompress(index.storage.data(), index.storage.size(), stored.data(), stored.size());
+  if (ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation) {
+    return LimitExceeded("no memory to decompress the index");
+  }
   if (ZSTD_isError(size) != 0 || size != index.storage.size()) {
     return Corrupt("the index does not decompress");
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <string>
 
@@ -143,6 +144,9 @@ Result<std::vector<std::byte>> EncodeIndex(const Index& index, Footer* footer) {
   Bytes stored(ZSTD_compressBound(raw.size()));
   const size_t size =
       ZSTD_compress(stored.data(), stored.size(), raw.data(), raw.size(), kIndexLevel);
+  if (ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation) {
+    return LimitExceeded("no memory to compress the index");
+  }
   if (ZSTD_isError(size) != 0) {
     return InternalError(std::string("zstd: ") + ZSTD_getErrorName(size));
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,13 +29,23 @@ Status SystemError(const std::filesystem::path& path, std::string_view action, i
   return {absent ? ErrorCode::kNotFound : ErrorCode::kIo, std::move(message)};
 }
 
-std::filesystem::directory_iterator ListDirectory(const std::filesystem::path& path,
-                                                  std::error_code* error) {
-  std::filesystem::directory_iterator entries;
+Result<std::vector<std::string>> ListDirectory(const std::filesystem::path& path) {
+  const auto close = [](DIR* open) { ::closedir(open); };
+  std::unique_ptr<DIR, decltype(close)> directory(nullptr, close);
   do {
-    entries = std::filesystem::directory_iterator(path, *error);
-  } while (*error == std::errc::interrupted);
-  return entries;
+    directory.reset(::opendir(path.c_str()));
+  } while (directory == nullptr && errno == EINTR);
+  if (directory == nullptr) return SystemError(path, "cannot list", errno);
+  std::vector<std::string> names;
+  while (true) {
+    errno = 0;
+    const dirent* entry = ::readdir(directory.get());
+    if (entry == nullptr && errno == EINTR) continue;
+    if (entry == nullptr && errno != 0) return SystemError(path, "cannot list", errno);
+    if (entry == nullptr) return names;
+    const std::string_view name(entry->d_name);
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
 }
 
 struct SourceFile::Identity {

@@ -4,7 +4,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <system_error>
+#include <string>
+#include <vector>
 
 #include "base/status_macros.h"
 #include "io/file.h"
@@ -38,12 +39,8 @@ class Walker {
       return InvalidArgument(directory.string() + ": links form a cycle");
     }
     open_.push_back(id);
-    std::error_code error;
-    auto entry = ListDirectory(directory, &error);
-    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-      QSTORE_TRY(Visit(entry->path(), prefix + entry->path().filename().string()));
-    }
-    if (error) return SystemError(directory, "cannot list", error.value());
+    QSTORE_ASSIGN(const std::vector<std::string> names, ListDirectory(directory));
+    for (const std::string& name : names) QSTORE_TRY(Visit(directory / name, prefix + name));
     open_.pop_back();
     return {};
   }

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <string_view>
-#include <system_error>
+#include <vector>
 
 #include "qstore/status.h"
 
@@ -13,8 +14,8 @@ namespace qstore::io {
 /// missing, otherwise kIo.
 Status SystemError(const std::filesystem::path& path, std::string_view action, int error);
 
-/// The first entry of a directory, begun again when a signal interrupts that.
-std::filesystem::directory_iterator ListDirectory(const std::filesystem::path& path,
-                                                  std::error_code* error);
+/// The names in a directory, in no order. Unlike the iterator of the standard library it begins
+/// again when a signal interrupts it, and does not end the process when there is no memory.
+Result<std::vector<std::string>> ListDirectory(const std::filesystem::path& path);
 
 }  // namespace qstore::io

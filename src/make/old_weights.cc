@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <set>
-#include <system_error>
 
 #include "io/posix_error.h"
 #include "io/safetensors_index.h"
@@ -25,17 +24,16 @@ Status RemoveOldWeights(const fs::path& directory, const std::vector<std::string
     sets.insert(folder + set);
   }
   for (const std::string& folder : folders) {
-    std::error_code error;
-    auto entry = io::ListDirectory(directory / folder, &error);
-    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-      const std::string name = entry->path().filename().string();
+    const auto names = io::ListDirectory(directory / folder);
+    if (!names.ok()) {
+      if (names.status().code() == ErrorCode::kNotFound) continue;
+      return names.status();
+    }
+    for (const std::string& name : *names) {
       const std::string set = io::WeightSetOf(name);
       if (set.empty() || sets.count(folder + set) == 0) continue;
       const std::string path = folder + name;
       if (std::find(written.begin(), written.end(), path) == written.end()) tree->Remove(path);
-    }
-    if (error && error != std::errc::no_such_file_or_directory) {
-      return IoError((directory / folder).string() + ": cannot list: " + error.message());
     }
   }
   return {};
