@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A library for LD_PRELOAD that lets the k-th call of a family fail: faults.py builds and drives it.
+// A library for LD_PRELOAD that lets the k-th call of a family fail: faults.py builds and drives
+// it.
 //
 // Calls count when they are about something below one folder, so that those of the loader and of an
 // interpreter do not. Environment:
 //   QSTORE_FAULT_UNDER  that folder, absolute and without links
 //   QSTORE_FAULT        FAMILY:K:MODE; K from 1; "+" behind K: this call and all later ones
-//   QSTORE_FAULT_LOG    a file that gets "FAMILY CALL PATH" for every counted call, "w" behind FAMILY
-//                       when what is closed was open for writing, and "!" before it where one failed;
-//                       at the end "memory COUNT"
+//   QSTORE_FAULT_LOG    a file that gets "FAMILY CALL PATH" for every counted call, "w" behind
+//   FAMILY
+//                       when what is closed was open for writing, and "!" before it where one
+//                       failed; at the end "memory COUNT"
 // A process can also drive itself: qstore_fault_set, qstore_fault_count.
 // A sync does nothing: the tests need no disk.
 #define _GNU_SOURCE
@@ -31,8 +33,8 @@
 
 enum family { OPEN, READ, WRITE, SYNC, RENAME, MKDIR, CLOSE, UNLINK, STAT, LIST, MEMORY, FAMILIES };
 enum { ANY = FAMILIES };  // Counts them all but MEMORY.
-static const char* const kNames[] = {"open",   "read", "write", "sync", "rename", "mkdir", "close",
-                                     "unlink", "stat", "list",  "memory", "any"};
+static const char* const kNames[] = {"open",  "read",   "write", "sync", "rename", "mkdir",
+                                     "close", "unlink", "stat",  "list", "memory", "any"};
 
 enum mode { NONE, ERROR, SHORT, ZERO, KILL };
 static const struct {
@@ -185,14 +187,14 @@ static enum mode strike_at(int family, const char* call, int folder, const char*
 }
 
 // Open. The mode is read where the caller may have given none; it is not used then.
-#define OPEN_AT(name, parameters, folder, path, ...)              \
-  int name parameters {                                           \
-    va_list list;                                                 \
-    va_start(list, flags);                                        \
-    const mode_t mode = va_arg(list, mode_t);                     \
-    va_end(list);                                                 \
-    if (strike_at(OPEN, #name, folder, path) != NONE) return -1;  \
-    return REAL(name)(__VA_ARGS__, flags, mode);                  \
+#define OPEN_AT(name, parameters, folder, path, ...)             \
+  int name parameters {                                          \
+    va_list list;                                                \
+    va_start(list, flags);                                       \
+    const mode_t mode = va_arg(list, mode_t);                    \
+    va_end(list);                                                \
+    if (strike_at(OPEN, #name, folder, path) != NONE) return -1; \
+    return REAL(name)(__VA_ARGS__, flags, mode);                 \
   }
 OPEN_AT(open, (const char* path, int flags, ...), AT_FDCWD, path, path)
 OPEN_AT(open64, (const char* path, int flags, ...), AT_FDCWD, path, path)
@@ -234,13 +236,13 @@ long syscall(long number, ...) {
 }
 
 // Read and write.
-#define TRANSFER(family, name, parameters, ...)             \
-  ssize_t name parameters {                                 \
-    const enum mode mode = strike_fd(family, #name, fd);    \
-    if (mode == ERROR) return -1;                           \
-    if (mode == ZERO) return 0;                             \
-    if (mode == SHORT && size > 1) size /= 2;               \
-    return REAL(name)(__VA_ARGS__);                         \
+#define TRANSFER(family, name, parameters, ...)          \
+  ssize_t name parameters {                              \
+    const enum mode mode = strike_fd(family, #name, fd); \
+    if (mode == ERROR) return -1;                        \
+    if (mode == ZERO) return 0;                          \
+    if (mode == SHORT && size > 1) size /= 2;            \
+    return REAL(name)(__VA_ARGS__);                      \
   }
 TRANSFER(READ, read, (int fd, void* to, size_t size), fd, to, size)
 TRANSFER(READ, pread, (int fd, void* to, size_t size, off_t at), fd, to, size, at)
@@ -250,19 +252,19 @@ TRANSFER(WRITE, pwrite, (int fd, const void* from, size_t size, off_t at), fd, f
 TRANSFER(WRITE, pwrite64, (int fd, const void* from, size_t size, off64_t at), fd, from, size, at)
 
 // Of several pieces a short call does the first half, the last of them by half.
-#define TRANSFER_PIECES(family, name, parameters, ...)                       \
-  ssize_t name parameters {                                                  \
-    const enum mode mode = strike_fd(family, #name, fd);                     \
-    if (mode == ERROR) return -1;                                            \
-    if (mode == ZERO) return 0;                                              \
-    struct iovec half[IOV_MAX];                                              \
-    if (mode == SHORT && count > 0 && count <= IOV_MAX) {                    \
-      count = (count + 1) / 2;                                               \
-      memcpy(half, pieces, (size_t)count * sizeof *pieces);                  \
-      if (half[count - 1].iov_len > 1) half[count - 1].iov_len /= 2;         \
-      pieces = half;                                                         \
-    }                                                                        \
-    return REAL(name)(__VA_ARGS__);                                          \
+#define TRANSFER_PIECES(family, name, parameters, ...)               \
+  ssize_t name parameters {                                          \
+    const enum mode mode = strike_fd(family, #name, fd);             \
+    if (mode == ERROR) return -1;                                    \
+    if (mode == ZERO) return 0;                                      \
+    struct iovec half[IOV_MAX];                                      \
+    if (mode == SHORT && count > 0 && count <= IOV_MAX) {            \
+      count = (count + 1) / 2;                                       \
+      memcpy(half, pieces, (size_t)count * sizeof *pieces);          \
+      if (half[count - 1].iov_len > 1) half[count - 1].iov_len /= 2; \
+      pieces = half;                                                 \
+    }                                                                \
+    return REAL(name)(__VA_ARGS__);                                  \
   }
 #define PIECES int fd, const struct iovec *pieces, int count
 TRANSFER_PIECES(READ, readv, (PIECES), fd, pieces, count)
@@ -286,10 +288,10 @@ int close(int fd) {
 }
 
 // Names.
-#define AT(family, name, parameters, folder, path, ...)              \
-  int name parameters {                                              \
-    if (strike_at(family, #name, folder, path) != NONE) return -1;   \
-    return REAL(name)(__VA_ARGS__);                                  \
+#define AT(family, name, parameters, folder, path, ...)            \
+  int name parameters {                                            \
+    if (strike_at(family, #name, folder, path) != NONE) return -1; \
+    return REAL(name)(__VA_ARGS__);                                \
   }
 AT(RENAME, rename, (const char* a, const char* b), AT_FDCWD, b, a, b)
 AT(RENAME, renameat, (int c, const char* a, int d, const char* b), d, b, c, a, d, b)
