@@ -130,13 +130,13 @@ void PrintText(const Json& document) {
   }
 }
 
-struct Arguments {
+struct InspectArguments {
   std::string archive;
   bool tensors = false;
   bool json = false;
 };
 
-int Run(const Arguments& arguments) {
+int RunInspect(const InspectArguments& arguments) {
   auto archive = Archive::Open(arguments.archive);
   if (!archive.ok()) return Report(archive.status());
   const Json document = Document(*archive, arguments.tensors);
@@ -151,12 +151,12 @@ int Run(const Arguments& arguments) {
 }  // namespace
 
 void AddInspectCommand(CLI::App& app, int* exit_code) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<InspectArguments>();
   CLI::App* command = app.add_subcommand("inspect", "Show what an archive holds");
   command->add_option("archive", arguments->archive, "Archive to read")->required();
   command->add_flag("--tensors", arguments->tensors, "List every tensor and how it is coded");
   command->add_flag("--json", arguments->json, "Print JSON");
-  command->callback([=] { *exit_code = Run(*arguments); });
+  command->callback([=] { *exit_code = RunInspect(*arguments); });
 }
 
 }  // namespace qstore::cli

@@ -10,7 +10,7 @@
 namespace qstore::cli {
 namespace {
 
-struct Arguments {
+struct PackArguments {
   std::string output;
   std::vector<std::string> variants;
   std::vector<std::string> parents;
@@ -29,7 +29,7 @@ std::string CheckParent(const std::string& text) {
   return fits ? std::string() : "'" + text + "' is not CHILD=PARENT";
 }
 
-int Run(const Arguments& arguments) {
+int RunPack(const PackArguments& arguments) {
   const auto variants = ParseVariants(arguments.variants);
   PackOptions options = arguments.options;
   for (const std::string& text : arguments.parents) options.parents.push_back(ParseParent(text));
@@ -59,7 +59,7 @@ int Run(const Arguments& arguments) {
 void AddPackCommand(CLI::App& app, int* exit_code) {
   static const std::map<std::string, Level> kLevels = {
       {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<PackArguments>();
   CLI::App* command = app.add_subcommand("pack", "Store variants of a model in one archive");
   command->add_option("-o,--output", arguments->output, "Archive to write")
       ->required()
@@ -85,7 +85,7 @@ void AddPackCommand(CLI::App& app, int* exit_code) {
       ->type_name("SIZE");
   command->add_flag("--force", arguments->options.overwrite, "Replace an existing archive");
   command->add_flag("--json", arguments->json, "Print the result as JSON");
-  command->callback([=] { *exit_code = Run(*arguments); });
+  command->callback([=] { *exit_code = RunPack(*arguments); });
 }
 
 }  // namespace qstore::cli

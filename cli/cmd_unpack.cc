@@ -9,7 +9,7 @@
 namespace qstore::cli {
 namespace {
 
-struct Arguments {
+struct UnpackArguments {
   std::string archive;
   std::string variant;
   std::string directory;
@@ -17,7 +17,7 @@ struct Arguments {
   bool json = false;
 };
 
-int Run(const Arguments& arguments) {
+int RunUnpack(const UnpackArguments& arguments) {
   auto archive = Archive::Open(arguments.archive);
   if (!archive.ok()) return Report(archive.status());
   UnpackOptions options = arguments.options;
@@ -42,7 +42,7 @@ int Run(const Arguments& arguments) {
 }  // namespace
 
 void AddUnpackCommand(CLI::App& app, int* exit_code) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<UnpackArguments>();
   CLI::App* command = app.add_subcommand("unpack", "Restore the files of a variant");
   command->add_option("archive", arguments->archive, "Archive to read")->required();
   command->add_option("variant", arguments->variant, "Name of the variant")
@@ -60,7 +60,7 @@ void AddUnpackCommand(CLI::App& app, int* exit_code) {
   command->add_flag("--force", arguments->options.overwrite,
                     "Replace files in a directory that is not empty");
   command->add_flag("--json", arguments->json, "Print the result as JSON");
-  command->callback([=] { *exit_code = Run(*arguments); });
+  command->callback([=] { *exit_code = RunUnpack(*arguments); });
 }
 
 }  // namespace qstore::cli

@@ -9,14 +9,14 @@
 namespace qstore::cli {
 namespace {
 
-struct Arguments {
+struct VerifyArguments {
   std::string archive;
   std::vector<std::string> variants;
   VerifyOptions options;
   bool json = false;
 };
 
-int Run(const Arguments& arguments) {
+int RunVerify(const VerifyArguments& arguments) {
   const auto originals = ParseVariants(arguments.variants);
   ProgressLine line("verifying");
   VerifyOptions options = arguments.options;
@@ -44,7 +44,7 @@ int Run(const Arguments& arguments) {
 }  // namespace
 
 void AddVerifyCommand(CLI::App& app, int* exit_code) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<VerifyArguments>();
   CLI::App* command =
       app.add_subcommand("verify", "Check an archive, and compare variants with files");
   command->add_option("archive", arguments->archive, "Archive to read")->required();
@@ -53,7 +53,7 @@ void AddVerifyCommand(CLI::App& app, int* exit_code) {
   command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
       ->type_name("N");
   command->add_flag("--json", arguments->json, "Print the result as JSON");
-  command->callback([=] { *exit_code = Run(*arguments); });
+  command->callback([=] { *exit_code = RunVerify(*arguments); });
 }
 
 }  // namespace qstore::cli

@@ -13,7 +13,7 @@
 namespace qstore::cli {
 namespace {
 
-struct Arguments {
+struct LoadArguments {
   std::string archive;
   std::vector<std::string> variants;
   std::vector<std::string> originals;
@@ -45,7 +45,7 @@ struct Load {
   LoadedTensors loaded;
 };
 
-Status LoadWhole(const Archive& archive, const Arguments& arguments, Load* load) {
+Status LoadWhole(const Archive& archive, const LoadArguments& arguments, Load* load) {
   std::vector<size_t> variants;
   for (const std::string& name : arguments.variants) {
     const auto v = archive.FindVariant(name);
@@ -60,7 +60,8 @@ Status LoadWhole(const Archive& archive, const Arguments& arguments, Load* load)
   return {};
 }
 
-Status AddRequests(const Archive& archive, const Arguments& arguments, size_t named, Load* load) {
+Status AddRequests(const Archive& archive, const LoadArguments& arguments, size_t named,
+                   Load* load) {
   const auto v = archive.FindVariant(arguments.variants[named]);
   if (!v.ok()) return v.status();
   if (arguments.tensor.empty()) {
@@ -95,7 +96,7 @@ Status Allocate(const Archive& archive, bool huge_pages, Load* load) {
   return {};
 }
 
-Status LoadIntoBuffers(const Archive& archive, const Arguments& arguments, Load* load) {
+Status LoadIntoBuffers(const Archive& archive, const LoadArguments& arguments, Load* load) {
   for (size_t named = 0; named < arguments.variants.size(); ++named) {
     const Status status = AddRequests(archive, arguments, named, load);
     if (!status.ok()) return status;
@@ -106,7 +107,7 @@ Status LoadIntoBuffers(const Archive& archive, const Arguments& arguments, Load*
 }
 
 // The directory or file that `--compare` gives for a variant; empty when none.
-std::string OriginalOf(const Arguments& arguments, const std::string& variant) {
+std::string OriginalOf(const LoadArguments& arguments, const std::string& variant) {
   for (const std::string& original : arguments.originals) {
     if (original.starts_with(variant + "=")) return original.substr(variant.size() + 1);
     if (arguments.variants.size() == 1) return original;
@@ -114,7 +115,7 @@ std::string OriginalOf(const Arguments& arguments, const std::string& variant) {
   return "";
 }
 
-Status CheckOriginals(const Arguments& arguments) {
+Status CheckOriginals(const LoadArguments& arguments) {
   for (const std::string& original : arguments.originals) {
     const auto names = [&](const std::string& v) { return original.starts_with(v + "="); };
     if (arguments.variants.size() > 1 &&
@@ -125,7 +126,7 @@ Status CheckOriginals(const Arguments& arguments) {
   return {};
 }
 
-Status CompareAll(const Archive& archive, const Arguments& arguments, const Load& load,
+Status CompareAll(const Archive& archive, const LoadArguments& arguments, const Load& load,
                   uint64_t* compared) {
   std::vector<Originals> originals;
   for (const std::string& variant : arguments.variants) {
@@ -147,7 +148,7 @@ Status CompareAll(const Archive& archive, const Arguments& arguments, const Load
   return {};
 }
 
-struct Totals {
+struct LoadTotals {
   uint64_t bytes = 0;
   uint64_t stored_bytes = 0;
   uint64_t read_bytes = 0;
@@ -155,7 +156,8 @@ struct Totals {
   uint64_t compared = 0;
 };
 
-Status LoadOnce(const Arguments& arguments, TokenBucket* bucket, RunClock* clock, Totals* totals) {
+Status LoadOnce(const LoadArguments& arguments, TokenBucket* bucket, RunClock* clock,
+                LoadTotals* totals) {
   OpenOptions options;
   if (arguments.measure.bandwidth_mib > 0) {
     options.before_read = [bucket](uint64_t bytes) { bucket->Take(bytes); };
@@ -177,7 +179,7 @@ Status LoadOnce(const Arguments& arguments, TokenBucket* bucket, RunClock* clock
   return CompareAll(*archive, arguments, load, &totals->compared);
 }
 
-int Run(Arguments& arguments) {
+int RunLoad(LoadArguments& arguments) {
   if (!arguments.rows.empty()) {
     std::sscanf(arguments.rows.c_str(), "%20lu:%20lu", &arguments.row_begin, &arguments.row_end);
   }
@@ -185,7 +187,7 @@ int Run(Arguments& arguments) {
   arguments.measure.huge_pages |= arguments.IsWhole();
   const std::filesystem::path archive = arguments.archive;
   Measurement measurement(arguments.measure);
-  Totals totals;
+  LoadTotals totals;
   const Status status = measurement.Repeat({&archive, 1}, [&](RunClock* clock) {
     return LoadOnce(arguments, &measurement.bucket(), clock, &totals);
   });
@@ -208,7 +210,7 @@ int Run(Arguments& arguments) {
 }  // namespace
 
 void AddBenchLoad(CLI::App* bench, int* exit_code) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<LoadArguments>();
   CLI::App* command = bench->add_subcommand(
       "load", "Time opening an archive and reading tensors into fresh memory");
   command->add_option("archive", arguments->archive, "Archive to read")->required();
@@ -228,7 +230,7 @@ void AddBenchLoad(CLI::App* bench, int* exit_code) {
       ->type_name("[NAME=]PATH");
   AddRunOptions(command, &arguments->measure);
   AddReadOptions(command, &arguments->measure);
-  command->callback([=] { *exit_code = Run(*arguments); });
+  command->callback([=] { *exit_code = RunLoad(*arguments); });
 }
 
 }  // namespace qstore::cli

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct RawArguments {
   std::vector<std::string> paths;
   std::string codec = "none";
   int zstd_level = 3;
@@ -26,7 +26,7 @@ struct Arguments {
   MeasureOptions measure;
 };
 
-struct Totals {
+struct RawTotals {
   uint64_t bytes = 0;
   uint64_t stored_bytes = 0;
 };
@@ -48,14 +48,14 @@ std::string CheckRange(const std::string& text) {
   return ParseRange(text, &range) ? "" : "must be FIRST:END, in bytes";
 }
 
-RawCodecFactory CodecOf(const Arguments& arguments) {
+RawCodecFactory CodecOf(const RawArguments& arguments) {
   if (arguments.codec == "lz4") return Lz4Codec();
   if (arguments.codec == "zstd") return ZstdCodec(arguments.zstd_level);
   return nullptr;
 }
 
-Status SaveRuns(const Arguments& arguments, std::span<const fs::path> files, const fs::path& store,
-                Measurement* measurement, Totals* totals) {
+Status SaveRuns(const RawArguments& arguments, std::span<const fs::path> files,
+                const fs::path& store, Measurement* measurement, RawTotals* totals) {
   const unsigned threads = ThreadsOf(arguments.measure.threads);
   return measurement->Repeat(files, [&](RunClock* clock) -> Status {
     std::error_code error;
@@ -84,8 +84,8 @@ Status Compare(const RawFiles& files, uint64_t begin, std::span<const std::byte>
 }
 
 // From opening to the last byte, of the files themselves or of what they were compressed to.
-Status LoadOnce(const Arguments& arguments, std::span<const fs::path> paths, TokenBucket* bucket,
-                RunClock* clock, FreshMemory* memory, Totals* totals) {
+Status LoadOnce(const RawArguments& arguments, std::span<const fs::path> paths, TokenBucket* bucket,
+                RunClock* clock, FreshMemory* memory, RawTotals* totals) {
   const unsigned threads = ThreadsOf(arguments.measure.threads);
   const bool is_plain = arguments.codec == "none";
   const auto files = is_plain ? RawFiles::Open(paths) : Result<RawFiles>(RawFiles());
@@ -110,8 +110,8 @@ Status LoadOnce(const Arguments& arguments, std::span<const fs::path> paths, Tok
   return status;
 }
 
-Status LoadRuns(const Arguments& arguments, std::span<const fs::path> files, const fs::path& store,
-                Measurement* measurement, Totals* totals) {
+Status LoadRuns(const RawArguments& arguments, std::span<const fs::path> files,
+                const fs::path& store, Measurement* measurement, RawTotals* totals) {
   const auto originals = RawFiles::Open(files);
   if (!originals.ok()) return originals.status();
   const bool is_plain = arguments.codec == "none";
@@ -134,7 +134,7 @@ Status LoadRuns(const Arguments& arguments, std::span<const fs::path> files, con
   });
 }
 
-Status Measure(const Arguments& arguments, nlohmann::ordered_json* document) {
+Status Measure(const RawArguments& arguments, nlohmann::ordered_json* document) {
   std::vector<fs::path> files;
   for (const std::string& path : arguments.paths) {
     const auto below = FilesBelow(path);
@@ -144,7 +144,7 @@ Status Measure(const Arguments& arguments, nlohmann::ordered_json* document) {
   const ScratchFile scratch(arguments.directory);
   const fs::path store = arguments.store.empty() ? scratch.path() : fs::path(arguments.store);
   Measurement measurement(arguments.measure);
-  Totals totals;
+  RawTotals totals;
   const auto runs = arguments.operation == "save" ? SaveRuns : LoadRuns;
   const Status status = runs(arguments, files, store, &measurement, &totals);
   if (!status.ok()) return status;
@@ -157,7 +157,7 @@ Status Measure(const Arguments& arguments, nlohmann::ordered_json* document) {
   return {};
 }
 
-int Run(const Arguments& arguments) {
+int RunRaw(const RawArguments& arguments) {
   nlohmann::ordered_json document;
   if (const Status status = Measure(arguments, &document); !status.ok()) return Report(status);
   PrintMeasurement(arguments.measure, arguments.operation + " " + arguments.codec, document);
@@ -167,7 +167,7 @@ int Run(const Arguments& arguments) {
 }  // namespace
 
 void AddBenchRaw(CLI::App* bench, int* exit_code) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<RawArguments>();
   CLI::App* command = bench->add_subcommand(
       "raw", "Time what others would do: files as they are, or by a general compressor");
   command->add_option("paths", arguments->paths, "Files and directories of files")
@@ -192,7 +192,7 @@ void AddBenchRaw(CLI::App* bench, int* exit_code) {
       ->check(CLI::Validator(CheckRange, "FIRST:END"));
   AddRunOptions(command, &arguments->measure);
   AddReadOptions(command, &arguments->measure);
-  command->callback([=] { *exit_code = Run(*arguments); });
+  command->callback([=] { *exit_code = RunRaw(*arguments); });
 }
 
 }  // namespace qstore::cli

@@ -13,7 +13,7 @@
 namespace qstore::cli {
 namespace {
 
-struct Arguments {
+struct SaveArguments {
   std::vector<std::string> variants;
   std::string directory;
   std::string level = "balanced";
@@ -24,7 +24,7 @@ struct Arguments {
 const std::map<std::string, Level> kLevels = {
     {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
 
-Status Measure(const Arguments& arguments, nlohmann::ordered_json* document) {
+Status Measure(const SaveArguments& arguments, nlohmann::ordered_json* document) {
   const auto variants = ParseVariants(arguments.variants);
   std::vector<std::filesystem::path> files;
   for (const VariantSource& variant : variants) {
@@ -60,7 +60,7 @@ Status Measure(const Arguments& arguments, nlohmann::ordered_json* document) {
   return {};
 }
 
-int Run(const Arguments& arguments) {
+int RunSave(const SaveArguments& arguments) {
   nlohmann::ordered_json document;
   if (const Status status = Measure(arguments, &document); !status.ok()) return Report(status);
   PrintMeasurement(arguments.measure, "save, level " + arguments.level, document);
@@ -70,7 +70,7 @@ int Run(const Arguments& arguments) {
 }  // namespace
 
 void AddBenchSave(CLI::App* bench, int* exit_code) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<SaveArguments>();
   CLI::App* command = bench->add_subcommand("save", "Time packing to a temporary archive");
   command->add_option("variants", arguments->variants, "Name and model directory or file of each")
       ->required()
@@ -84,7 +84,7 @@ void AddBenchSave(CLI::App* bench, int* exit_code) {
       ->check(CLI::ExistingDirectory);
   command->add_flag("--sync", arguments->sync, "Also wait until it has reached the disk");
   AddRunOptions(command, &arguments->measure);
-  command->callback([=] { *exit_code = Run(*arguments); });
+  command->callback([=] { *exit_code = RunSave(*arguments); });
 }
 
 }  // namespace qstore::cli

@@ -20,7 +20,7 @@ namespace {
 // Fresh memory for a tensor, as an array of bytes. What frameworks allocate begins anywhere in a
 // huge page: what lies before the first and behind the last whole one is given out in pages of 4
 // KiB, and their first touch takes as long as decoding all of a tensor of some MiB.
-nb::object Allocate(size_t size) {
+nb::object AllocateView(size_t size) {
   auto memory = std::make_unique<PageMemory>(Unwrap(PageMemory::Allocate(size)));
   std::byte* const begin = memory->bytes().data();
   const nb::capsule owner(memory.get(),
@@ -36,6 +36,6 @@ nb::object View(std::span<std::byte> bytes, nb::handle owner) {
   return nb::cast(std::move(array), nb::rv_policy::reference);
 }
 
-void BindMemory(nb::module_& module) { module.def("allocate", &Allocate, nb::arg("size")); }
+void BindMemory(nb::module_& module) { module.def("allocate", &AllocateView, nb::arg("size")); }
 
 }  // namespace qstore::python

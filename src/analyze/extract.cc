@@ -12,7 +12,7 @@
 namespace qstore::analyze {
 namespace {
 
-constexpr uint64_t kPieceBytes = uint64_t{4} << 20;
+constexpr uint64_t kReadBytes = uint64_t{4} << 20;
 
 // A tensor as runs of equal length, `stride` bytes from one to the next, of which the parts
 // [begin, end) of `ranges` (in bytes) are taken.
@@ -109,8 +109,8 @@ class Extractor {
 
   Status CopyBytes(const io::SourceFile& file, uint64_t begin, uint64_t end, uint64_t* to,
                    io::OutputFile* out) {
-    for (uint64_t at = begin; at < end; at += kPieceBytes) {
-      piece_.resize(static_cast<size_t>(std::min(kPieceBytes, end - at)));
+    for (uint64_t at = begin; at < end; at += kReadBytes) {
+      piece_.resize(static_cast<size_t>(std::min(kReadBytes, end - at)));
       QSTORE_TRY(file.Read(at, piece_));
       QSTORE_TRY(out->WriteAt(*to, piece_));
       *to += piece_.size();

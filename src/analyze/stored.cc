@@ -21,7 +21,7 @@ std::string_view VariantOf(const Archive& archive, size_t tensor) {
   return {};
 }
 
-StoredLevel Measure(const Archive& archive, size_t v) {
+StoredLevel StoredSizes(const Archive& archive, size_t v) {
   const VariantInfo variant = archive.variant(v);
   const std::vector<TensorCoding> codings = archive.CodingsOf(v);
   StoredLevel stored;
@@ -47,7 +47,7 @@ Result<std::vector<StoredLevel>> MeasureAll(const std::filesystem::path& path,
   std::vector<StoredLevel> stored;
   for (const VariantSource& variant : variants) {
     QSTORE_ASSIGN(const size_t v, archive.FindVariant(variant.name));
-    stored.push_back(Measure(archive, v));
+    stored.push_back(StoredSizes(archive, v));
   }
   return stored;
 }

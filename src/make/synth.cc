@@ -28,7 +28,7 @@ constexpr float kLargestFp16 = 65504.0f;
 // Part of the persistent meaning of a seed: do not change the values.
 enum Purpose : uint32_t { kElements = 0, kRowFactors = 1, kColumnFactors = 2, kOutliers = 3 };
 
-struct Task {
+struct MakeTask {
   size_t tensor;  // Index in the shard's header.
   uint64_t first_row;
   uint64_t row_count;
@@ -37,7 +37,7 @@ struct Task {
 // Makes rows of tensors; keeps the column factors of the tensor it worked on last.
 class RowMaker {
  public:
-  void Make(const Shard& shard, const Task& task, const SynthOptions& options) {
+  void Make(const Shard& shard, const MakeTask& task, const SynthOptions& options) {
     const io::SafetensorsTensor& tensor = shard.layout.header.tensors[task.tensor];
     const uint32_t stream = shard.stream[task.tensor];
     bytes_.resize(
@@ -60,7 +60,7 @@ class RowMaker {
     Store(options.dtype, 0);
   }
 
-  void MakeMatrix(const Task& task, uint64_t columns, const SynthOptions& options,
+  void MakeMatrix(const MakeTask& task, uint64_t columns, const SynthOptions& options,
                   uint32_t stream) {
     ChooseColumnFactors(columns, options, stream);
     // Whole blocks: the first row may lie inside one.
@@ -126,8 +126,8 @@ class RowMaker {
   int64_t column_stream_ = -1;
 };
 
-std::vector<Task> ListTasks(const Shard& shard) {
-  std::vector<Task> tasks;
+std::vector<MakeTask> ListTasks(const Shard& shard) {
+  std::vector<MakeTask> tasks;
   for (size_t t = 0; t < shard.layout.header.tensors.size(); ++t) {
     const std::vector<uint64_t>& shape = shard.layout.header.tensors[t].shape;
     const uint64_t rows = shape.size() == 1 ? 1 : shape.front();
@@ -151,17 +151,17 @@ uint64_t RowBytes(const io::SafetensorsTensor& tensor) {
 Status WriteShard(const Shard& shard, const SynthOptions& options, std::vector<RowMaker>* makers,
                   ProgressCounter* progress, io::OutputFile* out) {
   QSTORE_TRY(AppendText(shard.layout.prefix, progress, out));
-  const std::vector<Task> tasks = ListTasks(shard);
+  const std::vector<MakeTask> tasks = ListTasks(shard);
   const auto threads = static_cast<unsigned>(makers->size());
   const auto work = [&](const base::PipelineItem& item) {
-    const Task& task = tasks[item.index];
+    const MakeTask& task = tasks[item.index];
     const io::SafetensorsTensor& tensor = shard.layout.header.tensors[task.tensor];
     RowMaker& maker = (*makers)[item.worker];
     maker.Make(shard, task, options);
     return out->WriteAt(tensor.begin + task.first_row * RowBytes(tensor), maker.bytes());
   };
   const auto retire = [&](const base::PipelineItem& item) {
-    const Task& task = tasks[item.index];
+    const MakeTask& task = tasks[item.index];
     return progress->Add(task.row_count * RowBytes(shard.layout.header.tensors[task.tensor]));
   };
   QSTORE_TRY(base::RunPipeline(tasks.size(), {threads, threads}, work, retire));
