@@ -23,25 +23,27 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 
 
+# Tests that a run leaves out unless its option asks for them alone.
+MARKERS = {
+    "rest": "left to ./dev test --all: makes or compiles what takes minutes",
+    "slow": "needs minutes and tens of gigabytes of disk",
+}
+
+
 def pytest_addoption(parser):
-    parser.addoption("--slow", action="store_true", help="run only the tests marked slow")
-    parser.addoption("--all", action="store_true", help="run also the tests marked all")
+    for name in MARKERS:
+        parser.addoption(f"--{name}", action="store_true", help=f"run only the tests marked {name}")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: needs minutes and tens of gigabytes of disk")
-    config.addinivalue_line("markers", "all: needs minutes, and belongs to the second tier")
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
 
 
 def pytest_collection_modifyitems(config, items):
-    """The slow tests are a run of their own, so that none is ever reported as skipped."""
-    slow = config.getoption("--slow")
-    every = config.getoption("--all")
-    chosen = [
-        item
-        for item in items
-        if ("slow" in item.keywords) == slow and (every or item.get_closest_marker("all") is None)
-    ]
+    """The marked tests are runs of their own, so that none is ever reported as skipped."""
+    wanted = {name for name in MARKERS if config.getoption(f"--{name}")}
+    chosen = [item for item in items if wanted == MARKERS.keys() & item.keywords.keys()]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 
@@ -96,10 +98,21 @@ def pairs():
 
 @pytest.fixture(scope="session")
 def trained():
-    """The folder of the Llama that was trained here: bf16/, fp16/, train.txt and held-out.txt."""
+    """The folder of the Llama that was trained here: bf16/, fp16/, train.txt and held-out.txt.
+
+    Training takes minutes: for tests marked rest.
+    """
     maker = HERE / "trained_llm.py"
     libraries = ("torch", "transformers", "tokenizers")
     return made_once("trained", [maker], maker, "-o", libraries=libraries)
+
+
+@pytest.fixture(scope="session")
+def untrained():
+    """The like of `trained` with random weights, which takes seconds."""
+    maker = HERE / "trained_llm.py"
+    libraries = ("torch", "transformers", "tokenizers")
+    return made_once("untrained", [maker], maker, "--steps", "0", "-o", libraries=libraries)
 
 
 @pytest.fixture

@@ -344,7 +344,7 @@ def test_calls_that_fail(sweep, case):
     runs.check_all(runs.faults(faults.MODES, stride=stride, stays=STAYS), runs.check)
 
 
-@pytest.mark.all
+@pytest.mark.rest
 @pytest.mark.parametrize("case", [case for case in BY_NAME if case not in WHOLE])
 def test_every_call_that_fails(sweep, case):
     runs = sweep(case)
@@ -361,13 +361,13 @@ def test_kills(sweep, case):
     check_kills(sweep, case)
 
 
-@pytest.mark.all
+@pytest.mark.rest
 @pytest.mark.parametrize("case", ALSO_KILLED)
 def test_more_kills(sweep, case):
     check_kills(sweep, case)
 
 
-@pytest.mark.all
+@pytest.mark.rest
 @pytest.mark.parametrize("case", BY_NAME)
 def test_memory_that_is_refused(sweep, case):
     runs = sweep(case)

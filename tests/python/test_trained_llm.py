@@ -7,6 +7,8 @@ import trained_llm
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+pytestmark = pytest.mark.rest  # Training takes three minutes.
+
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp16"])
 def test_it_predicts_text_that_it_has_not_seen(trained, figure, dtype):

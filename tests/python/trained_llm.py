@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trains a small Llama on the sources of Python's standard library, and saves it in 16 bits.
 
-usage: trained_llm.py -o FOLDER
+usage: trained_llm.py -o FOLDER [--steps N]     0 steps leave random weights
 
 FOLDER/{bf16,fp16}   LlamaForCausalLM with its tokenizer, by save_pretrained
 FOLDER/{train,held-out}.txt   the text it learned from, and text that it has not seen
@@ -91,14 +91,14 @@ def token_stream(tokenizer, texts):
     return torch.tensor([token for text in ids for token in [*text, tokenizer.eos_token_id]])
 
 
-def rate(step):
+def rate(step, steps):
     if step < WARMUP:
         return PEAK_RATE * (step + 1) / WARMUP
-    progress = (step - WARMUP) / (STEPS - WARMUP)
+    progress = (step - WARMUP) / (steps - WARMUP)
     return PEAK_RATE * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def train(model, stream, report=lambda step, loss: None):
+def train(model, stream, steps, report):
     """Next-token prediction over random windows of `stream`, in F32."""
     matrices = [p for p in model.parameters() if p.dim() == 2]
     vectors = [p for p in model.parameters() if p.dim() != 2]
@@ -109,9 +109,9 @@ def train(model, stream, report=lambda step, loss: None):
     optimizer = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.95))
     windows = torch.Generator().manual_seed(SEED)
     model.train()
-    for step in range(STEPS):
+    for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = rate(step)
+            group["lr"] = rate(step, steps)
         starts = torch.randint(0, len(stream) - LENGTH, (BATCH,), generator=windows)
         batch = torch.stack([stream[start : start + LENGTH] for start in starts])
         loss = model(input_ids=batch, labels=batch).loss
@@ -123,7 +123,7 @@ def train(model, stream, report=lambda step, loss: None):
     model.eval()
 
 
-def make(folder, report=lambda step, loss: None):
+def make(folder, steps=STEPS, report=lambda step, loss: None):
     """Writes what this module promises into `folder`, which must not exist."""
     folder = Path(folder)
     folder.mkdir(parents=True)
@@ -133,7 +133,8 @@ def make(folder, report=lambda step, loss: None):
     (folder / "held-out.txt").write_text("\n".join(held_out), encoding="utf-8")
     tokenizer = make_tokenizer(seen)
     model = make_model()
-    train(model, token_stream(tokenizer, seen), report)
+    if steps > 0:
+        train(model, token_stream(tokenizer, seen), steps, report)
     for name, dtype in DTYPES.items():
         copy = LlamaForCausalLM(model.config)
         copy.load_state_dict(model.state_dict())
@@ -166,13 +167,19 @@ def unigram_entropy(windows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, required=True, help="a new folder")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of training (%(default)s)")
     arguments = parser.parse_args()
 
     def report(step, loss):
-        if step % 50 == 0 or step == STEPS - 1:
-            print(f"step {step:4} of {STEPS}: {loss / math.log(2):.3f} bits a token", flush=True)
+        if step % 50 == 0 or step == arguments.steps - 1:
+            print(
+                f"step {step:4} of {arguments.steps}: {loss / math.log(2):.3f} bits a token",
+                flush=True,
+            )
 
-    make(arguments.output, report)
+    make(arguments.output, arguments.steps, report)
+    if arguments.steps == 0:
+        return
     model = LlamaForCausalLM.from_pretrained(arguments.output / "bf16")
     windows = windows_of(arguments.output)
     print(f"held out: {loss_of(model, windows):.3f}, unigram: {unigram_entropy(windows):.3f}")

@@ -1,15 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds and installs the wheel once, and packs what most tests of the package read.
+"""Lays out the package of the release build, and packs what most tests of the package read."""
 
-The installed package is kept in .cache/package of the tree, under a name that changes with its
-sources and with the interpreter.
-"""
-
-import hashlib
 import importlib
-import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,41 +15,16 @@ from range_server import RangeServer
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parents[3]
-SOURCES = ("CMakeLists.txt", "pyproject.toml", "cli", "cmake", "include", "python", "src")
-
-
-def sources():
-    for name in SOURCES:
-        path = ROOT / name
-        found = [path] if path.is_file() else sorted(path.rglob("*"))
-        yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts)
-
-
-def pip(*arguments):
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+BUILD = Path(os.environ.get("QSTORE_BUILD", ROOT / "build"))
+sys.path.insert(0, str(ROOT / "tools"))
+import python_site  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def installed():
-    """A folder with the built wheel, and `site`, into which it is installed."""
-    digest = hashlib.sha256(sys.version.encode())
-    for file in sources():
-        digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes())
-    cache = ROOT / ".cache" / "package"
-    folder = cache / digest.hexdigest()[:16]
-    if not folder.is_dir():
-        scratch = cache / f"{folder.name}.{os.getpid()}"
-        shutil.rmtree(scratch, ignore_errors=True)
-        here = importlib.util.find_spec("scikit_build_core") and importlib.util.find_spec(
-            "nanobind"
-        )
-        isolation = ["--no-build-isolation"] if here else []
-        pip("wheel", ".", "--no-deps", *isolation, "--wheel-dir", scratch)
-        (wheel,) = scratch.glob("*.whl")
-        pip("install", "--no-deps", "--no-index", "--target", scratch / "site", wheel)
-        scratch.rename(folder)
+def installed(tmp_path_factory):
+    """A folder with `site`, where the package and its commands are as pip installs them."""
+    folder = tmp_path_factory.mktemp("installed")
+    python_site.lay_out(BUILD, folder / "site")
     return folder
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`qstore quantize --to gptq-...` on the trained model: quality, interruptions, exit codes."""
+"""`qstore quantize --to gptq-...` on a small model: quality, interruptions, exit codes."""
 
 import json
 import os
@@ -27,23 +27,29 @@ def environment(installed):
     return os.environ | offline | python
 
 
-@pytest.fixture(scope="session")
-def arguments(trained):
+def command_of(model):
     """Without the output and the target."""
-    text = trained / "train.txt"
-    return [BINARY, "quantize", trained / "bf16", "--calibration", text, *LENGTH]
+    return [BINARY, "quantize", model / "bf16", "--calibration", model / "train.txt", *LENGTH]
 
 
-@pytest.fixture(scope="session")
-def levels(arguments, environment, tmp_path_factory):
-    """.folder with 16bit, 8bit and 4bit of the trained model; .printed, .notes."""
-    folder = tmp_path_factory.mktemp("levels") / "out"
-    command = [*arguments, "-o", folder, "--to", "gptq-8bit,gptq-4bit"]
+def quantized(model, environment, folder):
+    """.folder with 16bit, 8bit and 4bit of the model; .printed, .notes."""
+    command = [*command_of(model), "-o", folder, "--to", "gptq-8bit,gptq-4bit"]
     done = subprocess.run(
         list(map(str, command)), env=environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return SimpleNamespace(folder=folder, printed=done.stdout, notes=done.stderr)
+
+
+@pytest.fixture(scope="session")
+def arguments(untrained):
+    return command_of(untrained)
+
+
+@pytest.fixture(scope="session")
+def levels(untrained, environment, tmp_path_factory):
+    return quantized(untrained, environment, tmp_path_factory.mktemp("levels") / "out")
 
 
 def start(arguments, environment, output, *options):
@@ -66,7 +72,9 @@ def stop_behind(process, rows, how):
     return process.returncode, notes
 
 
-def test_levels_are_as_good_as_their_bits_allow(trained, levels, figure):
+@pytest.mark.rest  # Trains a model.
+def test_levels_are_as_good_as_their_bits_allow(trained, environment, space, figure):
+    levels = quantized(trained, environment, space / "levels")
     windows = trained_llm.windows_of(trained, count=32)
     source = levels.folder / "16bit"
     assert contents(source) == contents(trained / "bf16")
@@ -170,17 +178,17 @@ def analyze_killed_once(levels, out):
     return json.loads((out / "summary.json").read_text())
 
 
-def test_the_whole_way_keeps_bytes_and_logits(trained, levels, space, figure):
-    """Trained, quantized twice, analysed, packed; every level unpacked computes the same bits."""
+def test_the_whole_way_keeps_bytes_and_logits(untrained, levels, space, figure):
+    """Quantized twice, analysed, packed; every level unpacked computes the same bits."""
     assert len(analyze_killed_once(levels, space / "analysis")["layers"]) == 28
     variants = {"bf16": "16bit", "gptq8": "8bit", "gptq4": "4bit"}
     sources = {name: levels.folder / folder for name, folder in variants.items()}
     size = pack(space / "m.qstore", **sources)
     figure(
-        f"trained Llama, 16, 8 and 4 bits in one archive: {size:,} of "
+        f"Llama of random weights, 16, 8 and 4 bits in one archive: {size:,} of "
         f"{sum(map(raw_size, sources.values())):,} bytes"
     )
-    windows = trained_llm.windows_of(trained, count=4)
+    windows = trained_llm.windows_of(untrained, count=4)
     for name, source in sources.items():
         back = unpack(space / "m.qstore", name, space / name)
         assert contents(back) == contents(source)

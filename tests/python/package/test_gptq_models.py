@@ -20,13 +20,13 @@ def gptq(qstore):
 
 
 @pytest.fixture(scope="module")
-def tiny(trained, tmp_path_factory):
-    return gptq_models.save_tiny("Llama", tmp_path_factory.mktemp("tiny") / "m", trained / "bf16")
+def tiny(untrained, tmp_path_factory):
+    return gptq_models.save_tiny("Llama", tmp_path_factory.mktemp("tiny") / "m", untrained / "bf16")
 
 
 @pytest.fixture
-def calibration(gptq, trained):
-    return gptq.Calibration(str(trained / "train.txt"), samples=4, length=32)
+def calibration(gptq, untrained):
+    return gptq.Calibration(str(untrained / "train.txt"), samples=4, length=32)
 
 
 def tree(folder):
@@ -34,9 +34,9 @@ def tree(folder):
 
 
 @pytest.mark.parametrize("kind", ["Llama", "Qwen2", "Mistral", "Gemma2", "Phi3"])
-def test_layers_run_one_by_one_as_the_model_does(gptq, trained, space, kind):
+def test_layers_run_one_by_one_as_the_model_does(gptq, untrained, space, kind):
     """Whatever a class hands to its layers: masks, positions, scaled embeddings, biases."""
-    folder = gptq_models.save_tiny(kind, space / "m", trained / "bf16")
+    folder = gptq_models.save_tiny(kind, space / "m", untrained / "bf16")
     decoder_module = importlib.import_module("qstore.gptq.decoder")
     source = importlib.import_module("qstore.gptq.checkpoint").Source(folder)
     decoder = decoder_module.Decoder(source)
@@ -58,7 +58,7 @@ def test_layers_run_one_by_one_as_the_model_does(gptq, trained, space, kind):
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_checkpoint_is_what_readers_expect(
-    gptq, tiny, space, calibration, bits, symmetric, trained
+    gptq, tiny, space, calibration, bits, symmetric, untrained
 ):
     scheme = gptq.Scheme(bits, group_size=32, symmetric=symmetric, act_order=not symmetric)
     report = gptq.quantize(tiny, space / "out", [scheme], calibration)
@@ -97,9 +97,9 @@ def test_integers_stand_for_the_weights(gptq, tiny, space, calibration):
         assert difference < 0.01, name
 
 
-def test_shards_and_their_index_stay(gptq, trained, space, calibration):
+def test_shards_and_their_index_stay(gptq, untrained, space, calibration):
     folder = gptq_models.save_tiny(
-        "Llama", space / "m", trained / "bf16", torch.float16, max_shard_size="200KB"
+        "Llama", space / "m", untrained / "bf16", torch.float16, max_shard_size="200KB"
     )
     shards = [path.name for path in sorted(folder.glob("*.safetensors"))]
     assert len(shards) > 2
@@ -184,9 +184,9 @@ def test_classes_that_cannot_be_quantized_are_named(qstore, gptq, tiny, space, c
 
 
 def test_models_in_other_types_or_quantized_already(
-    qstore, gptq, trained, tiny, space, calibration
+    qstore, gptq, untrained, tiny, space, calibration
 ):
-    wide = gptq_models.save_tiny("Llama", space / "f32", trained / "bf16", torch.float32)
+    wide = gptq_models.save_tiny("Llama", space / "f32", untrained / "bf16", torch.float32)
     refused(qstore, gptq, wide, space / "out", calibration, "F32", "--to bf16", "q_proj")
     gptq.quantize(tiny, space / "low", [gptq.Scheme(4)], calibration)
     refused(qstore, gptq, space / "low", space / "out", calibration, "quantized already")
@@ -231,7 +231,7 @@ def test_outputs_that_exist_stay_unless_they_are_to_be_replaced(
     assert not (space / "out" / "mine.txt").exists()
 
 
-def test_every_matrix_sees_those_before_it_quantized(gptq, tiny, trained, space, calibration):
+def test_every_matrix_sees_those_before_it_quantized(gptq, tiny, untrained, space, calibration):
     """What goes into each matrix of the finished model gives the integers that it has."""
     scheme = gptq.Scheme(3, group_size=32)
     gptq.quantize(tiny, space / "out", [scheme], calibration)

@@ -4,26 +4,44 @@
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import models
 import pytest
 
+ROOT = Path(__file__).resolve().parents[3]
+# Compiles the library and the command once more.
+builds_the_wheel = pytest.mark.rest
 NOT_ON_IMPORT = ("torch", "numpy", "ml_dtypes", "safetensors", "fsspec", "http.client", "ssl")
 
 
+def pip(*arguments):
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
 @pytest.fixture(scope="module")
-def empty_environment(installed, tmp_path_factory):
+def wheel(tmp_path_factory):
+    """What pip builds of this tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip("wheel", ".", "--no-deps", "--no-build-isolation", "--wheel-dir", folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def empty_environment(wheel, tmp_path_factory):
     """A virtual environment without anything but the wheel."""
     folder = tmp_path_factory.mktemp("environment")
-    (wheel,) = installed.glob("*.whl")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet"]
     subprocess.run([*pip, "--no-index", "--no-deps", wheel], check=True)
     return folder / "bin"
 
 
-def test_contents(installed):
-    (wheel,) = installed.glob("*.whl")
+@builds_the_wheel
+def test_contents(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     for name in ("qstore/py.typed", "qstore/_qstore.pyi", "qstore/__init__.py"):
         assert name in names
@@ -36,8 +54,9 @@ def test_contents(installed):
     assert not [name for name in names if name.endswith((".h", ".a", ".cmake"))]
 
 
-def test_needs_no_library_but_the_systems(installed, empty_environment):
-    (extension,) = (installed / "site" / "qstore").glob("_qstore*.so")
+@builds_the_wheel
+def test_needs_no_library_but_the_systems(empty_environment):
+    (extension,) = empty_environment.parent.rglob("_qstore*.so")
     for binary in (extension, empty_environment / "qstore"):
         dynamic = subprocess.run(["readelf", "-d", binary], capture_output=True, text=True).stdout
         needed = {
@@ -50,6 +69,7 @@ def test_needs_no_library_but_the_systems(installed, empty_environment):
     assert [line.split()[-1] for line in symbols if line] == ["PyInit__qstore"]
 
 
+@builds_the_wheel
 def test_in_an_empty_environment(empty_environment, space, pair):
     code = """
 import sys, qstore

@@ -6,7 +6,11 @@ import os
 import subprocess
 import sys
 
+import pytest
 from command import BINARY, ROOT
+
+# The library once more, compiled as a shared one.
+needs_the_shared_library = pytest.mark.rest
 
 
 def run(installed, output, *options):
@@ -21,6 +25,7 @@ def run(installed, output, *options):
     )
 
 
+@needs_the_shared_library
 def test_every_way_is_measured(installed, space):
     done = run(installed, space)
     assert done.returncode == 0, done.stderr
@@ -43,6 +48,7 @@ def test_every_way_is_measured(installed, space):
     assert (space / "python_load.md").read_text().strip() == done.stdout.strip()
 
 
+@needs_the_shared_library
 def test_one_kind_of_process(installed, space):
     done = run(installed, space, "--process", "same")
     assert done.returncode == 0, done.stderr
