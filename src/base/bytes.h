@@ -27,7 +27,8 @@ void StoreLe(void* at, T value) {
   std::memcpy(at, &value, sizeof(T));
 }
 
-/// Appends little-endian fields to a buffer. On disk: varints are LEB128 of at most 10 bytes.
+/// Appends little-endian fields to a buffer. On disk: varints are LEB128 of as few bytes as the
+/// number takes, at most 10.
 class ByteWriter {
  public:
   explicit ByteWriter(std::vector<std::byte>* out) : out_(out) {}
@@ -58,8 +59,9 @@ class ByteWriter {
   std::vector<std::byte>* out_;
 };
 
-/// A bounds-checked cursor over little-endian fields. After a read past the end, or an overlong
-/// varint, ok() is false, every later read yields zero or empty, and the position stays.
+/// A bounds-checked cursor over little-endian fields. After a read past the end, or a varint that
+/// is overlong or padded with zeros, ok() is false, every later read yields zero or empty, and the
+/// position stays.
 class ByteReader {
  public:
   explicit ByteReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
@@ -82,7 +84,8 @@ class ByteReader {
       auto field = Bytes(1);
       if (field.empty()) return 0;
       const auto byte = static_cast<uint64_t>(field[0]);
-      if (shift == 63 && byte > 1) break;
+      const bool is_padded = byte == 0 && shift > 0;
+      if (is_padded || (shift == 63 && byte > 1)) break;
       value |= (byte & 0x7f) << shift;
       if (byte < 0x80) return value;
     }

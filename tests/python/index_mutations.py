@@ -35,7 +35,7 @@ def varint(value):
 
 class Tables:
     """The sections of an index as lists of [kind, value]: N(umber), B(ytes), S(tring), and L(ength)
-    of the B of a name."""
+    of the B of a name; P is a padded N."""
 
     def __init__(self, index):
         self.parts = Parts.__new__(Parts)
@@ -87,15 +87,25 @@ class Tables:
         self.column(count, "B")
         for _ in range(3):
             self.column(count, "N")
+        # Base, scales, zero points, groups; then a dtype and three own parents.
         for relation in b"".join(self.column(count, "B")):
             if relation:
                 self.take("B")
-                self.column(2 if relation == 1 else 1, "N")
+                self.column({1: 2, 2: 1}.get(relation, 4), "N")
+            if relation == 4:
+                self.take("B")
+                self.column(3, "N")
 
     def chunks(self, count):
         self.column(count, "B")
         self.column(count, "N")
         self.column(count, "B", 8)
+
+
+def padded(value):
+    """The number with a byte more than it takes."""
+    short = varint(value)
+    return short[:-1] + bytes([short[-1] | 128, 0])
 
 
 def encoded(sections, kinds=(1, 2, 3, 4, 5)):
@@ -105,7 +115,7 @@ def encoded(sections, kinds=(1, 2, 3, 4, 5)):
         for what, value in fields:
             if what == "S":
                 content += varint(len(value))
-            content += value if what in "BS" else varint(value)
+            content += value if what in "BS" else (padded if what == "P" else varint)(value)
         out += bytes([kind]) + varint(len(content)) + content
     return out
 
@@ -161,6 +171,10 @@ def whole_sections(index):
         yield encoded([*sections[: i + 1], *sections[i:]], [*range(1, i + 2), *range(i + 1, 6)])
         yield encoded([*sections[:i], [*sections[i], ["B", b"\0"]], *sections[i + 1 :]])
         yield encoded([*sections[:i], sections[i][:-1], *sections[i + 1 :]])
+        numbers = [at for at, (kind, _) in enumerate(sections[i]) if kind == "N"]
+        for at in numbers[:: max(1, len(numbers) // 3)]:
+            changed = [*sections[i][:at], ["P", sections[i][at][1]], *sections[i][at + 1 :]]
+            yield encoded([*sections[:i], changed, *sections[i + 1 :]])
     yield encoded(sections[::-1], range(5, 0, -1))
     for kind in (0, 1, 5, 6, 127, 128, 255):
         for content in (b"", b"x" * 200):

@@ -48,6 +48,7 @@ class Cursor:
             byte = self.byte()
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
+                require(byte > 0 or shift == 0, "varint with zeros behind its number")
                 require(value < 1 << 64, "varint beyond 64 bits")
                 return value
         raise Corrupt("varint of more than 10 bytes")

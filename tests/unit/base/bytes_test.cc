@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <limits>
+#include <optional>
+#include <span>
+#include <vector>
 
 namespace qstore::base {
 namespace {
@@ -39,6 +43,31 @@ TEST(Bytes, OverlongVarintIsRefused) {
   ByteReader reader(bytes);
   reader.Varint();
   EXPECT_FALSE(reader.ok());
+}
+
+// The number that these bytes spell, or nothing when they are no varint.
+std::optional<uint64_t> VarintOf(const std::vector<uint8_t>& bytes) {
+  ByteReader reader(std::as_bytes(std::span(bytes)));
+  const uint64_t value = reader.Varint();
+  if (!reader.ok()) return std::nullopt;
+  EXPECT_EQ(reader.remaining(), 0u);
+  return value;
+}
+
+TEST(Bytes, AVarintHasOneSpelling) {
+  EXPECT_EQ(VarintOf({0}), 0u);
+  EXPECT_EQ(VarintOf({0x80, 1}), 128u);
+  EXPECT_EQ(VarintOf({0x80, 0x80, 1}), uint64_t{1} << 14);
+  const std::vector<uint8_t> top = {0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1};
+  EXPECT_EQ(VarintOf(top), uint64_t{1} << 63);
+  EXPECT_EQ(VarintOf({0x80, 0}), std::nullopt);
+  EXPECT_EQ(VarintOf({5 | 0x80, 0}), std::nullopt);
+  EXPECT_EQ(VarintOf({0xff, 0x80, 0}), std::nullopt);
+  auto padded = top;
+  padded.back() = 0;
+  EXPECT_EQ(VarintOf(padded), std::nullopt);
+  padded.back() = 2;
+  EXPECT_EQ(VarintOf(padded), std::nullopt) << "beyond 64 bits";
 }
 
 }  // namespace
