@@ -24,7 +24,7 @@ namespace qstore {
 
 namespace store {
 class ArchiveFile;
-struct ReadTarget;
+struct ReadTargets;
 }  // namespace store
 
 /// A precision of the model. Names and paths here and below live as long as the Archive.
@@ -58,7 +58,7 @@ struct VariantSizes {
   /// header and footer they make up the archive.
   uint64_t own_bytes = 0;
   /// Bytes read from the archive by Open and by reading all its tensors at once: header, footer,
-  /// index, the payloads of its tensors and those of the parents needed.
+  /// index, the payloads of its tensors, of the parents needed and of its safetensors headers.
   uint64_t load_bytes = 0;
   uint64_t tensor_bytes = 0;   ///< Content of its tensors.
   uint64_t tensor_stored = 0;  ///< Payloads of its tensors, shared ones included, parents' not.
@@ -98,7 +98,8 @@ struct OpenOptions {
 };
 
 /// An open archive. Everything in it has been checked when Open returns but the payloads of chunks,
-/// which are checked whenever they are read.
+/// which are checked whenever they are read, and that a file has the tensors that are listed of it,
+/// which is checked when content of one of them is first read.
 /// Thread-safety: all member functions may be called from many threads at once.
 class QSTORE_EXPORT Archive {
  public:
@@ -145,8 +146,8 @@ class QSTORE_EXPORT Archive {
   /// Memory beside the buffers: a few MiB for each thread, and scales in use.
   /// `progress` is told, about once in a MiB of the archive, how many of the buffers' bytes have
   /// been filled, more or less. On an error the content of the buffers is undefined.
-  /// Errors: kInvalidArgument (tensors, sizes, rows), kCorrupt (naming tensor, chunk and offset),
-  /// kIo, kCancelled.
+  /// Errors: kInvalidArgument (tensors, sizes, rows), kCorrupt (naming tensor, chunk and offset, or
+  /// file, tensor and rule where index and header of a file differ), kIo, kCancelled.
   Status Read(std::span<const ReadRequest> requests, unsigned threads = 0,
               const ProgressCallback& progress = {}) const;
   Status ReadTensor(size_t tensor, std::span<std::byte> out, unsigned threads = 0) const;
@@ -173,7 +174,7 @@ class QSTORE_EXPORT Archive {
 
  private:
   explicit Archive(std::unique_ptr<store::ArchiveFile> impl);
-  Status ReadTargets(std::vector<store::ReadTarget> targets, unsigned threads,
+  Status ReadTargets(store::ReadTargets wanted, unsigned threads,
                      const ProgressCallback& progress) const;
   std::unique_ptr<store::ArchiveFile> impl_;
 };

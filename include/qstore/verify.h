@@ -23,8 +23,8 @@ struct VerifyReport {
   uint64_t compared_bytes = 0;
 };
 
-/// Reads and decodes the whole archive and compares the digest of every file; then every variant
-/// named in `originals` with the files found at its path.
+/// Reads and decodes the whole archive, compares the digest of every file, and its tensors as they
+/// are listed with its header; and every variant named in `originals` with the files at its path.
 /// Errors: kCorrupt (the first damage), kMismatch (the first file missing, added or different, with
 /// the offset), kNotFound (variant, path), kIo, kSourceChanged, kCancelled.
 QSTORE_EXPORT Result<VerifyReport> Verify(const Archive& archive,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/status_macros.h"
@@ -134,15 +135,23 @@ Result<SafetensorsHeader> ReadSafetensorsHeader(const ByteSource& file) {
   std::string text(static_cast<size_t>(length), '\0');
   QSTORE_TRY(file.Read(kLengthBytes, std::as_writable_bytes(std::span(text))));
 
-  SafetensorsParser parser;
-  QSTORE_TRY(ParseJson(text, &parser).WithContext("safetensors header"));
   SafetensorsHeader header;
+  const auto keep = [&](SafetensorsTensor* entry) {
+    header.tensors.push_back(std::move(*entry));
+    return Status();
+  };
+  SafetensorsParser parser(keep, SIZE_MAX, &header.metadata);
+  QSTORE_TRY(ParseJson(text, &parser).WithContext("safetensors header"));
   header.data_begin = kLengthBytes + length;
-  header.tensors = parser.TakeTensors();
-  header.metadata = parser.TakeMetadata();
   DropRepeatedNames(&header.tensors);
   QSTORE_TRY(Place(&header.tensors, header.data_begin, size).WithContext("safetensors header"));
   return header;
+}
+
+Status ReadSafetensorsEntries(std::string_view json, size_t max_rank,
+                              const SafetensorsEntryTaker& take) {
+  SafetensorsParser parser(take, max_rank, nullptr);
+  return ParseJson(json, &parser).WithContext("safetensors header");
 }
 
 Result<SafetensorsLayout> LayOutSafetensors(std::vector<SafetensorsTensor> tensors,

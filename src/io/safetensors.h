@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -37,6 +40,16 @@ inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
 /// rule broken; a caller that archives then treats the file as opaque. Other errors are those of
 /// `file`.
 Result<SafetensorsHeader> ReadSafetensorsHeader(const ByteSource& file);
+
+/// Gets the entries of a header in the order of the text, names possibly repeated: then the last
+/// one counts. `begin` and `end` are the data_offsets as written. May move from the entry.
+using SafetensorsEntryTaker = std::function<Status(SafetensorsTensor* entry)>;
+
+/// Reads the JSON of a header by the rules of ReadSafetensorsHeader but those that bind the entries
+/// to one another and to the file. Holds one entry at a time, of `max_rank` dimensions at most.
+/// Errors: kCorrupt, those of `take`.
+Status ReadSafetensorsEntries(std::string_view json, size_t max_rank,
+                              const SafetensorsEntryTaker& take);
 
 /// A file to be written: its first bytes, and where the tensors go.
 struct SafetensorsLayout {

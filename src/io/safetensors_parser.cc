@@ -56,7 +56,8 @@ Status SafetensorsParser::OnTop(const JsonEvent& event) {
     state_ = State::kMetadataStart;
     return {};
   }
-  tensors_.emplace_back().name = event.text;
+  entry_.name = event.text;
+  entry_.shape.clear();
   state_ = State::kEntryStart;
   return {};
 }
@@ -71,13 +72,13 @@ Status SafetensorsParser::OnMetadata(const JsonEvent& event) {
       return Corrupt("__metadata__ is not an object");
     }
   } else if (state_ == State::kMetadataKey) {
-    if (event.kind == Kind::kKey) metadata_.emplace_back(event.text, std::string());
+    metadata_key_ = event.text;
     state_ = event.kind == Kind::kKey ? State::kMetadataValue : State::kTop;
   } else {
     if (event.kind != Kind::kString) {
-      return Corrupt("__metadata__: " + QuotedName(metadata_.back().first) + " is not a string");
+      return Corrupt("__metadata__: " + QuotedName(metadata_key_) + " is not a string");
     }
-    metadata_.back().second = event.text;
+    if (metadata_ != nullptr) metadata_->emplace_back(metadata_key_, event.text);
     state_ = State::kMetadataKey;
   }
   return {};
@@ -152,7 +153,6 @@ Status SafetensorsParser::OnDType(const JsonEvent& event) {
 }
 
 Status SafetensorsParser::OnNumbers(const JsonEvent& event) {
-  SafetensorsTensor& tensor = tensors_.back();
   if (event.kind == Kind::kEndArray) {
     if (state_ == State::kOffsets && offsets_ != 2) return Wrong("data_offsets is not a pair");
     return EndField();
@@ -161,11 +161,14 @@ Status SafetensorsParser::OnNumbers(const JsonEvent& event) {
     return Wrong(std::string(kFieldNames[field_]) + " holds something else than unsigned integers");
   }
   if (state_ == State::kShape) {
-    tensor.shape.push_back(event.number);
+    if (entry_.shape.size() == max_rank_) {
+      return Wrong("rank beyond " + std::to_string(max_rank_));
+    }
+    entry_.shape.push_back(event.number);
     return {};
   }
   if (offsets_ == 2) return Wrong("data_offsets is not a pair");
-  (offsets_ == 0 ? tensor.begin : tensor.end) = event.number;
+  (offsets_ == 0 ? entry_.begin : entry_.end) = event.number;
   ++offsets_;
   return {};
 }
@@ -179,7 +182,7 @@ Status SafetensorsParser::OnSkip(const JsonEvent& event) {
 Status SafetensorsParser::SetDType(std::string_view name) {
   const auto dtype = DTypeFromName(name);
   if (!dtype) return Wrong("dtype " + QuotedName(name) + " is unknown");
-  tensors_.back().dtype = *dtype;
+  entry_.dtype = *dtype;
   return {};
 }
 
@@ -195,11 +198,11 @@ Status SafetensorsParser::EndEntry() {
     if ((seen_ & (1u << field)) == 0) return Wrong(std::string(kFieldNames[field]) + " is missing");
   }
   state_ = State::kTop;
-  return {};
+  return take_(&entry_);
 }
 
 Status SafetensorsParser::Wrong(std::string_view rule) const {
-  return Corrupt("tensor " + QuotedName(tensors_.back().name) + ": " + std::string(rule));
+  return Corrupt("tensor " + QuotedName(entry_.name) + ": " + std::string(rule));
 }
 
 }  // namespace qstore::io

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include "io/json.h"
 #include "io/safetensors.h"
@@ -15,12 +16,11 @@ namespace qstore::io {
 /// also as {"F32": null}; unknown fields of an entry may hold anything.
 class SafetensorsParser final : public JsonHandler {
  public:
+  /// `take` gets the entries, see SafetensorsEntryTaker. Pairs of "__metadata__" go to `metadata`,
+  /// or are only looked at when that is null.
+  SafetensorsParser(SafetensorsEntryTaker take, size_t max_rank, SafetensorsMetadata* metadata)
+      : take_(std::move(take)), max_rank_(max_rank), metadata_(metadata) {}
   Status OnEvent(const JsonEvent& event) override;
-
-  /// All entries in the order of the text, names possibly repeated; begin and end are the
-  /// data_offsets as written.
-  std::vector<SafetensorsTensor> TakeTensors() { return std::move(tensors_); }
-  SafetensorsMetadata TakeMetadata() { return std::move(metadata_); }
 
  private:
   enum class State : uint8_t {
@@ -61,8 +61,11 @@ class SafetensorsParser final : public JsonHandler {
   unsigned seen_ = 0;     // One bit for each field of the entry.
   unsigned offsets_ = 0;  // Numbers read of data_offsets.
   unsigned depth_ = 0;    // Of the value being skipped.
-  std::vector<SafetensorsTensor> tensors_;
-  SafetensorsMetadata metadata_;
+  SafetensorsTensor entry_;
+  std::string metadata_key_;
+  const SafetensorsEntryTaker take_;
+  const size_t max_rank_;
+  SafetensorsMetadata* const metadata_;
 };
 
 }  // namespace qstore::io

@@ -123,8 +123,8 @@ Result<uint64_t> Archive::RowsByteSize(size_t tensor, uint64_t row_begin, uint64
 
 Status Archive::Read(std::span<const ReadRequest> requests, unsigned threads,
                      const ProgressCallback& progress) const {
-  QSTORE_ASSIGN(auto targets, store::TargetsOf(*this, requests));
-  return ReadTargets(std::move(targets), threads, progress);
+  QSTORE_ASSIGN(auto wanted, store::TargetsOf(*this, requests));
+  return ReadTargets(std::move(wanted), threads, progress);
 }
 
 Status Archive::ReadFile(size_t file, uint64_t begin, std::span<std::byte> out,
@@ -136,25 +136,25 @@ Status Archive::ReadFile(size_t file, uint64_t begin, std::span<std::byte> out,
                            std::to_string(entry.size) + " bytes, asked for were " +
                            std::to_string(out.size()) + " from " + std::to_string(begin));
   }
-  std::vector<store::ReadTarget> targets;
+  store::ReadTargets wanted;
   for (uint32_t p = entry.parts.begin; p < entry.parts.end && !out.empty(); ++p) {
     const uint64_t size = tables.objects[tables.parts[p]].byte_size;
     if (begin < size) {
       const auto here = static_cast<size_t>(std::min<uint64_t>(size - begin, out.size()));
-      targets.push_back({tables.parts[p], begin, out.first(here)});
+      wanted.targets.push_back({tables.parts[p], begin, out.first(here)});
       out = out.subspan(here);
       begin = 0;
     } else {
       begin -= size;
     }
   }
-  return ReadTargets(std::move(targets), threads, {});
+  return ReadTargets(std::move(wanted), threads, {});
 }
 
-Status Archive::ReadTargets(std::vector<store::ReadTarget> targets, unsigned threads,
+Status Archive::ReadTargets(store::ReadTargets wanted, unsigned threads,
                             const ProgressCallback& progress) const {
   threads = base::ThreadCount(threads);
-  store::RunningRead read(*impl_, std::move(targets), threads);
+  store::RunningRead read(*impl_, std::move(wanted), threads);
   std::vector<std::unique_ptr<store::ChunkBatch>> batches(threads);
   const Status status = base::RunPipeline(
       read.unit_count(), {threads, size_t{4} * threads},

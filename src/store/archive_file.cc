@@ -25,6 +25,7 @@ Result<std::unique_ptr<ArchiveFile>> ArchiveFile::Open(std::shared_ptr<const Byt
   archive->options_ = options;
   const Status status = archive->ReadIndex();
   if (!status.ok()) return archive->Explained(status.WithContext(archive->path_.string()));
+  archive->headers_ = std::make_unique<const HeaderCheck>(*archive);
   return archive;
 }
 

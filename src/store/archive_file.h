@@ -17,6 +17,7 @@
 #include "qstore/byte_source.h"
 #include "qstore/status.h"
 #include "store/chunk_batch.h"
+#include "store/header_check.h"
 
 namespace qstore::store {
 
@@ -35,6 +36,7 @@ class ArchiveFile {
   const format::Header& header() const { return header_; }
   const format::Footer& footer() const { return footer_; }
   const format::Index& index() const { return index_; }
+  const HeaderCheck& headers() const { return *headers_; }
   uint64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
 
   Status Read(uint64_t offset, std::span<std::byte> out) const;
@@ -68,6 +70,7 @@ class ArchiveFile {
   format::Header header_;
   format::Footer footer_;
   format::Index index_;
+  std::unique_ptr<const HeaderCheck> headers_;
   mutable std::atomic<uint64_t> bytes_read_{0};
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<ChunkBatch>> batches_;

@@ -113,6 +113,7 @@ class Streamer {
                        std::string(archive_.index().files[file.id].path) +
                        "': content does not have the digest stored");
       }
+      if (file.digest != nullptr) QSTORE_TRY(archive_.headers().Check(file.id));
       hasher_ = base::Hasher128();
       QSTORE_TRY(sink_.Done(file.id));
     }

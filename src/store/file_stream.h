@@ -18,7 +18,8 @@ struct StreamFile {
   uint32_t id = 0;  ///< The caller's number for it.
   std::vector<uint32_t> objects;
   uint64_t offset = 0;  ///< Where the first object begins.
-  /// What the content must hash to; null to leave that out.
+  /// What the content must hash to, of a file of the index, whose tables are then checked as well;
+  /// null to leave that out.
   const std::array<uint8_t, 16>* digest = nullptr;
 };
 
@@ -44,7 +45,7 @@ struct StreamOptions {
   uint64_t total_bytes = 0;  ///< For progress.
 };
 
-/// Decodes files one after the other, on many threads, and checks their digests.
+/// Decodes files one after the other, on many threads, and checks their digests and tables.
 /// Errors: kCorrupt, read errors, those of the sink, kCancelled.
 Status StreamFiles(const ArchiveFile& archive, std::span<const StreamFile> files,
                    const StreamOptions& options, FileSink* sink);

@@ -118,6 +118,7 @@ VariantSizes Archive::SizesOf(size_t variant) const {
   }
   store::LoadCounter load(*impl_);
   for (uint32_t f = files.begin; f < files.end; ++f) {
+    if (index.files[f].tensors.size() > 0) load.AddObject(index.parts[index.files[f].parts.begin]);
     for (uint32_t t = index.files[f].tensors.begin; t < index.files[f].tensors.end; ++t) {
       const uint32_t object = index.parts[index.tensors[t].part];
       load.AddObject(object);

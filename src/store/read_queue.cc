@@ -21,9 +21,8 @@ namespace {
 
 /// A read in the queue. Not thread-safe, but for what `read` does.
 struct QueuedRead {
-  QueuedRead(const store::ArchiveFile& archive, std::vector<store::ReadTarget> targets,
-             unsigned threads)
-      : read(archive, std::move(targets), threads), end_unit(read.unit_count()) {}
+  QueuedRead(const store::ArchiveFile& archive, store::ReadTargets wanted, unsigned threads)
+      : read(archive, std::move(wanted), threads), end_unit(read.unit_count()) {}
 
   bool HasLeft() const { return next_unit < end_unit; }
   bool IsDone() const { return !HasLeft() && running == 0; }
@@ -85,8 +84,8 @@ class ReadQueue::Impl {
   }
 
   Result<uint64_t> Begin(const ReadRequest& request) {
-    QSTORE_ASSIGN(auto targets, store::TargetsOf(archive_, {&request, 1}));
-    auto read = std::make_unique<QueuedRead>(archive_.impl(), std::move(targets), threads_);
+    QSTORE_ASSIGN(auto wanted, store::TargetsOf(archive_, {&request, 1}));
+    auto read = std::make_unique<QueuedRead>(archive_.impl(), std::move(wanted), threads_);
     const std::lock_guard lock(mutex_);
     StartWorkers();
     reads_.emplace(next_number_, std::move(read));

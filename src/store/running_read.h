@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,31 +18,41 @@
 
 namespace qstore::store {
 
-/// Where the bytes asked for lie and go. Errors: kInvalidArgument (sizes, rows).
-Result<std::vector<ReadTarget>> TargetsOf(const Archive& archive,
-                                          std::span<const ReadRequest> requests);
+/// What a read fills, and the files whose tables must first be known to be right.
+struct ReadTargets {
+  std::vector<ReadTarget> targets;
+  std::vector<uint32_t> unchecked;  ///< Ascending. See HeaderCheck.
+};
 
-/// A read that threads of the caller's carry out unit by unit: the plan and what its units share.
+/// Where the bytes asked for lie and go. Errors: kInvalidArgument (sizes, rows).
+Result<ReadTargets> TargetsOf(const Archive& archive, std::span<const ReadRequest> requests);
+
+/// A read that threads of the caller's carry out unit by unit: the plan and what its units share,
+/// and among them a unit for every file to be checked. What is read counts when all have succeeded.
 /// Thread-safe.
 class RunningRead {
  public:
   /// `threads` is how many will run units, as in ReadPlan. `archive` outlives the read.
-  RunningRead(const ArchiveFile& archive, std::vector<ReadTarget> targets, unsigned threads);
+  RunningRead(const ArchiveFile& archive, ReadTargets wanted, unsigned threads);
   RunningRead(const RunningRead&) = delete;
   RunningRead& operator=(const RunningRead&) = delete;
 
-  size_t unit_count() const { return plan_.unit_count(); }
+  size_t unit_count() const { return unchecked_.size() + plan_.unit_count(); }
   uint64_t byte_size() const { return byte_size_; }
   /// How many of them are there once this many units are done: units take about the same time each,
   /// which is what progress is to tell.
   uint64_t BytesOf(size_t units_done) const;
 
-  /// REQUIRES: as ReadPlan::RunUnit. Errors: those of ChunkBatch::Run.
+  /// REQUIRES: as ReadPlan::RunUnit. Errors: those of ChunkBatch::Run and HeaderCheck.
   Status RunUnit(size_t unit, ChunkBatch* batch);
 
  private:
+  std::optional<size_t> CheckAt(size_t unit) const;
+  size_t ChecksBefore(size_t unit) const;
+
   const ArchiveFile& archive_;
   const uint64_t byte_size_;
+  const std::vector<uint32_t> unchecked_;
   const ReadPlan plan_;
   const std::unique_ptr<ReadAhead> ahead_;  // Null when nothing is to be read ahead.
   WholeBuffers wholes_;

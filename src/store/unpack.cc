@@ -103,6 +103,7 @@ Result<io::SafetensorsLayout> LayOutMatching(const Archive& archive, size_t vari
     const TensorInfo tensor = archive.tensor(t);
     std::string name(tensor.name);
     if (::fnmatch(pattern.c_str(), name.c_str(), 0) != 0) continue;
+    QSTORE_TRY(archive.impl().headers().Check(static_cast<uint32_t>(tensor.file)));
     const format::Index& index = archive.impl().index();
     (*objects)[name] = index.parts[index.tensors[t].part];
     tensors.push_back({std::move(name), tensor.dtype, {tensor.shape.begin(), tensor.shape.end()}});

@@ -137,6 +137,39 @@ def unknown_codec(parts):
     parts.index[parts.chunk(0)[0]] = 200
 
 
+def pad_first_varint(kind):
+    """A section whose first number is spelled with a byte more than it takes."""
+
+    def change(parts):
+        begin, end = parts.section(kind)
+        assert parts.index[begin] < 128 and end - begin < 127
+        parts.index[begin - 1] += 1
+        parts.index[begin : begin + 1] = bytes([parts.index[begin] | 128, 0])
+
+    return change
+
+
+def set_tensor_parts(first, *deltas):
+    """The first field of rows of the tensor table, from the row `first` on; one byte each."""
+
+    def change(parts):
+        begin, _ = parts.section(3)
+        count, at = parts.varint(begin)
+        assert first + len(deltas) <= count < 128 and max(parts.index[at : at + count]) < 128
+        parts.index[at + first : at + first + len(deltas)] = bytes(deltas)
+
+    return change
+
+
+def set_tensor_dtype(row, dtype):
+    def change(parts):
+        begin, _ = parts.section(3)
+        count, at = parts.varint(begin)
+        parts.index[at + count + row] = dtype
+
+    return change
+
+
 RAW, ZSTD, PLANES, INT8, FLOAT, BINS, CAST, GPTQ_FLOATS, GPTQ_INTEGERS = range(9)
 ROWS = 40
 PATH = b"tokenizer/vocab.txt"
@@ -159,6 +192,11 @@ DAMAGES = {
     "corrupt.missing-section": ("pair", drop_last_section),
     "unsupported-feature.section": ("pair", lambda parts: parts.index.extend(b"\x14\0")),
     "unsupported-feature.codec": ("pair", unknown_codec),
+    "corrupt.padded-varint": ("pair", pad_first_varint(1)),
+    "corrupt.tensor-name": ("pair", swap(b"norm.bias", b"norm.bits")),
+    "corrupt.tensor-dtype": ("pair", set_tensor_dtype(1, 4)),
+    "corrupt.tensor-shape": ("pair", swap(b"\x60\x60\x80\x01", b"\x60\x80\x01\x60")),
+    "corrupt.tensor-parts": ("related-max", set_tensor_parts(10, 9, 0, 2)),
     "corrupt.too-many-variants": ("pair", first_of_section(1, 0, 127)),
     "limit.index-size": ("file", claim_raw_size(1 << 40)),
     "corrupt.index-size": ("file", claim_raw_size(7)),

@@ -18,6 +18,7 @@ from gptq import decode_gptq_floats, decode_gptq_integers
 from index import Index
 from planes import Cursor, require
 from records import DTYPE_BITS, GPTQ, Unsupported
+from safetensors_header import check_table
 
 HEADER_MAGIC = bytes([0xF1]) + b"QST\r\n\x1a\n"
 FOOTER_MAGIC = bytes([0xF1]) + b"qstend\n"
@@ -130,6 +131,9 @@ class Archive:
         content = b"".join(self.object_content(part) for part in file.parts)
         require(len(content) == file.size, "size of a file")
         require(xxhash.xxh3_128_digest(content) == file.digest, "digest of a file")
+        if file.kind == "kSafetensors":
+            things = [self.index.objects[part] for part in file.parts]
+            check_table(file, things, self.object_content(file.parts[0]))
         return content
 
     def variant(self, name):

@@ -217,7 +217,9 @@ TEST_F(ReadAheadTest, PassesErrorsOn) {
 }
 
 TEST_F(ReadAheadTest, TellsDamageFromChange) {
+  const Archive fresh = Open();
   const Archive archive = Open();
+  ExpectSame(archive, {0});
   source_->on_read = [](uint64_t, std::span<std::byte> out) {
     out[out.size() / 2] ^= std::byte{1};
     return Status();
@@ -225,6 +227,9 @@ TEST_F(ReadAheadTest, TellsDamageFromChange) {
   Status status = archive.Load(std::vector<size_t>{0}, 2).status();
   EXPECT_EQ(status.code(), ErrorCode::kCorrupt);
   EXPECT_NE(status.message().find("far/m.qstore: tensor '"), std::string::npos);
+  status = fresh.Load(std::vector<size_t>{0}, 1).status();
+  EXPECT_EQ(status.code(), ErrorCode::kCorrupt);
+  EXPECT_NE(status.message().find("far/m.qstore: header of file '"), std::string::npos);
   source_->is_changed = true;
   status = archive.Load(std::vector<size_t>{0}, 2).status();
   EXPECT_EQ(status.code(), ErrorCode::kSourceChanged) << status.ToString();

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/header_check.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status_macros.h"
+#include "format/limits.h"
+#include "io/safetensors.h"
+#include "store/archive_file.h"
+#include "store/object_cache.h"
+
+namespace qstore::store {
+namespace {
+
+constexpr uint64_t kLengthBytes = 8;
+constexpr uint64_t kLargeHeader = uint64_t{1} << 20;
+
+/// A file's rows of the tensor table, and what the entries of a header make of them.
+class TensorTable {
+ public:
+  TensorTable(const format::Index& index, const format::FileEntry& file)
+      : index_(index), file_(file), found_(file.tensors.size(), Found::kNothing) {
+    offsets_.reserve(file.parts.size());
+    uint64_t offset = 0;
+    for (uint32_t p = file.parts.begin; p < file.parts.end; ++p) {
+      offsets_.push_back(offset);
+      if (p > file.parts.begin) offset += index.objects[index.parts[p]].byte_size;
+    }
+  }
+
+  size_t size() const { return found_.size(); }
+  /// As a header has it.
+  io::SafetensorsTensor EntryOf(size_t i) const {
+    const format::TensorEntry& row = Row(i);
+    const auto shape = index_.shape(row);
+    const uint64_t begin = offsets_[row.part - file_.parts.begin];
+    const uint64_t size = index_.objects[index_.parts[row.part]].byte_size;
+    return {std::string(row.name), row.dtype, {shape.begin(), shape.end()}, begin, begin + size};
+  }
+
+  /// Errors: kCorrupt, when no row has that name.
+  Status Compare(const io::SafetensorsTensor& entry) {
+    const size_t i = Find(entry.name);
+    if (i == size()) {
+      return Corrupt("tensor " + io::QuotedName(entry.name) +
+                     " is in the header of the file, but not in the index");
+    }
+    next_ = i + 1;
+    found_[i] = Judge(i, entry);
+    return {};
+  }
+  /// Whether the last entry for every row was equal to it.
+  Status Finish() const {
+    for (size_t i = 0; i < size(); ++i) {
+      if (found_[i] == Found::kRight) continue;
+      const std::string tensor = "tensor " + io::QuotedName(Row(i).name);
+      if (found_[i] == Found::kNothing) {
+        return Corrupt(tensor + " is in the index, but not in the header of the file");
+      }
+      const char* const what = found_[i] == Found::kDType   ? "dtype"
+                               : found_[i] == Found::kShape ? "shape"
+                                                            : "place";
+      return Corrupt(tensor + " has another " + what + " in the index than in the header");
+    }
+    return {};
+  }
+
+ private:
+  enum class Found : uint8_t { kNothing, kRight, kDType, kShape, kPlace };
+
+  const format::TensorEntry& Row(size_t i) const { return index_.tensors[file_.tensors.begin + i]; }
+
+  // The row of that name, or size(). Headers mostly go by name too, in stretches.
+  size_t Find(std::string_view name) const {
+    if (next_ < size() && Row(next_).name == name) return next_;
+    const auto begin = index_.tensors.begin() + file_.tensors.begin;
+    const auto end = index_.tensors.begin() + file_.tensors.end;
+    const auto at = std::lower_bound(
+        begin, end, name,
+        [](const format::TensorEntry& row, std::string_view n) { return row.name < n; });
+    return at != end && at->name == name ? static_cast<size_t>(at - begin) : size();
+  }
+
+  Found Judge(size_t i, const io::SafetensorsTensor& entry) const {
+    const format::TensorEntry& row = Row(i);
+    if (entry.dtype != row.dtype) return Found::kDType;
+    if (!std::ranges::equal(entry.shape, index_.shape(row))) return Found::kShape;
+    const uint64_t begin = offsets_[row.part - file_.parts.begin];
+    const uint64_t size = index_.objects[index_.parts[row.part]].byte_size;
+    return entry.begin == begin && entry.end == begin + size ? Found::kRight : Found::kPlace;
+  }
+
+  const format::Index& index_;
+  const format::FileEntry& file_;
+  std::vector<uint64_t> offsets_;  // By object of the file, from the end of the first one on.
+  std::vector<Found> found_;
+  size_t next_ = 0;
+};
+
+Status DecodeWhole(const ArchiveFile& archive, uint32_t object, std::span<std::byte> content) {
+  ObjectCache parents({[&](uint32_t id) { return WholeShape(archive, id); },
+                       [&](uint32_t id, size_t block, std::span<std::byte> out) {
+                         return DecodeBlock(archive, nullptr, id, block, &parents, out);
+                       }});
+  const size_t blocks = WholeShape(archive, object).blocks;
+  for (size_t block = 0; block < blocks; ++block) {
+    QSTORE_TRY(DecodeBlock(archive, nullptr, object, block, &parents, content));
+  }
+  return {};
+}
+
+}  // namespace
+
+HeaderCheck::HeaderCheck(const ArchiveFile& archive)
+    : archive_(archive),
+      is_checked_(std::make_unique<std::atomic<bool>[]>(archive.index().files.size())) {}
+
+bool HeaderCheck::IsChecked(uint32_t file) const {
+  return archive_.index().files[file].kind != FileKind::kSafetensors ||
+         is_checked_[file].load(std::memory_order_acquire);
+}
+
+HeaderCheck::Header* HeaderCheck::HeaderOf(const format::FileEntry& file) const {
+  const std::lock_guard lock(mutex_);
+  auto& header = headers_[archive_.index().parts[file.parts.begin]];
+  if (header == nullptr) header = std::make_unique<Header>();
+  return header.get();
+}
+
+Status HeaderCheck::Check(uint32_t f) const {
+  if (IsChecked(f)) return {};
+  const format::FileEntry& file = archive_.index().files[f];
+  Header* const header = HeaderOf(file);
+  const std::lock_guard lock(header->mutex);
+  if (IsChecked(f)) return {};
+  if (header->right_file) {
+    QSTORE_TRY(CompareByFile(file, archive_.index().files[*header->right_file]));
+  } else {
+    QSTORE_TRY(CompareByHeader(file));
+    header->right_file = f;
+  }
+  is_checked_[f].store(true, std::memory_order_release);
+  return {};
+}
+
+Status HeaderCheck::CompareByHeader(const format::FileEntry& file) const {
+  const format::Index& index = archive_.index();
+  const uint32_t object = index.parts[file.parts.begin];
+  const uint64_t size = index.objects[object].byte_size;
+  const auto named = [&](const Status& status) {
+    return archive_.Explained(
+        status.WithContext(archive_.path().string() + ": file " + io::QuotedName(file.path)));
+  };
+  if (size < kLengthBytes || size - kLengthBytes > io::kMaxSafetensorsHeader) {
+    return named(Corrupt("a header of " + std::to_string(size) + " bytes is none of safetensors"));
+  }
+  std::unique_lock<std::mutex> large;
+  if (size > kLargeHeader) large = std::unique_lock(large_);
+  WholeMemory memory;
+  QSTORE_TRY(memory.Allocate(static_cast<size_t>(size)));
+  QSTORE_TRY(DecodeWhole(archive_, object, memory.bytes()));
+  if (base::LoadLe<uint64_t>(memory.bytes().data()) != size - kLengthBytes) {
+    return named(Corrupt("its first object is not the length and text of a header"));
+  }
+  const auto text = std::span<const std::byte>(memory.bytes()).subspan(kLengthBytes);
+  TensorTable table(index, file);
+  const Status read = io::ReadSafetensorsEntries(
+      {reinterpret_cast<const char*>(text.data()), text.size()}, format::kMaxRank,
+      [&](io::SafetensorsTensor* entry) { return table.Compare(*entry); });
+  return named(read.ok() ? table.Finish() : read);
+}
+
+Status HeaderCheck::CompareByFile(const format::FileEntry& file,
+                                  const format::FileEntry& right) const {
+  TensorTable table(archive_.index(), file);
+  const TensorTable of_right(archive_.index(), right);
+  Status status;
+  for (size_t i = 0; i < of_right.size() && status.ok(); ++i) {
+    status = table.Compare(of_right.EntryOf(i));
+  }
+  if (status.ok()) status = table.Finish();
+  return status.WithContext(archive_.path().string() + ": file " + io::QuotedName(file.path));
+}
+
+}  // namespace qstore::store
