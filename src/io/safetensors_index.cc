@@ -88,7 +88,9 @@ Result<SafetensorsIndex> ParseSafetensorsIndex(std::string_view text) {
 }
 
 std::string WriteSafetensorsIndex(SafetensorsIndex index, uint64_t total_size) {
-  std::sort(index.weight_map.begin(), index.weight_map.end());
+  // Of several entries with one name the last one counts: it stays behind the others.
+  std::stable_sort(index.weight_map.begin(), index.weight_map.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   std::string text = "{\n  \"metadata\": {\n    \"total_size\": " + std::to_string(total_size) +
                      "\n  },\n  \"weight_map\": {";
   const char* separator = "\n    ";

@@ -58,5 +58,14 @@ TEST(SafetensorsIndex, ShardsAndIndexAreOneSet) {
   }
 }
 
+TEST(SafetensorsIndex, OfSeveralEntriesTheLastOneStaysTheLast) {
+  const auto index = ParseSafetensorsIndex(R"({"weight_map":{"x":"b","a":"c","x":"a"}})");
+  ASSERT_TRUE(index.ok());
+  const auto again = ParseSafetensorsIndex(WriteSafetensorsIndex(*index, 1));
+  ASSERT_TRUE(again.ok());
+  ASSERT_EQ(again->weight_map.size(), 3u);
+  EXPECT_EQ(again->weight_map[2], (std::pair<std::string, std::string>("x", "a")));
+}
+
 }  // namespace
 }  // namespace qstore::io
