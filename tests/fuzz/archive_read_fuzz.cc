@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whatever an archive says, under checksums that are right: opening, inspecting, reading and
 // verifying it end in a status, within bounded memory, and all ways of reading a tensor agree.
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <string>
 #include <vector>
 
 #include "fuzz/archive_input.h"
 #include "fuzz/fuzz.h"
+#include "fuzz/memory_file.h"
 #include "qstore/archive.h"
 #include "qstore/verify.h"
 
@@ -18,33 +15,8 @@ namespace {
 
 using qstore::Archive;
 using qstore::ReadRequest;
+using qstore::fuzz::kMaxContent;
 using Bytes = std::vector<std::byte>;
-
-// Archives that promise more are opened and inspected only: a few bytes may stand for gigabytes.
-constexpr uint64_t kMaxContent = uint64_t{4} << 20;
-// What one input may add to the memory in use: content twice, parents of every depth, sanitizers.
-constexpr int64_t kMaxGrowthKib = 256 << 10;
-
-// A file without a name; one for all inputs.
-class MemoryFile {
- public:
-  MemoryFile() : fd_(::memfd_create("archive", MFD_CLOEXEC)) { FUZZ_CHECK(fd_ >= 0); }
-  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
-  void Hold(const Bytes& content) const {
-    FUZZ_CHECK(::ftruncate(fd_, 0) == 0);
-    FUZZ_CHECK(::pwrite(fd_, content.data(), content.size(), 0) ==
-               static_cast<ssize_t>(content.size()));
-  }
-
- private:
-  int fd_;
-};
-
-int64_t PeakKib() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss;
-}
 
 // Everything that is answered from the index alone. Returns the bytes of all files.
 uint64_t Inspect(const Archive& archive) {
@@ -120,15 +92,15 @@ void Read(const Archive& archive) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const MemoryFile file;
+  static const qstore::fuzz::MemoryFile file;
   file.Hold(qstore::fuzz::ArchiveOf(std::as_bytes(std::span(data, size))));
-  const int64_t before = PeakKib();
+  const qstore::fuzz::MemoryGrowth growth;
   const auto archive = Archive::Open(file.path());
   if (archive.ok()) {
     if (Inspect(*archive) <= kMaxContent) Read(*archive);
   } else {
     FUZZ_CHECK(archive.status().message().find(file.path()) != std::string::npos);
   }
-  FUZZ_CHECK(PeakKib() - before < kMaxGrowthKib);
+  growth.Check();
   return 0;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Makes inputs of the archive_read target, as archive_input.h takes them, from small archives.
+"""Makes inputs of the targets that take archives, as archive_input.h has them, from small archives.
 
 usage: make_archive_corpus.py QSTORE_COMMAND      those that exist are never touched
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-CORPUS = HERE / "corpus" / "archive_read"
+CORPUS = HERE / "corpus"
 sys.path.insert(0, str(HERE.parent / "golden"))
 import golden_models as models  # noqa: E402
 from golden_damage import Parts  # noqa: E402
@@ -65,12 +65,67 @@ def source_dtypes(folder, random):
     write(folder, all=tensors)
 
 
+def source_gptq(folder, random):
+    """16, 8 and 4 bits; groups in order and in any."""
+    models_of = {"f16": {}, "q8": {}, "q4": {}}
+    for module, order in {"a": None, "b": random.permutation(64)}.items():
+        value = models.weights(random, 32, 64)
+        models_of["f16"][f"{module}.weight"] = models.tensor("F16", value)
+        kinds = {"order": order, "groups": order is not None}
+        for name, bits in {"q8": 8, "q4": 4}.items():
+            twin = models.gptq_twin(random, value, bits, 32, **kinds)
+            models_of[name].update({f"{module}.{part}": t for part, t in twin.items()})
+    write(folder, **models_of)
+
+
+def source_related(folder, random):
+    """A matrix whose columns follow from few others, over int8 and alone."""
+    common = models.weights(random, 80, 3) @ random.standard_normal((3, 40))
+    value = (common + 0.05 * models.weights(random, 80, 40)).astype(np.float32)
+    high, low = models.pair_of("F16", {"a.weight": value})
+    low["embedding"] = models.tensor("F16", value[:, ::-1])
+    write(folder, int8=low, f16=high)
+
+
 ARCHIVES = {
     "pair": (source_pair, "balanced", ("int8", "bf16")),
     "pair_fast": (source_pair, "fast", ("int8", "bf16")),
     "chain": (source_chain, "balanced", ("f32", "f16", "bf16")),
     "rows": (source_rows, "balanced", ("int8", "f32")),
     "dtypes": (source_dtypes, "balanced", ("all",)),
+    "gptq": (source_gptq, "balanced", ("q4", "q8", "f16")),
+    "related": (source_related, "max", ("int8", "f16")),
+}
+
+# TARGET: what its inputs have in front, by the name of the archive: the change of the originals;
+# the faults of the source and how it is opened; the hole and the size told of the index.
+FRONTS = {
+    "archive_read": {},
+    "unpack_tree": {},
+    "verify_originals": {
+        "pair": struct.pack("<BIB", 0, 0, 0),
+        "chain": struct.pack("<BIB", 1, 4001, 7),
+        "rows": struct.pack("<BIB", 2, 0, 0),
+        "dtypes": struct.pack("<BIB", 3, 0, 1),
+        "gptq": struct.pack("<BIB", 4, 1, 0),
+        "related": struct.pack("<BIB", 5, 0, 65),
+    },
+    "misbehaving_source": {
+        "pair": struct.pack("<BB", 0, 0),
+        "pair_fast": struct.pack("<BBBBIB", 1, 4, 1, 0, 0, 1),
+        "chain": struct.pack("<BBBBIB", 1, 3, 200, 1, 40, 8),
+        "rows": struct.pack("<BBBBIB", 1, 5, 1, 2, 1 << 16 | 33, 13),
+        "dtypes": struct.pack("<BBBBIBBBIB", 2, 0, 1, 3, 5, 4, 9, 4, 0, 6),
+        "gptq": struct.pack("<BBBBIB", 1, 8, 2, 2, 77, 15),
+        "related": struct.pack("<BBBBIB", 1, 6, 1, 4, 1, 7),
+    },
+    "sparse_archive": {
+        "pair": struct.pack("<BQQ", 0, 0, 0),
+        "chain": struct.pack("<BQQ", 0, 1 << 36, 0),
+        "rows": struct.pack("<BQQ", 1, 1 << 23, 0),
+        "dtypes": struct.pack("<BQQ", 0, 0, 1 << 28),
+        "gptq": struct.pack("<BQQ", 1, 5000, 1 << 27),
+    },
 }
 
 
@@ -85,14 +140,20 @@ def make(command, name):
         parts = Parts(archive.read_bytes())
     # No damages, checksums made right.
     front = struct.pack("<IBI", 0, 0, len(parts.payloads))
-    (CORPUS / name).write_bytes(front + parts.payloads + parts.index)
+    (CORPUS / "archive_read" / name).write_bytes(front + parts.payloads + parts.index)
 
 
 def main(arguments):
-    CORPUS.mkdir(parents=True, exist_ok=True)
+    for target in FRONTS:
+        (CORPUS / target).mkdir(parents=True, exist_ok=True)
     for name in ARCHIVES:
-        if not (CORPUS / name).exists():
+        if not (CORPUS / "archive_read" / name).exists():
             make(arguments[0], name)
+    for target, fronts in FRONTS.items():
+        for name in fronts or ARCHIVES:
+            if not (CORPUS / target / name).exists():
+                archive = (CORPUS / "archive_read" / name).read_bytes()
+                (CORPUS / target / name).write_bytes(fronts.get(name, b"") + archive)
 
 
 if __name__ == "__main__":
