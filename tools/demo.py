@@ -74,14 +74,14 @@ def table(rows):
 
 
 def load(archive):
-    """Loads one tensor of each variant, and says what it is."""
+    """Loads one tensor of each variant, and says what they are."""
     import qstore
 
-    print("\nLoaded from the archive by NumPy:")
+    print(f"\n{TENSOR}, loaded from the archive by NumPy:")
     for name in ("int8", "bf16"):
         with qstore.safe_open(archive, name, framework="np") as file:
             tensor = file.get_tensor(TENSOR)
-        print(f"  {name}: {TENSOR}, {tensor.dtype} {tensor.shape}, first {tensor[0, :4].tolist()}")
+        print(f"  {name}: {tensor.dtype} {tensor.shape}, first {tensor[0, :4].tolist()}")
 
 
 def main(command, folder):
