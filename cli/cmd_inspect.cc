@@ -41,13 +41,37 @@ Json Reference(const Archive& archive, const std::optional<size_t>& tensor) {
   return nullptr;
 }
 
-Json TensorDocuments(const Archive& archive, size_t v) {
+// Memory of a tensor's document, more or less, but for names.
+constexpr uint64_t kDocumentBytes = 2048;
+
+uint64_t NameBytes(const Archive& archive, const TensorCoding& coding) {
+  uint64_t bytes = 0;
+  for (const auto& tensor : {coding.parent, coding.scales, coding.same_as}) {
+    if (tensor) bytes += archive.tensor(*tensor).name.size();
+  }
+  return bytes;
+}
+
+Status CheckMemory(uint64_t bytes, const ReadLimits& limits) {
+  if (bytes <= limits.open.max_memory) return {};
+  return LimitExceeded("a list of so many tensors takes more than the " +
+                       std::to_string(limits.open.max_memory) +
+                       " bytes of memory allowed (--max-memory)");
+}
+
+Result<Json> TensorDocuments(const Archive& archive, size_t v, const ReadLimits& limits,
+                             uint64_t* memory) {
   const VariantInfo variant = archive.variant(v);
-  const std::vector<TensorCoding> codings = archive.CodingsOf(v);
+  const auto made = archive.CodingsOf(v);
+  if (!made.ok()) return made.status();
+  const std::vector<TensorCoding>& codings = *made;
   Json documents = Json::array();
   for (size_t t = 0; t < variant.tensor_count; ++t) {
     const TensorInfo tensor = archive.tensor(variant.first_tensor + t);
     const TensorCoding& coding = codings[t];
+    *memory += kDocumentBytes + tensor.name.size() + archive.file(tensor.file).path.size() +
+               NameBytes(archive, coding);
+    if (const Status fits = CheckMemory(*memory, limits); !fits.ok()) return fits;
     documents.push_back({{"name", tensor.name},
                          {"file", archive.file(tensor.file).path},
                          {"dtype", DTypeName(tensor.dtype)},
@@ -64,13 +88,16 @@ Json TensorDocuments(const Archive& archive, size_t v) {
   return documents;
 }
 
-Json Document(const Archive& archive, bool with_tensors) {
+Result<Json> Document(const Archive& archive, bool with_tensors, const ReadLimits& limits) {
+  uint64_t memory = 0;
   uint64_t source_bytes = 0;
   uint64_t most_weights = 0;
   Json variants = Json::array();
   for (size_t v = 0; v < archive.variant_count(); ++v) {
     const VariantInfo variant = archive.variant(v);
-    const VariantSizes sizes = archive.SizesOf(v);
+    const auto measured = archive.SizesOf(v);
+    if (!measured.ok()) return measured.status();
+    const VariantSizes& sizes = *measured;
     const uint64_t weights = Weights(archive, variant);
     source_bytes += variant.source_bytes;
     most_weights = std::max(most_weights, weights);
@@ -82,15 +109,19 @@ Json Document(const Archive& archive, bool with_tensors) {
                      {"own_bytes", sizes.own_bytes},
                      {"load_bytes", sizes.load_bytes},
                      {"bits_per_weight", BitsPerWeight(sizes.tensor_stored, weights)}};
-    if (with_tensors) document["tensor_list"] = TensorDocuments(archive, v);
+    if (with_tensors) {
+      auto tensors = TensorDocuments(archive, v, limits, &memory);
+      if (!tensors.ok()) return tensors.status();
+      document["tensor_list"] = std::move(*tensors);
+    }
     variants.push_back(std::move(document));
   }
-  return {{"archive", archive.path().string()},
-          {"format_version", archive.format_version()},
-          {"source_bytes", source_bytes},
-          {"stored_bytes", archive.stored_bytes()},
-          {"bits_per_weight", BitsPerWeight(archive.stored_bytes(), most_weights)},
-          {"variants", std::move(variants)}};
+  return Json{{"archive", archive.path().string()},
+              {"format_version", archive.format_version()},
+              {"source_bytes", source_bytes},
+              {"stored_bytes", archive.stored_bytes()},
+              {"bits_per_weight", BitsPerWeight(archive.stored_bytes(), most_weights)},
+              {"variants", std::move(variants)}};
 }
 
 std::string Text(const Json& value) {
@@ -132,18 +163,20 @@ void PrintText(const Json& document) {
 
 struct InspectArguments {
   std::string archive;
+  ReadLimits limits;
   bool tensors = false;
   bool json = false;
 };
 
 int RunInspect(const InspectArguments& arguments) {
-  auto archive = Archive::Open(arguments.archive);
+  auto archive = Archive::Open(arguments.archive, arguments.limits.open);
   if (!archive.ok()) return Report(archive.status());
-  const Json document = Document(*archive, arguments.tensors);
+  const auto document = Document(*archive, arguments.tensors, arguments.limits);
+  if (!document.ok()) return Report(document.status());
   if (arguments.json) {
-    PrintJson(document);
+    PrintJson(*document);
   } else {
-    PrintText(document);
+    PrintText(*document);
   }
   return kExitDone;
 }
@@ -154,6 +187,7 @@ void AddInspectCommand(CLI::App& app, int* exit_code) {
   auto arguments = std::make_shared<InspectArguments>();
   CLI::App* command = app.add_subcommand("inspect", "Show what an archive holds");
   command->add_option("archive", arguments->archive, "Archive to read")->required();
+  arguments->limits.AddOptions(command, "");
   command->add_flag("--tensors", arguments->tensors, "List every tensor and how it is coded");
   command->add_flag("--json", arguments->json, "Print JSON");
   command->callback([=] { *exit_code = RunInspect(*arguments); });

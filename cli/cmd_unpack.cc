@@ -14,13 +14,15 @@ struct UnpackArguments {
   std::string variant;
   std::string directory;
   UnpackOptions options;
+  ReadLimits limits;
   bool json = false;
 };
 
 int RunUnpack(const UnpackArguments& arguments) {
-  auto archive = Archive::Open(arguments.archive);
+  auto archive = Archive::Open(arguments.archive, arguments.limits.open);
   if (!archive.ok()) return Report(archive.status());
   UnpackOptions options = arguments.options;
+  options.max_bytes = arguments.limits.max_bytes;
   ProgressLine line("unpacking");
   options.progress = line.callback();
   auto report = Unpack(*archive, arguments.variant, arguments.directory, options);
@@ -59,6 +61,7 @@ void AddUnpackCommand(CLI::App& app, int* exit_code) {
       ->type_name("N");
   command->add_flag("--force", arguments->options.overwrite,
                     "Replace files in a directory that is not empty");
+  arguments->limits.AddOptions(command, "the files written");
   command->add_flag("--json", arguments->json, "Print the result as JSON");
   command->callback([=] { *exit_code = RunUnpack(*arguments); });
 }

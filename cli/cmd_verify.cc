@@ -13,6 +13,7 @@ struct VerifyArguments {
   std::string archive;
   std::vector<std::string> variants;
   VerifyOptions options;
+  ReadLimits limits;
   bool json = false;
 };
 
@@ -21,7 +22,8 @@ int RunVerify(const VerifyArguments& arguments) {
   ProgressLine line("verifying");
   VerifyOptions options = arguments.options;
   options.progress = line.callback();
-  auto archive = Archive::Open(arguments.archive);
+  options.max_bytes = arguments.limits.max_bytes;
+  auto archive = Archive::Open(arguments.archive, arguments.limits.open);
   if (!archive.ok()) return Report(archive.status());
   auto report = Verify(*archive, originals, options);
   line.Clear();
@@ -52,6 +54,7 @@ void AddVerifyCommand(CLI::App& app, int* exit_code) {
       ->type_name("NAME=PATH");
   command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
       ->type_name("N");
+  arguments->limits.AddOptions(command, "the files of all variants");
   command->add_flag("--json", arguments->json, "Print the result as JSON");
   command->callback([=] { *exit_code = RunVerify(*arguments); });
 }

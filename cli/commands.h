@@ -2,7 +2,10 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
+#include <string>
 
+#include "qstore/archive.h"
 #include "qstore/status.h"
 
 namespace qstore::cli {
@@ -15,6 +18,15 @@ inline constexpr int kExitCorrupt = 3;  ///< The data is damaged, or differs fro
 
 /// Prints the error on standard error, unless `status` is a success, and returns the exit code.
 int Report(const Status& status);
+
+/// How much memory a command that reads an archive may take, and how much content it may give.
+struct ReadLimits {
+  OpenOptions open;
+  uint64_t max_bytes = UINT64_MAX;
+
+  /// Adds --max-memory, and --max-bytes where `what` says what it bounds.
+  void AddOptions(CLI::App* command, const std::string& what);
+};
 
 /// Each adds one sub-command. When the user chose it, it has run and set `*exit_code` once
 /// CLI::App::parse returns.

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <new>
+
 #include "commands.h"
 #include "terminal.h"
 
@@ -24,6 +27,9 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return Finish(app.exit(error) == 0 ? kExitDone : kExitUsage);
+  } catch (const std::bad_alloc&) {
+    std::fputs("qstore: out of memory (limit)\n", stderr);
+    return Finish(kExitFailed);
   }
   return Finish(exit_code);
 }

@@ -23,6 +23,7 @@ struct LoadArguments {
   uint64_t row_end = kAllRows;
   bool buffers = false;
   MeasureOptions measure;
+  ReadLimits limits;
 
   // Whether Archive::Load does it, as it does for users who bring no memory of their own.
   bool IsWhole() const { return tensor.empty() && !buffers; }
@@ -54,7 +55,7 @@ Status LoadWhole(const Archive& archive, const LoadArguments& arguments, Load* l
                             variants.size());
     variants.push_back(*v);
   }
-  auto loaded = archive.Load(variants, arguments.measure.threads);
+  auto loaded = archive.Load(variants, arguments.measure.threads, {}, arguments.limits.max_bytes);
   if (!loaded.ok()) return loaded.status();
   load->loaded = std::move(*loaded);
   return {};
@@ -79,17 +80,23 @@ Status AddRequests(const Archive& archive, const LoadArguments& arguments, size_
 }
 
 // Gives every tensor a place of its own, aligned as vector instructions like it.
-Status Allocate(const Archive& archive, bool huge_pages, Load* load) {
+Status Allocate(const Archive& archive, const LoadArguments& arguments, Load* load) {
   constexpr uint64_t kAlignment = 64;
   std::vector<std::pair<uint64_t, uint64_t>> places;
   uint64_t end = 0;
+  uint64_t content = 0;
   for (const ReadRequest& request : load->requests) {
     const auto size = archive.RowsByteSize(request.tensor, request.row_begin, request.row_end);
     if (!size.ok()) return size.status();
     places.emplace_back(end, *size);
     end += (*size + kAlignment - 1) / kAlignment * kAlignment;
+    content += *size;
   }
-  if (const Status status = load->memory.Allocate(end, huge_pages); !status.ok()) return status;
+  if (content > arguments.limits.max_bytes) {
+    return LimitExceeded("the tensors have " + std::to_string(content) + " bytes (--max-bytes)");
+  }
+  const Status allocated = load->memory.Allocate(end, arguments.measure.huge_pages);
+  if (!allocated.ok()) return allocated;
   for (size_t r = 0; r < places.size(); ++r) {
     load->requests[r].out = load->memory.bytes().subspan(places[r].first, places[r].second);
   }
@@ -101,7 +108,7 @@ Status LoadIntoBuffers(const Archive& archive, const LoadArguments& arguments, L
     const Status status = AddRequests(archive, arguments, named, load);
     if (!status.ok()) return status;
   }
-  const Status status = Allocate(archive, arguments.measure.huge_pages, load);
+  const Status status = Allocate(archive, arguments, load);
   if (!status.ok()) return status;
   return archive.Read(load->requests, arguments.measure.threads);
 }
@@ -158,7 +165,7 @@ struct LoadTotals {
 
 Status LoadOnce(const LoadArguments& arguments, TokenBucket* bucket, RunClock* clock,
                 LoadTotals* totals) {
-  OpenOptions options;
+  OpenOptions options = arguments.limits.open;
   if (arguments.measure.bandwidth_mib > 0) {
     options.before_read = [bucket](uint64_t bytes) { bucket->Take(bytes); };
   }
@@ -228,6 +235,7 @@ void AddBenchLoad(CLI::App* bench, int* exit_code) {
       ->add_option("--compare", arguments->originals,
                    "After each run, compare what was loaded with the model it was made of")
       ->type_name("[NAME=]PATH");
+  arguments->limits.AddOptions(command, "the tensors loaded");
   AddRunOptions(command, &arguments->measure);
   AddReadOptions(command, &arguments->measure);
   command->callback([=] { *exit_code = RunLoad(*arguments); });

@@ -85,14 +85,23 @@ struct ReadRequest {
   uint64_t row_end = kAllRows;
 };
 
+/// Room for the largest parent that the format lets chunks take whole (512 MiB), with what it takes
+/// to decode it, and little enough for a container of 1 GiB.
+inline constexpr uint64_t kDefaultMaxMemory = uint64_t{640} << 20;
+
 struct OpenOptions {
   /// When set, called before every read of the file with the number of bytes; it may wait, as a
   /// limit of bandwidth does. Called from many threads at once.
   std::function<void(uint64_t bytes)> before_read;
+  /// Most bytes of memory, more or less, that the index and a call which reads take, but for the
+  /// tensors that the call fills. Where it does not allow for all threads, fewer decode; what does
+  /// not fit on one is refused, before anything is decoded. Calls that run at once each have what
+  /// the index leaves.
+  uint64_t max_memory = kDefaultMaxMemory;
   /// For sources whose reads take long to begin, such as a server. When not 0, what a call needs is
   /// read before it is decoded, by this many threads, in reads of `read_size` bytes at most that
-  /// take in gaps of a 64th of it. Takes memory of about (read_ahead + 2) * read_size beside what
-  /// Archive::Read names; Open reads up to 64 KiB before the index too.
+  /// take in gaps of a 64th of it. Takes memory of about (read_ahead + 2) * read_size, at most a
+  /// quarter of `max_memory`; Open reads up to 64 KiB before the index too.
   unsigned read_ahead = 0;
   uint64_t read_size = uint64_t{4} << 20;
 };
@@ -125,7 +134,8 @@ class QSTORE_EXPORT Archive {
   size_t variant_count() const;
   VariantInfo variant(size_t index) const;
   Result<size_t> FindVariant(std::string_view name) const;
-  VariantSizes SizesOf(size_t variant) const;
+  /// Errors: kLimit.
+  Result<VariantSizes> SizesOf(size_t variant) const;
 
   FileInfo file(size_t index) const;
 
@@ -133,8 +143,9 @@ class QSTORE_EXPORT Archive {
   TensorInfo tensor(size_t index) const;
   /// Of several tensors of one name in a variant, the one in the first file. kNotFound otherwise.
   Result<size_t> FindTensor(size_t variant, std::string_view name) const;
-  /// By tensor of the variant, in order.
-  std::vector<TensorCoding> CodingsOf(size_t variant) const;
+  /// By tensor of the variant, in order. Errors: kLimit, where that takes more than
+  /// OpenOptions::max_memory leaves.
+  Result<std::vector<TensorCoding>> CodingsOf(size_t variant) const;
 
   /// Bytes of rows [row_begin, row_end) of a tensor. Errors: kInvalidArgument (no such tensor or
   /// rows, a scalar with rows, rows that are no whole number of bytes).
@@ -143,11 +154,13 @@ class QSTORE_EXPORT Archive {
   /// Fills all requests at once, reading the archive in its order and decoding on `threads` threads
   /// (0: all processors) straight into the buffers. Tensors of several variants may be asked for
   /// together: a parent that is asked for too is decoded once. Reads no chunk that is not needed.
-  /// Memory beside the buffers: a few MiB for each thread, and scales in use.
+  /// Memory beside the buffers: a few MiB for each thread, and parents that chunks take whole, such
+  /// as scales; see OpenOptions::max_memory.
   /// `progress` is told, about once in a MiB of the archive, how many of the buffers' bytes have
   /// been filled, more or less. On an error the content of the buffers is undefined.
   /// Errors: kInvalidArgument (tensors, sizes, rows), kCorrupt (naming tensor, chunk and offset, or
-  /// file, tensor and rule where index and header of a file differ), kIo, kCancelled.
+  /// file, tensor and rule where index and header of a file differ), kLimit (naming the tensor
+  /// whose parents do not fit), kIo, kCancelled.
   Status Read(std::span<const ReadRequest> requests, unsigned threads = 0,
               const ProgressCallback& progress = {}) const;
   Status ReadTensor(size_t tensor, std::span<std::byte> out, unsigned threads = 0) const;
@@ -162,18 +175,22 @@ class QSTORE_EXPORT Archive {
 
   /// All tensors of these variants (0 to variant_count() - 1), read together into fresh memory for
   /// which the system is asked for huge pages: the fastest way to load. Errors: those of Read, and
-  /// kLimit when there is not so much memory.
+  /// kLimit when the tensors are more than `max_bytes` or there is not so much memory.
   Result<LoadedTensors> Load(std::span<const size_t> variants, unsigned threads = 0,
-                             const ProgressCallback& progress = {}) const;
+                             const ProgressCallback& progress = {},
+                             uint64_t max_bytes = UINT64_MAX) const;
   /// The memory that Load fills for these variants, not read yet: for those who need to know where
   /// tensors will lie. `Read(tensors.requests())` reads them. Errors: kLimit.
-  Result<LoadedTensors> Allocate(std::span<const size_t> variants) const;
+  Result<LoadedTensors> Allocate(std::span<const size_t> variants,
+                                 uint64_t max_bytes = UINT64_MAX) const;
 
   /// For the library's own use.
   const store::ArchiveFile& impl() const { return *impl_; }
 
  private:
   explicit Archive(std::unique_ptr<store::ArchiveFile> impl);
+  Result<LoadedTensors> AllocateUpTo(std::span<const size_t> variants, uint64_t max_bytes) const;
+  Status ReadParts(size_t file, uint64_t begin, std::span<std::byte> out, unsigned threads) const;
   Status ReadTargets(store::ReadTargets wanted, unsigned threads,
                      const ProgressCallback& progress) const;
   std::unique_ptr<store::ArchiveFile> impl_;

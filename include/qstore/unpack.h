@@ -15,8 +15,8 @@ namespace qstore {
 
 struct UnpackOptions {
   unsigned threads = 0;  ///< 0: all processors this process may run on.
-  /// Aim for the memory in use, in bytes; bounds the chunks in flight.
-  uint64_t memory_limit = uint64_t{512} << 20;
+  /// Most bytes that the files written may have, all together.
+  uint64_t max_bytes = UINT64_MAX;
   /// Allow a directory that is not empty: its files of the same names are replaced, others stay.
   bool overwrite = false;
   bool sync = true;  ///< Wait until the files have reached the disk.
@@ -41,7 +41,8 @@ struct UnpackReport {
 /// leaves files replaced. Symbolic links may lead to `directory`; none beneath it is followed.
 /// Errors: kNotFound (variant, no tensor matches), kAlreadyExists (`directory` is not empty),
 /// kInvalidArgument (a file or a symbolic link stands where a folder must be, or something else
-/// than a file where a file must be; two matching tensors of one name), kCorrupt, kIo, kCancelled.
+/// than a file where a file must be; two matching tensors of one name), kLimit (`max_bytes`,
+/// OpenOptions::max_memory; before anything is written), kCorrupt, kIo, kCancelled.
 QSTORE_EXPORT Result<UnpackReport> Unpack(const Archive& archive, std::string_view variant,
                                           const std::filesystem::path& directory,
                                           const UnpackOptions& options = {});

@@ -14,6 +14,9 @@ namespace qstore {
 
 struct VerifyOptions {
   unsigned threads = 0;  ///< 0: all processors this process may run on.
+  /// Most bytes that the files may have, all together: small archives can stand for very large
+  /// ones.
+  uint64_t max_bytes = UINT64_MAX;
   ProgressCallback progress;
 };
 
@@ -26,7 +29,8 @@ struct VerifyReport {
 /// Reads and decodes the whole archive, compares the digest of every file, and its tensors as they
 /// are listed with its header; and every variant named in `originals` with the files at its path.
 /// Errors: kCorrupt (the first damage), kMismatch (the first file missing, added or different, with
-/// the offset), kNotFound (variant, path), kIo, kSourceChanged, kCancelled.
+/// the offset), kNotFound (variant, path), kLimit (`max_bytes`, OpenOptions::max_memory; before
+/// anything is decoded), kIo, kSourceChanged, kCancelled.
 QSTORE_EXPORT Result<VerifyReport> Verify(const Archive& archive,
                                           std::span<const VariantSource> originals = {},
                                           const VerifyOptions& options = {});

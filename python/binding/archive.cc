@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "errors.h"
 #include "interruptible.h"
 #include "module.h"
 #include "source.h"
@@ -29,21 +30,32 @@ nb::object OrNone(const std::optional<size_t>& index) {
   return index ? nb::object(nb::int_(*index)) : nb::object(nb::none());
 }
 
-OpenArchive Open(const nb::bytes& path) {
+// `max_memory`, and below `read_ahead` and `read_size`, as in OpenOptions.
+OpenArchive Open(const nb::bytes& path, uint64_t max_memory) {
   const std::string name(path.c_str(), path.size());
-  const auto work = [&](const ProgressCallback&) { return Archive::Open(name); };
-  return {RunReading<Archive>(nb::none(), nullptr, work), nullptr};
+  OpenOptions options;
+  options.max_memory = max_memory;
+  const auto work = [&](const ProgressCallback&) { return Archive::Open(name, options); };
+  return {RunReading<Archive>(nb::none(), nullptr, work), nullptr, max_memory};
 }
 
-// `read_ahead` and `read_size` as in OpenOptions.
-OpenArchive OpenSource(const nb::object& object, const std::string& name, unsigned read_ahead,
-                       uint64_t read_size) {
+OpenArchive OpenSource(const nb::object& object, const std::string& name, uint64_t max_memory,
+                       unsigned read_ahead, uint64_t read_size) {
   const auto source = std::make_shared<const PythonSource>(object);
   OpenOptions options;
+  options.max_memory = max_memory;
   options.read_ahead = read_ahead;
   options.read_size = read_size;
   const auto work = [&](const ProgressCallback&) { return Archive::Open(source, name, options); };
-  return {RunReading<Archive>(nb::none(), source.get(), work), source};
+  return {RunReading<Archive>(nb::none(), source.get(), work), source, max_memory};
+}
+
+// Objects of Python for so many rows of a table, of about `bytes` each.
+void CheckRows(const OpenArchive& archive, const char* what, size_t count, uint64_t bytes) {
+  if (count <= archive.max_memory() / bytes) return;
+  Throw(LimitExceeded(archive.path().string() + ": a list of " + std::to_string(count) + " " +
+                      what + " takes more than the " + std::to_string(archive.max_memory()) +
+                      " bytes of memory allowed (max_memory)"));
 }
 
 nb::list Variants(const OpenArchive& archive) {
@@ -63,6 +75,7 @@ VariantInfo VariantAt(const Archive& archive, size_t variant) {
 
 nb::list Files(const OpenArchive& archive, size_t variant) {
   const VariantInfo info = VariantAt(archive, variant);
+  CheckRows(archive, "files", info.file_count, 512);
   nb::list list;
   for (size_t f = info.first_file; f < info.first_file + info.file_count; ++f) {
     const FileInfo file = archive.file(f);
@@ -75,6 +88,7 @@ nb::list Files(const OpenArchive& archive, size_t variant) {
 
 nb::list Tensors(const OpenArchive& archive, size_t variant) {
   const VariantInfo info = VariantAt(archive, variant);
+  CheckRows(archive, "tensors", info.tensor_count, 1024);
   nb::list list;
   for (size_t t = info.first_tensor; t < info.first_tensor + info.tensor_count; ++t) {
     const TensorInfo tensor = archive.tensor(t);
@@ -94,14 +108,15 @@ nb::object TensorName(const OpenArchive& archive, size_t variant, size_t tensor)
 
 nb::tuple Sizes(const OpenArchive& archive, size_t variant) {
   VariantAt(archive, variant);
-  const VariantSizes sizes = archive.SizesOf(variant);
+  const VariantSizes sizes = Unwrap(archive.SizesOf(variant));
   return nb::make_tuple(sizes.own_bytes, sizes.load_bytes, sizes.tensor_bytes, sizes.tensor_stored);
 }
 
 nb::list Codings(const OpenArchive& archive, size_t variant) {
   VariantAt(archive, variant);
   nb::list list;
-  for (const TensorCoding& coding : archive.CodingsOf(variant)) {
+  const std::vector<TensorCoding> codings = Unwrap(archive.CodingsOf(variant));
+  for (const TensorCoding& coding : codings) {
     list.append(nb::make_tuple(coding.stored_bytes, coding.relation,
                                nb::tuple(nb::cast(coding.codecs)), OrNone(coding.parent),
                                OrNone(coding.scales), OrNone(coding.same_as)));
@@ -163,9 +178,9 @@ nb::bytes ReadFile(const OpenArchive& archive, size_t variant, size_t file, uint
   return nb::borrow<nb::bytes>(bytes);
 }
 
-LoadedTensors Allocate(const OpenArchive& archive, size_t variant) {
+LoadedTensors Allocate(const OpenArchive& archive, size_t variant, uint64_t max_bytes) {
   VariantAt(archive, variant);
-  return Unwrap(archive.Allocate({&variant, 1}));
+  return Unwrap(archive.Allocate({&variant, 1}, max_bytes));
 }
 
 // By tensor of the variant. The memory lives as long as one of them.
@@ -188,9 +203,9 @@ void Load(const OpenArchive& archive, const LoadedTensors& tensors, unsigned thr
 void BindArchive(nb::module_& module) {
   nb::class_<LoadedTensors>(module, "LoadedTensors").def("contents", &Contents);
   nb::class_<OpenArchive>(module, "Archive")
-      .def_static("open", &Open, nb::arg("path"))
+      .def_static("open", &Open, nb::arg("path"), nb::arg("max_memory"))
       .def_static("open_source", &OpenSource, nb::arg("source"), nb::arg("name"),
-                  nb::arg("read_ahead"), nb::arg("read_size"))
+                  nb::arg("max_memory"), nb::arg("read_ahead"), nb::arg("read_size"))
       .def_prop_ro("format_version", &Archive::format_version)
       .def_prop_ro("stored_bytes", &Archive::stored_bytes)
       .def_prop_ro("bytes_read", &Archive::bytes_read)
@@ -205,7 +220,7 @@ void BindArchive(nb::module_& module) {
            nb::arg("threads") = 0)
       .def("read_file", &ReadFile, nb::arg("variant"), nb::arg("file"), nb::arg("begin") = 0,
            nb::arg("end") = nb::none())
-      .def("allocate", &Allocate, nb::arg("variant"))
+      .def("allocate", &Allocate, nb::arg("variant"), nb::arg("max_bytes") = UINT64_MAX)
       .def("load", &Load, nb::arg("tensors"), nb::arg("threads") = 0,
            nb::arg("progress") = nb::none());
 }

@@ -52,11 +52,11 @@ nb::tuple PackFiles(const Sources& sources, const nb::bytes& output, int level, 
 
 nb::tuple UnpackFiles(const OpenArchive& archive, const std::string& variant,
                       const nb::bytes& directory, const std::string& tensors, unsigned threads,
-                      uint64_t memory, bool overwrite, bool sync, const nb::object& progress) {
+                      uint64_t max_bytes, bool overwrite, bool sync, const nb::object& progress) {
   const std::string path = ToPath(directory);
   UnpackOptions options;
   options.threads = threads;
-  options.memory_limit = memory;
+  options.max_bytes = max_bytes;
   options.overwrite = overwrite;
   options.sync = sync;
   options.tensors = tensors;
@@ -69,10 +69,11 @@ nb::tuple UnpackFiles(const OpenArchive& archive, const std::string& variant,
 }
 
 nb::tuple VerifyFiles(const OpenArchive& archive, const Sources& originals, unsigned threads,
-                      const nb::object& progress) {
+                      uint64_t max_bytes, const nb::object& progress) {
   const std::vector<VariantSource> variants = ToSources(originals);
   VerifyOptions options;
   options.threads = threads;
+  options.max_bytes = max_bytes;
   const auto report = RunInterruptibly<VerifyReport>(progress, archive.source(),
                                                      [&](const ProgressCallback& callback) {
                                                        options.progress = callback;
@@ -88,10 +89,10 @@ void BindOperations(nb::module_& module) {
              nb::arg("threads"), nb::arg("memory"), nb::arg("overwrite"), nb::arg("sync"),
              nb::arg("progress").none());
   module.def("unpack", &UnpackFiles, nb::arg("archive"), nb::arg("variant"), nb::arg("directory"),
-             nb::arg("tensors"), nb::arg("threads"), nb::arg("memory"), nb::arg("overwrite"),
+             nb::arg("tensors"), nb::arg("threads"), nb::arg("max_bytes"), nb::arg("overwrite"),
              nb::arg("sync"), nb::arg("progress").none());
   module.def("verify", &VerifyFiles, nb::arg("archive"), nb::arg("originals"), nb::arg("threads"),
-             nb::arg("progress").none());
+             nb::arg("max_bytes"), nb::arg("progress").none());
 }
 
 }  // namespace qstore::python

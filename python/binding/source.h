@@ -40,13 +40,16 @@ class PythonSource final : public ByteSource {
 /// An archive and, when it is no file, what it is read from.
 class OpenArchive : public Archive {
  public:
-  OpenArchive(Archive archive, std::shared_ptr<const PythonSource> source)
-      : Archive(std::move(archive)), source_(std::move(source)) {}
+  /// `max_memory` is that of the options it was opened with.
+  OpenArchive(Archive archive, std::shared_ptr<const PythonSource> source, uint64_t max_memory)
+      : Archive(std::move(archive)), source_(std::move(source)), max_memory_(max_memory) {}
+  uint64_t max_memory() const { return max_memory_; }
   /// Null for a file.
   const PythonSource* source() const { return source_.get(); }
 
  private:
   std::shared_ptr<const PythonSource> source_;
+  uint64_t max_memory_;
 };
 
 }  // namespace qstore::python

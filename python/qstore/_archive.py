@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from qstore import _qstore, _sources
 from qstore.errors import InvalidArgumentError, UnknownNameError
 
+MAX_MEMORY = 640 << 20  # kDefaultMaxMemory of <qstore/archive.h>.
+NO_LIMIT = (1 << 64) - 1
+
 
 class File(NamedTuple):
     """A file of a variant. `digest` is what `xxhsum -H2` prints."""
@@ -61,6 +64,9 @@ class Inspection(NamedTuple):
 class Archive:
     """An open archive. Thread-safe; pickled by how it was opened, and usable after a fork.
 
+    `max_memory` is how many bytes the index and each call that reads may take, more or less, beside
+    the tensors it makes; None is 640 MiB. What needs more raises LimitError, which names it.
+
     `path` is a path, or a URL: "https://…" of a server that serves ranges, "file:///…", and with
     fsspec installed whatever it knows, as "s3://bucket/m.qstore". Of a URL only those bytes travel
     that a call needs, in a few large requests at once.
@@ -82,6 +88,8 @@ class Archive:
         self,
         path: str | os.PathLike[str],
         storage_options: Mapping[str, Any] | None = None,
+        *,
+        max_memory: int | None = None,
     ) -> None:
         """Reads header and index.
 
@@ -89,6 +97,7 @@ class Archive:
         UnsupportedFeatureError, LimitError, InvalidArgumentError (a directory, a wrong URL or
         option), SourceChangedError; ImportError when a URL needs what is not installed.
         """
+        limit = MAX_MEMORY if max_memory is None else max_memory
         url = path if isinstance(path, str) and _sources.is_url(path) else None
         local = path if url is None else _sources.local_path(url)
         #: The absolute path, or the URL without what may be secret.
@@ -98,15 +107,15 @@ class Archive:
             source = _sources.open_source(url, storage_options or {})
             self.path = source.name
             self._native = _qstore.Archive.open_source(
-                source, source.name, _sources.READ_AHEAD, _sources.READ_SIZE
+                source, source.name, limit, _sources.READ_AHEAD, _sources.READ_SIZE
             )
         elif storage_options:
             raise InvalidArgumentError(f"{path!r}: storage_options are for URLs")
         else:
-            self._native = _qstore.Archive.open(encode(local))
+            self._native = _qstore.Archive.open(encode(local), limit)
             self.path = os.path.abspath(os.fsdecode(local))
         self._is_file = local is not None
-        self._how = (path if local is None else self.path, storage_options)
+        self._how = (path if local is None else self.path, storage_options, max_memory)
         self._variants = self._native.variants()
 
     @classmethod
@@ -114,12 +123,14 @@ class Archive:
         cls,
         path: str | os.PathLike[str],
         storage_options: Mapping[str, Any] | None = None,
+        *,
+        max_memory: int | None = None,
     ) -> Archive:
         """The same as calling the class."""
-        return cls(path, storage_options)
+        return cls(path, storage_options, max_memory=max_memory)
 
-    def __reduce__(self) -> tuple[type[Archive], tuple[Any, ...]]:
-        return type(self), self._how
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return _reopen, (type(self), *self._how)
 
     def __repr__(self) -> str:
         return f"<qstore.Archive {self.path!r}: {', '.join(self.variant_names)}>"
@@ -214,18 +225,41 @@ def encode(path: str | os.PathLike[str]) -> bytes:
 Location = str | os.PathLike[str] | Archive
 
 
-def open_archive(path: Location, storage_options: Mapping[str, Any] | None = None) -> Archive:
+def open_archive(
+    path: Location,
+    storage_options: Mapping[str, Any] | None = None,
+    max_memory: int | None = None,
+) -> Archive:
     """An archive that is open already, or the one at a path or URL."""
     if not isinstance(path, Archive):
-        return Archive(path, storage_options)
-    if storage_options:
-        raise InvalidArgumentError(f"{path.path}: is open: storage_options come too late")
+        return Archive(path, storage_options, max_memory=max_memory)
+    for name, option in (("storage_options", storage_options), ("max_memory", max_memory)):
+        if option:
+            raise InvalidArgumentError(f"{path.path}: is open: {name} come too late")
     return path
 
 
-def inspect(path: Location, storage_options: Mapping[str, Any] | None = None) -> Inspection:
+def byte_limit(max_bytes: int | None) -> int:
+    return NO_LIMIT if max_bytes is None else max_bytes
+
+
+def _reopen(
+    kind: type[Archive],
+    path: str | os.PathLike[str],
+    storage_options: Mapping[str, Any] | None,
+    max_memory: int | None,
+) -> Archive:
+    return kind(path, storage_options, max_memory=max_memory)
+
+
+def inspect(
+    path: Location,
+    storage_options: Mapping[str, Any] | None = None,
+    *,
+    max_memory: int | None = None,
+) -> Inspection:
     """What an archive holds, and how each tensor is coded. Raises what `Archive` does."""
-    archive = open_archive(path, storage_options)
+    archive = open_archive(path, storage_options, max_memory)
     variants = archive.variants()
     source_bytes = sum(variant.source_bytes for variant in variants)
     return Inspection(

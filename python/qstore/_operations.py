@@ -6,7 +6,7 @@ fraction of a second on KeyboardInterrupt or when the progress callback raises; 
 written is removed. `progress(done, total)` is called in bytes of the models' files, on the calling
 thread, at most some twenty times a second; the last call comes when all is done, too late to undo
 it by raising. `progress=True` shows a bar of tqdm, a class like tqdm a bar of that. `threads` of 0
-means all processors; `memory` is an aim in bytes.
+means all processors; `memory` is an aim in bytes, `max_memory` of `qstore.Archive`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from qstore import _qstore
-from qstore._archive import Location, encode, open_archive
+from qstore._archive import Location, byte_limit, encode, open_archive
 from qstore._progress import Progress, reported
 from qstore.errors import InvalidArgumentError, PathNotFoundError, UnknownNameError
 
@@ -85,24 +85,28 @@ def unpack(
     *,
     tensors: str = "",
     threads: int = 0,
-    memory: int = MEMORY,
     overwrite: bool = False,
     sync: bool = True,
     progress: Progress = None,
+    max_memory: int | None = None,
+    max_bytes: int | None = None,
 ) -> UnpackReport:
     """Writes every file of a variant below `directory`, equal byte for byte to what was packed.
 
     With `tensors`, a pattern as of fnmatch, only the matching tensors are written, to one new file
     model.safetensors. Raises UnknownNameError, AlreadyExistsError (the directory is not empty and
-    `overwrite` is not set), InvalidArgumentError, CorruptError, IoError, and what `Archive` does.
+    `overwrite` is not set), InvalidArgumentError, CorruptError, IoError, LimitError (before
+    anything is written: the files have more than `max_bytes`, or take more than `max_memory` to
+    decode), and what `Archive` does.
     """
-    opened = open_archive(archive)
+    opened = open_archive(archive, max_memory=max_memory)
+    limit = byte_limit(max_bytes)
     name = opened.variant_names[opened.find_variant(variant)]
     where = encode(directory)
     try:
         with reported(progress, "unpack") as tell:
             done = _qstore.unpack(
-                opened._native, name, where, tensors, threads, memory, overwrite, sync, tell
+                opened._native, name, where, tensors, threads, limit, overwrite, sync, tell
             )
     except PathNotFoundError as error:
         if not tensors:
@@ -117,18 +121,22 @@ def verify(
     *,
     threads: int = 0,
     progress: Progress = None,
+    max_memory: int | None = None,
+    max_bytes: int | None = None,
 ) -> VerifyReport:
     """Decodes the whole archive, compares the digest of every file, then every variant named in
     `originals` with the files found at its path.
 
     Raises CorruptError (the first damage), MismatchError (the first file that is missing, added or
-    different), UnknownNameError, PathNotFoundError, IoError, and what `Archive` does.
+    different), UnknownNameError, PathNotFoundError, IoError, LimitError (as `unpack`), and what
+    `Archive` does.
     """
-    opened = open_archive(archive)
+    opened = open_archive(archive, max_memory=max_memory)
+    limit = byte_limit(max_bytes)
     for name in originals or ():
         opened.find_variant(name)
     with reported(progress, "verify") as tell:
-        done = _qstore.verify(opened._native, _sources(originals or {}), threads, tell)
+        done = _qstore.verify(opened._native, _sources(originals or {}), threads, limit, tell)
     return VerifyReport(*done)
 
 

@@ -90,12 +90,14 @@ class ReadAhead:
         if not _LEAST <= entry.byte_size <= _MOST:
             return False
         try:
+            reader.check(entry.byte_size)
             tensor, memory = reader.framework.empty(entry.dtype, entry.shape)
+            if self._reads is None:
+                self._reads = _qstore.BackgroundReads(reader.archive._native, reader.threads)
+            number = self._reads.begin(reader.variant, entry.number, memory)
         except (QStoreError, MemoryError):
             return False  # The same is raised when this tensor is asked for.
-        if self._reads is None:
-            self._reads = _qstore.BackgroundReads(reader.archive._native, reader.threads)
-        self._pending[position] = tensor, self._reads.begin(reader.variant, entry.number, memory)
+        self._pending[position] = tensor, number
         return True
 
     def _finish(self, position: int) -> Any:

@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from qstore._archive import Archive, Location, open_archive
+from qstore._archive import Archive, Location, byte_limit, open_archive
 from qstore._frameworks import Framework, find_framework
 from qstore._json import Header, header_size, parse_header
 from qstore._progress import Progress, reported
 from qstore._read_ahead import ReadAhead
 from qstore._slices import Rows, TensorSlice
-from qstore.errors import ClosedError, UnknownNameError
+from qstore.errors import ClosedError, LimitError, UnknownNameError
 
 
 class TensorEntry(NamedTuple):
@@ -36,12 +36,14 @@ class Reader:
         framework: Framework,
         threads: int,
         file: int | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         self.archive = archive
         self.variant = variant
         self.framework = framework
         self.threads = threads
         self.file = file
+        self.max_bytes = max_bytes
         self.entries: dict[str, TensorEntry] = {}
         for number, (name, dtype, shape, size, of) in enumerate(archive._native.tensors(variant)):
             entry = TensorEntry(number, dtype, shape, size, of)
@@ -58,7 +60,16 @@ class Reader:
             )
         return entry
 
+    def check(self, size: int) -> None:
+        """Raises LimitError when that is more than may be given out at once."""
+        if self.max_bytes is not None and size > self.max_bytes:
+            raise LimitError(
+                f"{self.archive.path}: a tensor of {size} bytes is more than the "
+                f"{self.max_bytes} allowed (max_bytes)"
+            )
+
     def read(self, entry: TensorEntry) -> Any:
+        self.check(entry.byte_size)
         tensor, memory = self.framework.empty(entry.dtype, entry.shape)
         if entry.byte_size:
             native = self.archive._native
@@ -66,6 +77,9 @@ class Reader:
         return tensor
 
     def read_rows(self, entry: TensorEntry, rows: Rows) -> Any:
+        self.check(
+            entry.byte_size // (entry.shape[0] or 1) * len(range(rows.begin, rows.end, rows.step))
+        )
         tensor, memory = self.framework.empty(entry.dtype, rows.shape(entry.shape))
         if len(memory):
             self.archive._native.read(
@@ -76,7 +90,7 @@ class Reader:
     def read_all(self, progress: Progress) -> dict[str, Any]:
         """All tensors, decoded at once into one piece of memory that they share."""
         framework, native = self.framework, self.archive._native
-        loaded = native.allocate(self.variant)
+        loaded = native.allocate(self.variant, byte_limit(self.max_bytes))
         contents = loaded.contents()
         tensors = {}
         # Before they are read: decoding leaves nothing of this code in the processor's caches.
@@ -118,7 +132,8 @@ class safe_open:
     `path` is a path, a URL, or an archive that is open; `storage_options` as `qstore.Archive` has
     them. `variant` may be left out when there is only one. `framework` is "pt" (torch), "np"
     (NumPy), or "jax-dlpack": objects that JAX and others take over by `from_dlpack` without a copy.
-    `device` is where tensors of torch go. `threads` of 0 means all processors.
+    `device` is where tensors of torch go. `threads` of 0 means all processors. `max_memory` is that
+    of `qstore.Archive`; a call that would give out more than `max_bytes` raises LimitError.
 
     Thread-safe. Reading releases the GIL. Pickling keeps the arguments, and unpickling opens the
     archive again. A handle may be used after a fork. Closing it leaves tensors and slices valid.
@@ -138,12 +153,15 @@ class safe_open:
         *,
         threads: int = 0,
         storage_options: Mapping[str, Any] | None = None,
+        max_memory: int | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         adapter = find_framework(framework, device)
-        archive = open_archive(path, storage_options)
+        archive = open_archive(path, storage_options, max_memory)
         number = archive.find_variant(variant)
-        self._arguments = (archive, archive.variant_names[number], framework, device, threads)
-        self._reader: Reader | None = Reader(archive, number, adapter, threads)
+        name = archive.variant_names[number]
+        self._arguments = (archive, name, framework, device, threads, max_bytes)
+        self._reader: Reader | None = Reader(archive, number, adapter, threads, max_bytes=max_bytes)
 
     @property
     def variant(self) -> str:
@@ -240,5 +258,12 @@ class safe_open:
         return reader
 
 
-def _reopen(archive: Archive, variant: str, framework: str, device: Any, threads: int) -> safe_open:
-    return safe_open(archive, variant, framework, device, threads=threads)
+def _reopen(
+    archive: Archive,
+    variant: str,
+    framework: str,
+    device: Any,
+    threads: int,
+    max_bytes: int | None = None,
+) -> safe_open:
+    return safe_open(archive, variant, framework, device, threads=threads, max_bytes=max_bytes)

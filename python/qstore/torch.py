@@ -29,15 +29,24 @@ def load_file(
     threads: int = 0,
     progress: Progress = None,
     storage_options: Mapping[str, Any] | None = None,
+    max_memory: int | None = None,
+    max_bytes: int | None = None,
 ) -> dict[str, torch.Tensor]:
     """All tensors of a variant, by name, with the types and shapes they were saved with.
 
     They are decoded in parallel into one piece of memory, which they share and which lives as long
-    as one of them. `progress` as of `qstore.pack`. Thread-safe; releases the GIL. Raises what
-    `qstore.safe_open` and its `get_tensors` raise.
+    as one of them. `progress` as of `qstore.pack`; other options as of `qstore.safe_open`.
+    Thread-safe; releases the GIL. Raises what that and its `get_tensors` raise.
     """
     with safe_open(
-        path, variant, "pt", device, threads=threads, storage_options=storage_options
+        path,
+        variant,
+        "pt",
+        device,
+        threads=threads,
+        storage_options=storage_options,
+        max_memory=max_memory,
+        max_bytes=max_bytes,
     ) as file:
         return file.get_tensors(progress=progress)
 

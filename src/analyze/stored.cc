@@ -21,9 +21,9 @@ std::string_view VariantOf(const Archive& archive, size_t tensor) {
   return {};
 }
 
-StoredLevel StoredSizes(const Archive& archive, size_t v) {
+Result<StoredLevel> StoredSizes(const Archive& archive, size_t v) {
   const VariantInfo variant = archive.variant(v);
-  const std::vector<TensorCoding> codings = archive.CodingsOf(v);
+  QSTORE_ASSIGN(const std::vector<TensorCoding> codings, archive.CodingsOf(v));
   StoredLevel stored;
   stored.variant = variant.name;
   for (size_t t = 0; t < codings.size(); ++t) {
@@ -47,7 +47,8 @@ Result<std::vector<StoredLevel>> MeasureAll(const std::filesystem::path& path,
   std::vector<StoredLevel> stored;
   for (const VariantSource& variant : variants) {
     QSTORE_ASSIGN(const size_t v, archive.FindVariant(variant.name));
-    stored.push_back(StoredSizes(archive, v));
+    QSTORE_ASSIGN(StoredLevel measured, StoredSizes(archive, v));
+    stored.push_back(std::move(measured));
   }
   return stored;
 }

@@ -20,8 +20,9 @@ const Status& kOutOfMemory = *new Status(LimitExceeded("out of memory"));
 
 class OrderedRun {
  public:
-  OrderedRun(uint64_t count, size_t tokens, const PipelineStep& work, const PipelineStep& retire)
-      : end_(count), tokens_(tokens), work_(work), retire_(retire), done_(tokens, 0) {}
+  OrderedRun(const PipelineBegin& begin, size_t tokens, const PipelineStep& work,
+             const PipelineStep& retire)
+      : tokens_(tokens), begin_(begin), work_(work), retire_(retire), done_(tokens, 0) {}
 
   void Work(unsigned worker) {
     std::unique_lock lock(mutex_);
@@ -29,7 +30,13 @@ class OrderedRun {
       token_free_.wait(
           lock, [this] { return next_start_ >= end_ || next_start_ - next_retire_ < tokens_; });
       if (next_start_ >= end_) return;
-      const PipelineItem item = Item(next_start_++, worker);
+      const PipelineItem item = Item(next_start_, worker);
+      Result<bool> there = Guarded([&] { return begin_(item); });
+      if (!there.ok() || !*there) {
+        Fail(item.index, there.status());
+        return;
+      }
+      ++next_start_;
       lock.unlock();
       Status status = Guarded([&] { return work_(item); });
       lock.lock();
@@ -85,10 +92,11 @@ class OrderedRun {
   std::condition_variable token_free_;
   uint64_t next_start_ = 0;
   uint64_t next_retire_ = 0;
-  uint64_t end_;  // The first failed item once there is one.
+  uint64_t end_ = UINT64_MAX;  // The first item that failed or is not there, once it is known.
   bool retiring_ = false;
   Status error_;
   const size_t tokens_;
+  const PipelineBegin& begin_;
   const PipelineStep& work_;
   const PipelineStep& retire_;
   std::vector<uint8_t> done_;  // By slot.
@@ -96,11 +104,11 @@ class OrderedRun {
 
 }  // namespace
 
-Status RunPipeline(uint64_t count, const PipelineOptions& options, const PipelineStep& work,
-                   const PipelineStep& retire) {
-  const uint64_t tokens = std::clamp<uint64_t>(options.tokens, 1, std::max<uint64_t>(count, 1));
+Status RunPipeline(const PipelineBegin& begin, const PipelineOptions& options,
+                   const PipelineStep& work, const PipelineStep& retire) {
+  const size_t tokens = std::max<size_t>(options.tokens, 1);
   const uint64_t threads = std::min<uint64_t>(options.threads, tokens);
-  OrderedRun run(count, static_cast<size_t>(tokens), work, retire);
+  OrderedRun run(begin, tokens, work, retire);
   std::vector<std::thread> others;
   try {
     others.reserve(threads);
@@ -113,6 +121,17 @@ Status RunPipeline(uint64_t count, const PipelineOptions& options, const Pipelin
   run.Work(0);
   for (std::thread& other : others) other.join();
   return run.TakeError();
+}
+
+Status RunPipeline(uint64_t count, const PipelineOptions& options, const PipelineStep& work,
+                   const PipelineStep& retire) {
+  PipelineOptions fitting = options;
+  fitting.tokens =
+      static_cast<size_t>(std::clamp<uint64_t>(options.tokens, 1, std::max<uint64_t>(count, 1)));
+  const PipelineBegin begin = [count](const PipelineItem& item) -> Result<bool> {
+    return item.index < count;
+  };
+  return RunPipeline(begin, fitting, work, retire);
 }
 
 Status CurrentExceptionAsStatus() noexcept {

@@ -21,6 +21,8 @@ struct PipelineItem {
 };
 
 using PipelineStep = std::function<Status(const PipelineItem&)>;
+/// Whether there is such an item. May prepare what belongs to its slot.
+using PipelineBegin = std::function<Result<bool>(const PipelineItem&)>;
 
 /// Calls work once for each item 0 … count-1, many at a time and begun in order, and retire for
 /// each item whose work is done, one at a time and in order. retire runs on any of the threads and
@@ -30,6 +32,11 @@ using PipelineStep = std::function<Status(const PipelineItem&)>;
 /// Exceptions of steps become errors: std::bad_alloc kLimit, others kInternal.
 Status RunPipeline(uint64_t count, const PipelineOptions& options, const PipelineStep& work,
                    const PipelineStep& retire);
+
+/// The same for items whose number nobody knows: `begin` is asked for one after the other, by one
+/// thread at a time and always quickly, until it says that there is no further one.
+Status RunPipeline(const PipelineBegin& begin, const PipelineOptions& options,
+                   const PipelineStep& work, const PipelineStep& retire);
 
 /// The error that stands for the exception being handled: std::bad_alloc is kLimit, others are
 /// kInternal. REQUIRES: called in a handler.

@@ -14,6 +14,7 @@
 #include "base/gptq_shape.h"
 #include "format/layout.h"
 #include "qstore/dtype.h"
+#include "qstore/page_memory.h"
 #include "qstore/status.h"
 
 namespace qstore::format {
@@ -115,11 +116,13 @@ struct Index {
   std::vector<uint64_t> dims;
   std::vector<ObjectEntry> objects;
   std::vector<ChunkEntry> chunks;  ///< By object, payloads without gaps from kEncodedSize on.
-  std::vector<std::byte> storage;
+  PageMemory storage;              ///< Only what is written to it takes memory.
 
   std::span<const uint64_t> shape(const TensorEntry& tensor) const {
     return std::span(dims).subspan(tensor.shape_begin, tensor.rank);
   }
+  /// Bytes that the tables and `storage` take.
+  uint64_t memory() const;
   uint64_t chunk_raw_size(const ObjectEntry& object, uint32_t chunk) const {
     const uint64_t begin = chunk * object.chunk_bytes();
     return std::min(object.chunk_bytes(), object.byte_size - begin);
@@ -131,9 +134,12 @@ struct Index {
 Result<std::vector<std::byte>> EncodeIndex(const Index& index, Footer* footer);
 
 /// The inverse. Checks every rule of docs/format.md, so that whoever uses the result need not.
+/// Takes at most `max_memory` bytes, those of `stored` included, and nothing that grows with a size
+/// which the bytes there are do not bear out.
 /// REQUIRES: `footer` from Footer::DecodeFrom, `stored` of the size it says.
 /// Errors: kCorrupt, kUnsupportedFeature, kLimit, each naming the rule.
-Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& footer);
+Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& footer,
+                          uint64_t max_memory = UINT64_MAX);
 
 /// The rules that bind the tables to one another and to the archive, on tables that DecodeIndex
 /// has just read; a part of it.

@@ -20,9 +20,9 @@ bool IsOneFrame(std::span<const std::byte> bytes) {
          ZSTD_findFrameCompressedSize(bytes.data(), bytes.size()) == bytes.size();
 }
 
-Status DecodeSections(Index* index) {
-  base::ByteReader sections(index->storage);
-  TableDecoder tables(index);
+Status DecodeSections(Index* index, TableMemory* memory) {
+  base::ByteReader sections(index->storage.bytes());
+  TableDecoder tables(index, memory);
   bool complete = false;
   unsigned last = 0;
   for (unsigned expected = 1; sections.remaining() > 0;) {
@@ -48,7 +48,16 @@ Status DecodeSections(Index* index) {
 
 }  // namespace
 
-Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& footer) {
+uint64_t Index::memory() const {
+  const auto bytes = [](const auto& table) { return table.capacity() * sizeof(table[0]); };
+  return storage.bytes().size() + bytes(variants) + bytes(files) + bytes(parts) + bytes(tensors) +
+         bytes(dims) + bytes(objects) + bytes(chunks);
+}
+
+Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& footer,
+                          uint64_t max_memory) {
+  TableMemory memory(max_memory);
+  QSTORE_TRY(memory.Take(stored.size()));
   if (base::Hash64(stored) != footer.index_checksum) {
     return Corrupt("checksum of the index differs");
   }
@@ -57,16 +66,19 @@ Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& foote
     return Corrupt("the index is not one zstd frame of the size given");
   }
   Index index;
-  ResizeTable(static_cast<size_t>(footer.index_raw_size), &index.storage);
-  const size_t size =
-      ZSTD_decompress(index.storage.data(), index.storage.size(), stored.data(), stored.size());
+  QSTORE_TRY(memory.Take(footer.index_raw_size));
+  QSTORE_ASSIGN(index.storage, PageMemory::Allocate(static_cast<size_t>(footer.index_raw_size)));
+  const std::span<std::byte> raw = index.storage.bytes();
+  const size_t size = ZSTD_decompress(raw.data(), raw.size(), stored.data(), stored.size());
   if (ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation) {
     return LimitExceeded("no memory to decompress the index");
   }
-  if (ZSTD_isError(size) != 0 || size != index.storage.size()) {
+  if (ZSTD_isError(size) != 0 || size != raw.size()) {
     return Corrupt("the index does not decompress");
   }
-  QSTORE_TRY(DecodeSections(&index));
+  QSTORE_TRY(DecodeSections(&index, &memory));
+  // What the check notes of every object and part.
+  QSTORE_TRY(memory.Take(2 * uint64_t{index.objects.size()} + index.parts.size()));
   QSTORE_TRY(CheckIndex(index, footer));
   return index;
 }

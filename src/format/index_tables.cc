@@ -22,14 +22,6 @@ constexpr uint64_t kTensorRowBytes = 4;
 constexpr uint64_t kObjectRowBytes = 5;
 constexpr uint64_t kChunkRowBytes = 10;
 
-template <class Row>
-Status Resize(base::ByteReader* in, uint64_t row_bytes, std::vector<Row>* rows) {
-  const uint64_t count = in->Varint();
-  if (count > in->remaining() / row_bytes) return Corrupt("a table of the index has no room");
-  ResizeTable(static_cast<size_t>(count), rows);
-  return {};
-}
-
 // Hands out the next `count` positions of a table.
 Status Take(uint64_t count, uint32_t* next, Range* range) {
   if (count > UINT32_MAX - *next) return Corrupt("a table of the index has no room");
@@ -81,6 +73,29 @@ Status GptqParents(base::ByteReader* in, uint32_t id, ObjectEntry* object) {
 
 }  // namespace
 
+Status TableMemory::Take(uint64_t bytes) {
+  if (bytes > left_) {
+    return LimitExceeded("the index takes more than the " + std::to_string(most_) +
+                         " bytes of memory allowed (max_memory)");
+  }
+  left_ -= bytes;
+  return {};
+}
+
+template <class Row>
+Status TableDecoder::Grow(uint64_t count, std::vector<Row>* rows) {
+  QSTORE_TRY(memory_.Take(count * sizeof(Row)));
+  ResizeTable(static_cast<size_t>(count), rows);
+  return {};
+}
+
+template <class Row>
+Status TableDecoder::Resize(base::ByteReader* in, uint64_t row_bytes, std::vector<Row>* rows) {
+  const uint64_t count = in->Varint();
+  if (count > in->remaining() / row_bytes) return Corrupt("a table of the index has no room");
+  return Grow(count, rows);
+}
+
 Status TableDecoder::Decode(IndexSection table, base::ByteReader* in) {
   switch (table) {
     case IndexSection::kVariants:
@@ -130,7 +145,7 @@ Status TableDecoder::Files(base::ByteReader* in) {
   for (FileEntry& f : rows) QSTORE_TRY(Take(in->Varint(), &next, &f.tensors));
   tensor_count_ = next;
   if (part_count > in->remaining()) return Corrupt("the part table has no room");
-  ResizeTable(part_count, &index_.parts);
+  QSTORE_TRY(Grow(part_count, &index_.parts));
   uint64_t expected = 0;
   for (uint32_t& object : index_.parts) {
     const uint64_t id = Unzigzag(in->Varint(), expected);
@@ -168,7 +183,7 @@ Status TableDecoder::Tensors(base::ByteReader* in) {
     dims += rank;
     if (dims > in->remaining()) return Corrupt("the shapes have no room");
   }
-  ResizeTable(static_cast<size_t>(dims), &index_.dims);
+  QSTORE_TRY(Grow(dims, &index_.dims));
   for (uint64_t& dim : index_.dims) dim = in->Varint();
   return TensorNames(in);
 }

@@ -22,12 +22,24 @@ void ResizeTable(size_t count, std::vector<Row>* rows) {
   rows->resize(count);
 }
 
+/// How much memory an index may still take.
+class TableMemory {
+ public:
+  explicit TableMemory(uint64_t most) : most_(most), left_(most) {}
+  /// Errors: kLimit.
+  Status Take(uint64_t bytes);
+
+ private:
+  uint64_t most_;
+  uint64_t left_;
+};
+
 /// Reads the tables of an index, in the order of their numbers. What they say of each other beyond
 /// counts is for CheckIndex.
 class TableDecoder {
  public:
-  /// `index` gets the rows, whose names point into what is read.
-  explicit TableDecoder(Index* index) : index_(*index) {}
+  /// `index` gets the rows, whose names point into what is read and which are taken from `memory`.
+  TableDecoder(Index* index, TableMemory* memory) : index_(*index), memory_(*memory) {}
 
   /// Errors: kCorrupt, kLimit, kUnsupportedFeature. That `in` ended too early is for the caller to
   /// find.
@@ -43,7 +55,13 @@ class TableDecoder {
   Status Chunks(base::ByteReader* in);
   Status AssignChunks();
 
+  template <class Row>
+  Status Grow(uint64_t count, std::vector<Row>* rows);
+  template <class Row>
+  Status Resize(base::ByteReader* in, uint64_t row_bytes, std::vector<Row>* rows);
+
   Index& index_;
+  TableMemory& memory_;
   uint64_t file_count_ = 0;
   uint64_t tensor_count_ = 0;
 };

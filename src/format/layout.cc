@@ -95,6 +95,10 @@ Result<Footer> Footer::DecodeFrom(std::span<const std::byte> bytes, uint64_t act
   if (footer.index_raw_size > kMaxIndexBytes) {
     return LimitExceeded("an index of " + std::to_string(footer.index_raw_size) + " bytes");
   }
+  if (footer.index_stored_size > kMaxStoredIndexBytes) {
+    return LimitExceeded("an index stored in " + std::to_string(footer.index_stored_size) +
+                         " bytes");
+  }
   if (footer.index_raw_size / kMaxIndexExpansion > footer.index_stored_size) {
     return Corrupt("the index cannot expand to the size given");
   }

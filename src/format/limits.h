@@ -11,6 +11,8 @@ namespace qstore::format {
 
 /// Decompressed index. A trillion weights in two precisions need about 100 MiB.
 inline constexpr uint64_t kMaxIndexBytes = uint64_t{1} << 28;
+/// Stored index: what zstd makes of the largest one in the worst case (ZSTD_compressBound).
+inline constexpr uint64_t kMaxStoredIndexBytes = kMaxIndexBytes + (kMaxIndexBytes >> 8);
 /// No zstd frame expands further: a block of 128 KiB takes at least 4 bytes.
 inline constexpr uint64_t kMaxIndexExpansion = 32768;
 inline constexpr size_t kMaxVariants = 1024;

@@ -188,9 +188,9 @@ Status CheckOutputIsNotSource(const std::filesystem::path& source,
 
 namespace {
 
-Result<QuantizeReport> QuantizeUnguarded(const std::filesystem::path& source,
-                                         const std::filesystem::path& output,
-                                         const QuantizeOptions& options) {
+Result<QuantizeReport> RunQuantize(const std::filesystem::path& source,
+                                   const std::filesystem::path& output,
+                                   const QuantizeOptions& options) {
   QSTORE_ASSIGN(make::QuantizePlan plan, make::PlanQuantize(source, options));
   if (options.dry_run) return std::move(plan.report);
   QSTORE_TRY(make::CheckOutputIsNotSource(source, output));
@@ -214,7 +214,7 @@ Result<QuantizeReport> QuantizeUnguarded(const std::filesystem::path& source,
 Result<QuantizeReport> Quantize(const std::filesystem::path& source,
                                 const std::filesystem::path& output,
                                 const QuantizeOptions& options) {
-  return base::Guarded([&] { return QuantizeUnguarded(source, output, options); });
+  return base::Guarded([&] { return RunQuantize(source, output, options); });
 }
 
 }  // namespace qstore

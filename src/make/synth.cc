@@ -192,8 +192,8 @@ std::vector<std::string> NamesOf(const SynthLayout& layout) {
 
 namespace {
 
-Result<SynthReport> SynthesizeUnguarded(const std::filesystem::path& directory,
-                                        const SynthOptions& options) {
+Result<SynthReport> RunSynthesize(const std::filesystem::path& directory,
+                                  const SynthOptions& options) {
   QSTORE_ASSIGN(const make::SynthLayout layout, make::LayOutSynth(options));
   QSTORE_ASSIGN(auto tree, io::OutputTree::Create(directory, {options.overwrite, options.sync}));
   SynthReport report;
@@ -223,7 +223,7 @@ Result<SynthReport> SynthesizeUnguarded(const std::filesystem::path& directory,
 
 Result<SynthReport> Synthesize(const std::filesystem::path& directory,
                                const SynthOptions& options) {
-  return base::Guarded([&] { return SynthesizeUnguarded(directory, options); });
+  return base::Guarded([&] { return RunSynthesize(directory, options); });
 }
 
 }  // namespace qstore

@@ -27,15 +27,19 @@ Archive::Archive(Archive&&) noexcept = default;
 Archive& Archive::operator=(Archive&&) noexcept = default;
 
 Result<Archive> Archive::Open(const std::filesystem::path& path, const OpenOptions& options) {
-  QSTORE_ASSIGN(auto file, io::SourceFile::Open(path));
-  QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(std::move(file), path, options));
-  return Archive(std::move(impl));
+  return base::Guarded([&]() -> Result<Archive> {
+    QSTORE_ASSIGN(auto file, io::SourceFile::Open(path));
+    QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(std::move(file), path, options));
+    return Archive(std::move(impl));
+  });
 }
 
 Result<Archive> Archive::Open(std::shared_ptr<const ByteSource> source, std::string name,
                               const OpenOptions& options) {
-  QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(std::move(source), std::move(name), options));
-  return Archive(std::move(impl));
+  return base::Guarded([&]() -> Result<Archive> {
+    QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(std::move(source), std::move(name), options));
+    return Archive(std::move(impl));
+  });
 }
 
 const std::filesystem::path& Archive::path() const { return impl_->path(); }
@@ -44,20 +48,7 @@ uint64_t Archive::stored_bytes() const { return impl_->footer().file_size; }
 uint64_t Archive::bytes_read() const { return impl_->bytes_read(); }
 size_t Archive::variant_count() const { return impl_->index().variants.size(); }
 
-VariantInfo Archive::variant(size_t index) const {
-  const format::Index& tables = impl_->index();
-  const format::VariantEntry& entry = tables.variants[index];
-  VariantInfo info;
-  info.name = entry.name;
-  info.first_file = entry.files.begin;
-  info.file_count = entry.files.size();
-  for (uint32_t f = entry.files.begin; f < entry.files.end; ++f) {
-    info.source_bytes += tables.files[f].size;
-    if (f == entry.files.begin) info.first_tensor = tables.files[f].tensors.begin;
-    info.tensor_count += tables.files[f].tensors.size();
-  }
-  return info;
-}
+VariantInfo Archive::variant(size_t index) const { return impl_->variants()[index]; }
 
 Result<size_t> Archive::FindVariant(std::string_view name) const {
   const auto& variants = impl_->index().variants;
@@ -123,12 +114,21 @@ Result<uint64_t> Archive::RowsByteSize(size_t tensor, uint64_t row_begin, uint64
 
 Status Archive::Read(std::span<const ReadRequest> requests, unsigned threads,
                      const ProgressCallback& progress) const {
-  QSTORE_ASSIGN(auto wanted, store::TargetsOf(*this, requests));
-  return ReadTargets(std::move(wanted), threads, progress);
+  return base::Guarded([&]() -> Status {
+    QSTORE_ASSIGN(auto wanted, store::TargetsOf(*this, requests));
+    return ReadTargets(std::move(wanted), threads, progress);
+  });
 }
 
 Status Archive::ReadFile(size_t file, uint64_t begin, std::span<std::byte> out,
                          unsigned threads) const {
+  return base::Guarded([&] { return ReadParts(file, begin, out, threads); });
+}
+
+Status Archive::ReadParts(size_t file, uint64_t begin, std::span<std::byte> out,
+                          unsigned threads) const {
+  // There may be more parts than memory has room for.
+  constexpr size_t kMostTargets = 65536;
   const format::Index& tables = impl_->index();
   const format::FileEntry& entry = tables.files[file];
   if (begin > entry.size || out.size() > entry.size - begin) {
@@ -147,24 +147,24 @@ Status Archive::ReadFile(size_t file, uint64_t begin, std::span<std::byte> out,
     } else {
       begin -= size;
     }
+    if (wanted.targets.size() < kMostTargets) continue;
+    QSTORE_TRY(ReadTargets(std::exchange(wanted, {}), threads, {}));
   }
   return ReadTargets(std::move(wanted), threads, {});
 }
 
 Status Archive::ReadTargets(store::ReadTargets wanted, unsigned threads,
                             const ProgressCallback& progress) const {
-  threads = base::ThreadCount(threads);
-  store::RunningRead read(*impl_, std::move(wanted), threads);
-  std::vector<std::unique_ptr<store::ChunkBatch>> batches(threads);
+  QSTORE_ASSIGN(const auto read,
+                store::RunningRead::Make(*impl_, std::move(wanted), base::ThreadCount(threads)));
+  std::vector<std::unique_ptr<store::ChunkBatch>> batches(read->threads());
   const Status status = base::RunPipeline(
-      read.unit_count(), {threads, size_t{4} * threads},
+      read->unit_count(), {read->threads(), size_t{4} * read->threads()},
       [&](const base::PipelineItem& item) {
-        auto& batch = batches[item.worker];
-        if (batch == nullptr) batch = impl_->TakeBatch(nullptr);
-        return read.RunUnit(item.index, batch.get());
+        return read->RunUnit(item.index, &batches[item.worker]);
       },
       [&](const base::PipelineItem& item) {
-        if (!progress || progress({read.BytesOf(item.index + 1), read.byte_size()}))
+        if (!progress || progress({read->BytesOf(item.index + 1), read->byte_size()}))
           return Status();
         return Cancelled();
       });

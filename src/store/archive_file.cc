@@ -13,6 +13,8 @@ namespace {
 
 // Read together with the footer where each read takes long to begin: most indices are smaller.
 constexpr uint64_t kEndReadAhead = uint64_t{64} << 10;
+// Of larger ones; each further read takes as much as all before.
+constexpr size_t kFirstIndexRead = size_t{1} << 20;
 
 }  // namespace
 
@@ -45,13 +47,43 @@ Status ArchiveFile::ReadIndex() {
   QSTORE_ASSIGN(footer_, format::Footer::DecodeFrom(std::span(last).last(kFooter), size));
   // What of the index came with the footer.
   const auto known = std::span(last).first(last.size() - kFooter);
-  std::vector<std::byte> stored(footer_.index_stored_size);
+  if (footer_.index_stored_size > options_.max_memory) {
+    return LimitExceeded("the index is stored in " + std::to_string(footer_.index_stored_size) +
+                         " bytes, more than the " + std::to_string(options_.max_memory) +
+                         " of memory allowed (max_memory)");
+  }
+  QSTORE_ASSIGN(PageMemory memory,
+                PageMemory::Allocate(static_cast<size_t>(footer_.index_stored_size)));
+  const std::span<std::byte> stored = memory.bytes();
   const size_t common = std::min(stored.size(), known.size());
-  QSTORE_TRY(Read(footer_.index_offset, std::span(stored).first(stored.size() - common)));
+  const auto unknown = stored.first(stored.size() - common);
+  // The memory is touched as the bytes come: a source may not have as many as it says.
+  for (size_t at = 0, next = kFirstIndexRead; at < unknown.size(); next = at) {
+    const auto part = unknown.subspan(at, std::min(next, unknown.size() - at));
+    QSTORE_TRY(Read(footer_.index_offset + at, part));
+    at += part.size();
+  }
   std::copy(known.end() - static_cast<ptrdiff_t>(common), known.end(),
             stored.end() - static_cast<ptrdiff_t>(common));
-  QSTORE_ASSIGN(index_, format::DecodeIndex(stored, footer_));
+  QSTORE_ASSIGN(index_, format::DecodeIndex(stored, footer_, options_.max_memory));
+  for (const format::VariantEntry& entry : index_.variants) variants_.push_back(InfoOf(entry));
+  index_memory_ = index_.memory();
+  has_rows_ = std::any_of(index_.chunks.begin(), index_.chunks.end(),
+                          [](const auto& chunk) { return chunk.codec == ChunkCodec::kRows; });
   return {};
+}
+
+VariantInfo ArchiveFile::InfoOf(const format::VariantEntry& entry) const {
+  VariantInfo info;
+  info.name = entry.name;
+  info.first_file = entry.files.begin;
+  info.file_count = entry.files.size();
+  for (uint32_t f = entry.files.begin; f < entry.files.end; ++f) {
+    info.source_bytes += index_.files[f].size;
+    if (f == entry.files.begin) info.first_tensor = index_.files[f].tensors.begin;
+    info.tensor_count += index_.files[f].tensors.size();
+  }
+  return info;
 }
 
 Status ArchiveFile::Read(uint64_t offset, std::span<std::byte> out) const {
@@ -113,6 +145,21 @@ std::unique_ptr<ChunkBatch> ArchiveFile::TakeBatch(ReadAhead* ahead) const {
   batches_.pop_back();
   batch->ReadBy(ahead);
   return batch;
+}
+
+uint64_t ArchiveFile::MemoryLeft() const {
+  return options_.max_memory - std::min(options_.max_memory, index_memory_);
+}
+
+uint64_t ArchiveFile::ReadAheadMemory() const {
+  return options_.read_ahead == 0 ? 0 : options_.max_memory / 4;
+}
+
+Status ArchiveFile::BeyondMemory(const std::string& what, uint64_t bytes) const {
+  return LimitExceeded(path_.string() + ": " + what + " takes " + std::to_string(bytes) +
+                       " bytes of memory; the index leaves " + std::to_string(MemoryLeft()) +
+                       " of the " + std::to_string(options_.max_memory) +
+                       " allowed (max_memory, --max-memory)");
 }
 
 void ArchiveFile::GiveBack(std::unique_ptr<ChunkBatch> batch) const {

@@ -37,6 +37,15 @@ class ArchiveFile {
   const format::Footer& footer() const { return footer_; }
   const format::Index& index() const { return index_; }
   const HeaderCheck& headers() const { return *headers_; }
+  const std::vector<VariantInfo>& variants() const { return variants_; }
+  /// Whether some chunk is coded row by row.
+  bool has_rows() const { return has_rows_; }
+  /// Of OpenOptions::max_memory, what the index leaves.
+  uint64_t MemoryLeft() const;
+  /// What reading ahead takes of it at most.
+  uint64_t ReadAheadMemory() const;
+  /// kLimit: `what` takes more than that, `bytes`.
+  Status BeyondMemory(const std::string& what, uint64_t bytes) const;
   uint64_t bytes_read() const { return bytes_read_.load(std::memory_order_relaxed); }
 
   Status Read(uint64_t offset, std::span<std::byte> out) const;
@@ -63,6 +72,7 @@ class ArchiveFile {
  private:
   ArchiveFile() = default;
   Status ReadIndex();
+  VariantInfo InfoOf(const format::VariantEntry& entry) const;
 
   std::shared_ptr<const ByteSource> source_;
   std::filesystem::path path_;
@@ -71,6 +81,9 @@ class ArchiveFile {
   format::Footer footer_;
   format::Index index_;
   std::unique_ptr<const HeaderCheck> headers_;
+  std::vector<VariantInfo> variants_;
+  uint64_t index_memory_ = 0;
+  bool has_rows_ = false;
   mutable std::atomic<uint64_t> bytes_read_{0};
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<ChunkBatch>> batches_;

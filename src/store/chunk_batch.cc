@@ -24,7 +24,10 @@ constexpr size_t kWorthPrefault = size_t{1} << 17;
 
 }  // namespace
 
-void ChunkBatch::Clear() { steps_.clear(); }
+void ChunkBatch::Clear() {
+  steps_.clear();
+  hold_ = WholeHold::kNothing;
+}
 
 size_t ChunkBatch::Add(uint32_t object, uint32_t chunk, size_t parent, unsigned depth,
                        std::span<std::byte> out) {
@@ -34,6 +37,7 @@ size_t ChunkBatch::Add(uint32_t object, uint32_t chunk, size_t parent, unsigned 
   step.chunk = chunk;
   step.parent = parent;
   step.depth = depth;
+  step.hold = hold_;
   step.out = out;
   step.is_direct = is_raw && !out.empty();
   steps_.push_back(step);
@@ -49,6 +53,7 @@ size_t ChunkBatch::AddWithAncestors(uint32_t object, uint32_t chunk, std::span<s
 }
 
 Status ChunkBatch::Run(WholeSource* wholes, const OnDecoded& on_decoded) {
+  WholeHold hold(wholes);
   for (size_t begin = 0; begin < steps_.size();) {
     const size_t end = EndOfPortion(begin);
     for (size_t s = begin; s < end; ++s) {
@@ -56,7 +61,8 @@ Status ChunkBatch::Run(WholeSource* wholes, const OnDecoded& on_decoded) {
     }
     QSTORE_TRY(ReadPayloads(begin, end));
     for (size_t s = begin; s < end; ++s) {
-      QSTORE_TRY(Decode(&steps_[s], wholes));
+      QSTORE_TRY(hold.MoveTo(steps_[s].hold));
+      QSTORE_TRY(Decode(&steps_[s], &hold));
       if (on_decoded) on_decoded(s, steps_[s].out);
     }
     begin = end;
@@ -122,7 +128,7 @@ Status ChunkBatch::ReadRun(size_t begin, size_t end) {
                            : ahead_->Read(first_chunk.offset, out);
 }
 
-Status ChunkBatch::Decode(Step* step, WholeSource* wholes) {
+Status ChunkBatch::Decode(Step* step, WholeHold* wholes) {
   const format::ObjectEntry& object = archive_.index().objects[step->object];
   const format::ChunkEntry& chunk = archive_.chunk(step->object, step->chunk);
   const std::span<const std::byte> payload =
@@ -141,7 +147,8 @@ Status ChunkBatch::Decode(Step* step, WholeSource* wholes) {
   }
   WholeContents parents;
   if (archive_.NeedsParents(step->object, step->chunk)) {
-    QSTORE_ASSIGN(parents, FetchWholeParents(object, wholes));
+    QSTORE_ASSIGN(parents,
+                  FetchWholeParents(object, [wholes](uint32_t id) { return wholes->Get(id); }));
     if (step->parent != kNoStep) parents.bytes.base = steps_[step->parent].out;
   }
   return Damaged(*step, coder_.Decode(archive_.spec(step->object), step->chunk, chunk.codec,

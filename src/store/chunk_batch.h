@@ -29,6 +29,9 @@ class ChunkBatch {
   void ReadBy(ReadAhead* ahead) { ahead_ = ahead; }
 
   void Clear();
+  /// Of what chunks added from now on are, as WholeSource::Enter takes it: they are decoded while
+  /// the thread is inside. At first, and after Clear, WholeHold::kNothing.
+  void Hold(uint32_t object) { hold_ = object; }
   /// Adds a chunk. `parent` is the step with the base parent's content, kNoStep when the chunk
   /// needs none. `out` is where the content goes and has its size, or is empty: then it is held
   /// until the next such step of the same `depth`. Returns the step's number.
@@ -52,6 +55,7 @@ class ChunkBatch {
     uint32_t chunk = 0;
     size_t parent = kNoStep;
     unsigned depth = 0;
+    uint32_t hold = WholeHold::kNothing;
     std::span<std::byte> out;
     uint64_t payload_begin = 0;  // In buffer_; for a raw chunk with `out` there is none.
     bool is_direct = false;      // Read straight into `out`.
@@ -61,11 +65,12 @@ class ChunkBatch {
   Status ReadPayloads(size_t first_step, size_t end_step);
   Status ReadRun(size_t begin, size_t end);
   bool Continues(const Step& before, const Step& step) const;
-  Status Decode(Step* step, WholeSource* wholes);
+  Status Decode(Step* step, WholeHold* wholes);
   Status Damaged(const Step& step, const Status& status) const;
 
   const ArchiveFile& archive_;
   ReadAhead* ahead_ = nullptr;
+  uint32_t hold_ = WholeHold::kNothing;
   chain::ChunkCoder coder_;
   std::vector<Step> steps_;
   std::vector<size_t> by_offset_;

@@ -5,27 +5,49 @@
 
 namespace qstore::store {
 
-void FileItems::Add(uint32_t file, std::span<const Part> parts) {
-  FileItem item{file, false, 0, 0, pieces_.size(), pieces_.size()};
-  uint64_t part_begin = 0;
-  for (uint32_t p = 0; p < parts.size(); ++p) {
-    uint32_t chunk = 0;
-    for (uint64_t at = 0; at < parts[p].size; at += parts[p].chunk_bytes, ++chunk) {
-      const bool full =
-          item.end - item.begin >= kItemBytes || item.end_piece - item.first_piece >= kItemPieces;
-      if (full) {
-        items_.push_back(item);
-        item = {file, false, item.end, item.end, pieces_.size(), pieces_.size()};
-      }
-      const uint64_t size = std::min(parts[p].chunk_bytes, parts[p].size - at);
-      pieces_.push_back({p, chunk, part_begin + at, size});
-      item.end += size;
-      item.end_piece = pieces_.size();
-    }
-    part_begin += parts[p].size;
+void ItemCutter::Begin(uint32_t file, uint32_t part_count) {
+  *this = ItemCutter();
+  file_ = file;
+  part_count_ = part_count;
+  is_done_ = false;
+}
+
+void ItemCutter::Skip(const PartAt& part_at) {
+  while (at_ == here_.size && part_ < part_count_) {
+    begin_ += here_.size;
+    here_ = part_at(part_++);
+    at_ = 0;
+    chunk_ = 0;
   }
-  item.is_last = true;
-  items_.push_back(item);
+}
+
+bool ItemCutter::Next(const PartAt& part_at, FileItem* item, std::vector<Piece>* pieces) {
+  pieces->clear();
+  if (is_done_) return false;
+  Skip(part_at);
+  *item = {file_, false, begin_ + at_, begin_ + at_};
+  for (; at_ < here_.size; Skip(part_at)) {
+    if (item->end - item->begin >= kItemBytes || pieces->size() >= kItemPieces) return true;
+    const uint64_t size = std::min(here_.chunk_bytes, here_.size - at_);
+    pieces->push_back({part_ - 1, chunk_++, begin_ + at_, size});
+    at_ += size;
+    item->end += size;
+  }
+  item->is_last = true;
+  is_done_ = true;
+  return true;
+}
+
+void FileItems::Add(uint32_t file, std::span<const FilePart> parts) {
+  ItemCutter cutter;
+  FileItem item;
+  std::vector<Piece> pieces;
+  cutter.Begin(file, static_cast<uint32_t>(parts.size()));
+  while (cutter.Next([&](uint32_t part) { return parts[part]; }, &item, &pieces)) {
+    items_.push_back(item);
+    pieces_.insert(pieces_.end(), pieces.begin(), pieces.end());
+    ends_.push_back(pieces_.size());
+  }
 }
 
 }  // namespace qstore::store

@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "qstore/progress.h"
 #include "qstore/status.h"
@@ -16,7 +15,7 @@ namespace qstore::store {
 /// Objects laid end to end.
 struct StreamFile {
   uint32_t id = 0;  ///< The caller's number for it.
-  std::vector<uint32_t> objects;
+  std::span<const uint32_t> objects;
   uint64_t offset = 0;  ///< Where the first object begins.
   /// What the content must hash to, of a file of the index, whose tables are then checked as well;
   /// null to leave that out.
@@ -39,14 +38,14 @@ class FileSink {
 
 struct StreamOptions {
   unsigned threads = 1;
-  uint64_t memory_limit = UINT64_MAX;
+  uint64_t sink_bytes = 0;  ///< Memory that the sink and the list of files take.
   ProgressCallback progress;
   uint64_t done_bytes = 0;   ///< For progress: done before this call.
   uint64_t total_bytes = 0;  ///< For progress.
 };
 
 /// Decodes files one after the other, on many threads, and checks their digests and tables.
-/// Errors: kCorrupt, read errors, those of the sink, kCancelled.
+/// Errors: kLimit (before the first byte), kCorrupt, read errors, those of the sink, kCancelled.
 Status StreamFiles(const ArchiveFile& archive, std::span<const StreamFile> files,
                    const StreamOptions& options, FileSink* sink);
 

@@ -11,6 +11,7 @@
 #include "format/limits.h"
 #include "io/safetensors.h"
 #include "store/archive_file.h"
+#include "store/memory_needs.h"
 #include "store/object_cache.h"
 
 namespace qstore::store {
@@ -157,6 +158,11 @@ Status HeaderCheck::CompareByHeader(const format::FileEntry& file) const {
   };
   if (size < kLengthBytes || size - kLengthBytes > io::kMaxSafetensorsHeader) {
     return named(Corrupt("a header of " + std::to_string(size) + " bytes is none of safetensors"));
+  }
+  const MemoryNeeds needs = NeedsOf(archive_, object);
+  const uint64_t bytes = size + needs.thread + needs.wholes;
+  if (bytes > archive_.MemoryLeft()) {
+    return archive_.BeyondMemory("the header of file " + io::QuotedName(file.path), bytes);
   }
   std::unique_lock<std::mutex> large;
   if (size > kLargeHeader) large = std::unique_lock(large_);

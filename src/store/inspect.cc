@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/pipeline.h"
 #include "qstore/archive.h"
 #include "store/archive_file.h"
 
@@ -55,20 +56,23 @@ std::string_view NameOf(ChunkCodec codec) {
 
 uint64_t PayloadBytes(const format::Index& index, uint32_t id) {
   const format::ObjectEntry& object = index.objects[id];
-  uint64_t bytes = 0;
-  for (uint32_t c = 0; c < object.chunk_count; ++c) {
-    bytes += index.chunks[object.first_chunk + c].stored_size;
-  }
-  return bytes;
+  if (object.chunk_count == 0) return 0;
+  const format::ChunkEntry& first = index.chunks[object.first_chunk];
+  const format::ChunkEntry& last = index.chunks[object.first_chunk + object.chunk_count - 1];
+  return last.offset + last.stored_size - first.offset;
 }
 
 /// Adds up payloads, each chunk once.
 class LoadCounter {
  public:
   explicit LoadCounter(const ArchiveFile& archive)
-      : archive_(archive), counted_(archive.index().chunks.size()) {}
+      : archive_(archive),
+        whole_(archive.index().objects.size()),
+        counted_(archive.index().chunks.size()) {}
 
   void AddObject(uint32_t object) {
+    if (whole_[object]) return;
+    whole_[object] = true;
     for (uint32_t c = 0; c < archive_.index().objects[object].chunk_count; ++c) {
       AddChunk(object, c);
     }
@@ -87,13 +91,16 @@ class LoadCounter {
   }
 
   const ArchiveFile& archive_;
+  std::vector<bool> whole_;  // By object: all its chunks are.
   std::vector<bool> counted_;
   uint64_t bytes_ = 0;
 };
 
-std::vector<std::string_view> CodecNames(const format::Index& index, uint32_t id) {
+using Names = std::vector<std::string_view>;
+
+Names CodecNames(const format::Index& index, uint32_t id) {
   const format::ObjectEntry& object = index.objects[id];
-  std::vector<std::string_view> names;
+  Names names;
   for (uint32_t c = 0; c < object.chunk_count; ++c) {
     const std::string_view name = NameOf(index.chunks[object.first_chunk + c].codec);
     if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
@@ -101,38 +108,42 @@ std::vector<std::string_view> CodecNames(const format::Index& index, uint32_t id
   return names;
 }
 
-}  // namespace
-}  // namespace store
+// Of a TensorCoding with its names, and of what is noted of an object to make it.
+constexpr uint64_t kCodingBytes = sizeof(TensorCoding) + 96;
+constexpr uint64_t kNoteBytes = 160;
 
-VariantSizes Archive::SizesOf(size_t variant) const {
-  const format::Index& index = impl_->index();
+VariantSizes SizesOf(const ArchiveFile& archive, size_t variant) {
+  const format::Index& index = archive.index();
   const format::Range files = index.variants[variant].files;
   std::vector<bool> seen(index.objects.size());
   VariantSizes sizes;
   for (uint32_t f = 0; f < files.end; ++f) {
     for (uint32_t p = index.files[f].parts.begin; p < index.files[f].parts.end; ++p) {
       const uint32_t object = index.parts[p];
-      if (f >= files.begin && !seen[object]) sizes.own_bytes += store::PayloadBytes(index, object);
+      if (f >= files.begin && !seen[object]) sizes.own_bytes += PayloadBytes(index, object);
       seen[object] = true;
     }
   }
-  store::LoadCounter load(*impl_);
+  LoadCounter load(archive);
   for (uint32_t f = files.begin; f < files.end; ++f) {
     if (index.files[f].tensors.size() > 0) load.AddObject(index.parts[index.files[f].parts.begin]);
     for (uint32_t t = index.files[f].tensors.begin; t < index.files[f].tensors.end; ++t) {
       const uint32_t object = index.parts[index.tensors[t].part];
       load.AddObject(object);
       sizes.tensor_bytes += index.objects[object].byte_size;
-      sizes.tensor_stored += store::PayloadBytes(index, object);
+      sizes.tensor_stored += PayloadBytes(index, object);
     }
   }
   sizes.load_bytes = load.bytes() + format::Header::kEncodedSize +
-                     impl_->footer().index_stored_size + format::Footer::kEncodedSize;
+                     archive.footer().index_stored_size + format::Footer::kEncodedSize;
   return sizes;
 }
 
-std::vector<TensorCoding> Archive::CodingsOf(size_t variant) const {
-  const format::Index& index = impl_->index();
+Result<std::vector<TensorCoding>> CodingsOf(const ArchiveFile& archive, size_t variant) {
+  const format::Index& index = archive.index();
+  const VariantInfo info = archive.variants()[variant];
+  const uint64_t memory = info.tensor_count * kCodingBytes + index.objects.size() * kNoteBytes;
+  if (memory > archive.MemoryLeft()) return archive.BeyondMemory("a list of tensors", memory);
   std::unordered_map<uint32_t, size_t> first_tensor;  // By object.
   for (size_t t = 0; t < index.tensors.size(); ++t) {
     first_tensor.try_emplace(index.parts[index.tensors[t].part], t);
@@ -142,21 +153,35 @@ std::vector<TensorCoding> Archive::CodingsOf(size_t variant) const {
     if (found == first_tensor.end()) return std::nullopt;
     return found->second;
   };
-  const VariantInfo info = this->variant(variant);
+  std::unordered_map<uint32_t, Names> codecs;  // By object: many tensors may be one.
   std::vector<TensorCoding> codings;
+  codings.reserve(info.tensor_count);
   for (size_t t = info.first_tensor; t < info.first_tensor + info.tensor_count; ++t) {
     const uint32_t id = index.parts[index.tensors[t].part];
     const format::ObjectEntry& object = index.objects[id];
+    const auto [names, is_new] = codecs.try_emplace(id);
+    if (is_new) names->second = CodecNames(index, id);
     TensorCoding coding;
-    coding.relation = store::NameOf(object.relation);
-    coding.codecs = store::CodecNames(index, id);
+    coding.relation = NameOf(object.relation);
+    coding.codecs = names->second;
     if (object.has_base()) coding.parent = tensor_of(object.base);
     if (object.has_scales()) coding.scales = tensor_of(object.scales);
     if (const auto first = tensor_of(id); first != t) coding.same_as = first;
-    coding.stored_bytes = store::PayloadBytes(index, id);
+    coding.stored_bytes = PayloadBytes(index, id);
     codings.push_back(std::move(coding));
   }
   return codings;
+}
+
+}  // namespace
+}  // namespace store
+
+Result<VariantSizes> Archive::SizesOf(size_t variant) const {
+  return base::Guarded([&]() -> Result<VariantSizes> { return store::SizesOf(*impl_, variant); });
+}
+
+Result<std::vector<TensorCoding>> Archive::CodingsOf(size_t variant) const {
+  return base::Guarded([&] { return store::CodingsOf(*impl_, variant); });
 }
 
 }  // namespace qstore

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/object_cache.h"
 
-#include <exception>
-#include <new>
-#include <string>
-
+#include "base/pipeline.h"
 #include "base/status_macros.h"
 
 namespace qstore::store {
@@ -27,27 +24,49 @@ Status WholeMemory::Allocate(size_t size) {
 
 std::shared_ptr<ObjectCache::Entry> ObjectCache::Find(uint32_t object) {
   const std::lock_guard lock(mutex_);
-  auto& entry = entries_[object];
-  if (entry == nullptr) entry = std::make_shared<Entry>();
+  const auto found = places_.find(object);
+  if (found != places_.end()) {
+    used_.splice(used_.end(), used_, found->second.used);
+    return found->second.entry;
+  }
+  auto entry = std::make_shared<Entry>();
+  std::list<uint32_t> used = {object};
+  places_.emplace(object, Place{entry, 0, used.begin()});
+  used_.splice(used_.end(), used);
   return entry;
 }
 
-void ObjectCache::Account(uint32_t object, size_t size) {
-  const std::lock_guard lock(mutex_);
-  loaded_.emplace_back(object, size);
-  held_ += size;
-  while (held_ > kBudget && loaded_.size() > kLeastEntries) {
-    held_ -= loaded_.front().second;
-    entries_.erase(loaded_.front().first);
-    loaded_.pop_front();
+// Forgets what nobody has at hand, those unused for longest first. REQUIRES: the lock.
+void ObjectCache::MakeRoom(uint64_t bytes) {
+  const auto is_enough = [&] {
+    const bool usual = held_ + bytes <= kUsual || places_.size() <= kLeastEntries;
+    return usual && held_ <= limit_ && bytes <= limit_ - held_;
+  };
+  for (auto at = used_.begin(); at != used_.end() && !is_enough();) {
+    const auto place = places_.find(*at);
+    if (place->second.entry.use_count() > 1) {
+      ++at;
+      continue;
+    }
+    held_ -= place->second.bytes;
+    places_.erase(place);
+    at = used_.erase(at);
   }
 }
 
-void ObjectCache::Begin(uint32_t object, Entry* entry) {
+Status ObjectCache::Begin(uint32_t object, Entry* entry) {
   entry->has_begun = true;
   const WholeLoader::Shape shape = loader_.shape(object);
-  entry->error = entry->memory.Allocate(shape.size);
-  entry->block_count = entry->error.ok() ? shape.blocks : 0;
+  {
+    const std::lock_guard lock(mutex_);
+    const uint64_t bytes = shape.size + sizeof(Entry) + sizeof(Place);
+    MakeRoom(bytes);
+    held_ += bytes;
+    places_.at(object).bytes = bytes;
+  }
+  QSTORE_TRY(entry->memory.Allocate(shape.size));
+  entry->block_count = shape.blocks;
+  return {};
 }
 
 // Blocks begin in order: when one fails, all before it come to their end.
@@ -56,14 +75,8 @@ void ObjectCache::LoadBlocks(uint32_t object, Entry* entry, std::unique_lock<std
     const size_t block = entry->next_block++;
     ++entry->running;
     lock->unlock();
-    Status status;
-    try {
-      status = loader_.load(object, block, entry->memory.bytes());
-    } catch (const std::bad_alloc&) {
-      status = LimitExceeded("out of memory");
-    } catch (const std::exception& error) {
-      status = InternalError(std::string("unexpected exception: ") + error.what());
-    }
+    Status status =
+        base::Guarded([&] { return loader_.load(object, block, entry->memory.bytes()); });
     lock->lock();
     --entry->running;
     if (status.ok() || block > entry->failed_block) continue;
@@ -76,12 +89,14 @@ void ObjectCache::LoadBlocks(uint32_t object, Entry* entry, std::unique_lock<std
 // Those who wait share what came of it; who asks later for what failed finds nothing.
 void ObjectCache::End(uint32_t object, const std::shared_ptr<Entry>& entry) {
   entry->is_done = true;
-  if (entry->error.ok()) {
-    Account(object, entry->memory.bytes().size());
-  } else {
+  if (!entry->error.ok()) {
     const std::lock_guard lock(mutex_);
-    const auto found = entries_.find(object);
-    if (found != entries_.end() && found->second == entry) entries_.erase(found);
+    const auto found = places_.find(object);
+    if (found != places_.end() && found->second.entry == entry) {
+      held_ -= found->second.bytes;
+      used_.erase(found->second.used);
+      places_.erase(found);
+    }
   }
   entry->changed.notify_all();
 }
@@ -89,12 +104,39 @@ void ObjectCache::End(uint32_t object, const std::shared_ptr<Entry>& entry) {
 Result<WholeContent> ObjectCache::Get(uint32_t object) {
   const std::shared_ptr<Entry> entry = Find(object);
   std::unique_lock lock(entry->mutex);
-  if (!entry->has_begun) Begin(object, entry.get());
+  if (!entry->has_begun) {
+    entry->error = base::Guarded([&] { return Begin(object, entry.get()); });
+  }
   LoadBlocks(object, entry.get(), &lock);
   if (!entry->is_done && entry->running == 0) End(object, entry);
   entry->changed.wait(lock, [&] { return entry->is_done; });
   QSTORE_TRY(entry->error);
   return WholeContent{entry->memory.bytes(), entry};
+}
+
+// Who is inside waits for nobody who is not: so all of them come to their end.
+Status ObjectCache::Enter(uint32_t object) {
+  std::unique_lock lock(mutex_);
+  for (auto at = inside_.find(object); at == inside_.end(); at = inside_.find(object)) {
+    const uint64_t bytes = loader_.needs ? loader_.needs(object) : 0;
+    if (inside_.empty() || (entered_ <= limit_ && bytes <= limit_ - entered_)) {
+      at = inside_.emplace(object, Inside{0, bytes}).first;
+      entered_ += bytes;
+      break;
+    }
+    left_.wait(lock);
+  }
+  ++inside_.at(object).threads;
+  return {};
+}
+
+void ObjectCache::Leave(uint32_t object) {
+  const std::lock_guard lock(mutex_);
+  const auto at = inside_.find(object);
+  if (--at->second.threads > 0) return;
+  entered_ -= at->second.bytes;
+  inside_.erase(at);
+  left_.notify_all();
 }
 
 }  // namespace qstore::store

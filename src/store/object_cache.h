@@ -4,8 +4,8 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -42,16 +42,23 @@ struct WholeLoader {
   std::function<Shape(uint32_t object)> shape;
   /// Fills what block `block` has of `content`, which is the whole.
   std::function<Status(uint32_t object, size_t block, std::span<std::byte> content)> load;
+  /// Bytes of all that is asked for between Enter and Leave of an object. Empty: nothing is.
+  std::function<uint64_t(uint32_t object)> needs = {};
 };
 
 /// Whole contents of objects that many chunks need: scales, quantized parents. Each is loaded once,
-/// by all threads that ask for it meanwhile; the oldest are forgotten beyond a budget. Thread-safe.
+/// by all threads that ask for it meanwhile; those unused for longest are forgotten. Thread-safe.
 class ObjectCache final : public WholeSource {
  public:
-  explicit ObjectCache(WholeLoader loader) : loader_(std::move(loader)) {}
+  /// Holds at most `limit` bytes. REQUIRES: nothing needs more, and what is asked for outside of
+  /// Enter and Leave fits beside it.
+  explicit ObjectCache(WholeLoader loader, uint64_t limit = UINT64_MAX)
+      : loader_(std::move(loader)), limit_(limit) {}
 
   /// Errors: kLimit, and that of the lowest block which failed; they are not remembered.
   Result<WholeContent> Get(uint32_t object) override;
+  Status Enter(uint32_t object) override;
+  void Leave(uint32_t object) override;
 
  private:
   struct Entry {
@@ -67,21 +74,35 @@ class ObjectCache final : public WholeSource {
     WholeMemory memory;
   };
   std::shared_ptr<Entry> Find(uint32_t object);
-  void Begin(uint32_t object, Entry* entry);
+  Status Begin(uint32_t object, Entry* entry);
   void LoadBlocks(uint32_t object, Entry* entry, std::unique_lock<std::mutex>* lock);
   void End(uint32_t object, const std::shared_ptr<Entry>& entry);
-  void Account(uint32_t object, size_t size);
+  void MakeRoom(uint64_t bytes);
 
-  static constexpr size_t kBudget = size_t{64} << 20;
+  static constexpr size_t kUsual = size_t{64} << 20;
   // All that the chunks of two tensors need is kept, however large: else each chunk would load it
   // anew.
   static constexpr size_t kLeastEntries = 14;
 
+  struct Place {
+    std::shared_ptr<Entry> entry;
+    uint64_t bytes = 0;  // Once they are counted.
+    std::list<uint32_t>::iterator used;
+  };
+  struct Inside {
+    size_t threads = 0;
+    uint64_t bytes = 0;
+  };
+
   WholeLoader loader_;
+  const uint64_t limit_;
   std::mutex mutex_;
-  std::unordered_map<uint32_t, std::shared_ptr<Entry>> entries_;
-  std::deque<std::pair<uint32_t, size_t>> loaded_;  // With their sizes, the oldest in front.
-  size_t held_ = 0;
+  std::condition_variable left_;
+  std::unordered_map<uint32_t, Place> places_;
+  std::list<uint32_t> used_;  // Of places_, what was asked for last at the end.
+  uint64_t held_ = 0;
+  std::unordered_map<uint32_t, Inside> inside_;  // By object entered.
+  uint64_t entered_ = 0;                         // Bytes of all of them.
 };
 
 }  // namespace qstore::store

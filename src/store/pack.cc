@@ -108,8 +108,8 @@ Status AppendIndex(const format::Index& index, io::OutputFile* output) {
 
 namespace {
 
-Result<PackReport> PackUnguarded(std::span<const VariantSource> variants,
-                                 const std::filesystem::path& output, const PackOptions& options) {
+Result<PackReport> RunPack(std::span<const VariantSource> variants,
+                           const std::filesystem::path& output, const PackOptions& options) {
   QSTORE_ASSIGN(std::vector<store::SourceVariant> sources, store::ListSources(variants));
   QSTORE_TRY(store::CheckOutputIsNoInput(sources, output));
   PackReport report;
@@ -145,7 +145,7 @@ Result<PackReport> PackUnguarded(std::span<const VariantSource> variants,
 
 Result<PackReport> Pack(std::span<const VariantSource> variants,
                         const std::filesystem::path& output, const PackOptions& options) {
-  return base::Guarded([&] { return PackUnguarded(variants, output, options); });
+  return base::Guarded([&] { return RunPack(variants, output, options); });
 }
 
 }  // namespace qstore

@@ -83,7 +83,7 @@ class Encoder {
     QSTORE_TRY(base::RunPipeline(
         items_.items().size(), pipeline_,
         [this](const base::PipelineItem& item) {
-          return Encode(items_.items()[item.index], &workers_[item.worker], &slots_[item.slot]);
+          return Encode(item.index, &workers_[item.worker], &slots_[item.slot]);
         },
         [this](const base::PipelineItem& item) {
           return Retire(items_.items()[item.index], &slots_[item.slot]);
@@ -117,7 +117,7 @@ class Encoder {
       encoded_.digests.emplace_back(variant.files.size());
       for (const uint32_t f : CodingOrder(variant)) {
         std::vector<uint32_t> objects;
-        std::vector<FileItems::Part> parts;
+        std::vector<FilePart> parts;
         for (const SourcePart& part : variant.files[f].parts) {
           objects.push_back(part.object);
           const format::ObjectEntry& object = encoded_.objects[part.object];
@@ -144,13 +144,14 @@ class Encoder {
     return encoded_.digests[files_[id].variant][files_[id].file];
   }
 
-  Status Encode(const FileItem& item, Worker* worker, Slot* slot) {
+  Status Encode(size_t number, Worker* worker, Slot* slot) {
+    const FileItem& item = items_.items()[number];
     const SourceFileEntry& entry = File(item.file);
     slot->chunks.clear();
     slot->sightings.clear();
     slot->raw.resize(item.end - item.begin);
     QSTORE_TRY(entry.file->Read(item.begin, slot->raw));
-    for (const Piece& piece : items_.pieces(item)) {
+    for (const Piece& piece : items_.pieces(number)) {
       const uint32_t object = entry.parts[piece.part].object;
       const PartPlace& place = plan_.objects[object].place;
       const FilePlace& here = files_[item.file];
@@ -168,7 +169,9 @@ class Encoder {
                      Slot* slot) {
     const PlannedObject& object = plan_.objects[id];
     const format::ObjectEntry& entry = encoded_.objects[id];
-    QSTORE_ASSIGN(WholeContents parents, FetchWholeParents(entry, &wholes_));
+    QSTORE_ASSIGN(WholeContents parents, FetchWholeParents(entry, [this](uint32_t parent) {
+                    return wholes_.Get(parent);
+                  }));
     if (entry.has_chunked_base()) {
       QSTORE_TRY(ReadParent(entry.base, chunk, &worker->base, slot));
       parents.bytes.base = worker->base;

@@ -4,11 +4,9 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
-#include <new>
-#include <string>
-#include <system_error>
 #include <utility>
 
+#include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "store/archive_file.h"
 
@@ -19,6 +17,12 @@ namespace {
 // shall fill a read.
 constexpr uint64_t kWindowReads = 2;
 constexpr uint64_t kWindowsDecoded = 1;  // Held while others are read.
+// Known of before their units begin.
+constexpr size_t kWindowsAhead = 64;
+// Of a window, however little these read.
+constexpr size_t kMostUnits = 4096;
+// Of a window, before those that touch are put together.
+constexpr size_t kMostExtents = 4096;
 // Of a read: a gap that is cheaper to read than to ask anew for what is behind it.
 constexpr uint64_t kGapPart = 64;
 
@@ -70,23 +74,11 @@ void AddWhole(const ArchiveFile& archive, uint32_t object, std::unordered_set<ui
   }
 }
 
-ReadAhead::ReadAhead(const ArchiveFile& archive, size_t unit_count, const ExtentsOf& extents_of)
-    : archive_(archive) {
+ReadAhead::ReadAhead(const ArchiveFile& archive, NextUnit next_unit)
+    : archive_(archive), next_unit_(std::move(next_unit)), most_(archive.ReadAheadMemory()) {
+  const uint64_t reads = archive.options().read_ahead + kWindowReads * kWindowsDecoded;
   const uint64_t read_size = std::max<uint64_t>(1, archive.options().read_size);
-  const uint64_t window_bytes = kWindowReads * read_size;
-  budget_ = archive.options().read_ahead * read_size + kWindowsDecoded * window_bytes;
-  std::vector<Extent> extents;
-  size_t first_unit = 0;
-  uint64_t size = 0;
-  for (size_t unit = 0; unit < unit_count; ++unit) {
-    const size_t before = extents.size();
-    extents_of(unit, &extents);
-    for (size_t e = before; e < extents.size(); ++e) size += extents[e].size;
-    if (size < window_bytes && unit + 1 < unit_count) continue;
-    AddWindow(first_unit, unit + 1, std::exchange(extents, {}));
-    first_unit = unit + 1;
-    size = 0;
-  }
+  budget_ = std::min(most_, reads * std::min(read_size, most_));
   StartThreads();
 }
 
@@ -99,33 +91,65 @@ ReadAhead::~ReadAhead() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void ReadAhead::AddWindow(size_t first_unit, size_t end_unit, std::vector<Extent> extents) {
+// Makes the next window of the units that come next. Returns false when there are none, or no
+// memory to know of them: then what they need is read when they need it.
+bool ReadAhead::AddWindow() {
+  const size_t before = windows_.size();
+  const Status made = base::Guarded([this] {
+    const uint64_t window_bytes =
+        kWindowReads * std::max<uint64_t>(1, archive_.options().read_size);
+    Window window;
+    window.end_unit = windows_.empty() ? 0 : windows_.back().end_unit;
+    std::vector<Extent> extents;
+    uint64_t size = 0;
+    size_t most = kMostExtents;
+    while (!has_all_ && size < window_bytes && window.units_left < kMostUnits) {
+      const size_t known = extents.size();
+      has_all_ = !next_unit_(&extents);
+      if (has_all_) break;
+      ++window.units_left;
+      ++window.end_unit;
+      for (size_t e = known; e < extents.size(); ++e) size += extents[e].size;
+      if (extents.size() < most) continue;
+      extents = PutTogether(std::move(extents), 0);
+      most = std::max(most, 2 * extents.size());
+    }
+    Cut(std::move(extents), &window);
+    if (window.units_left > 0) windows_.push_back(std::move(window));
+    return Status();
+  });
+  if (!made.ok()) has_all_ = true;
+  return windows_.size() > before;
+}
+
+// Into reads. What is beyond the memory allowed is left to the threads that need it.
+void ReadAhead::Cut(std::vector<Extent> extents, Window* window) const {
   const uint64_t read_size = std::max<uint64_t>(1, archive_.options().read_size);
-  Window window;
-  window.end_unit = end_unit;
-  window.units_left = end_unit - first_unit;
   for (const Extent& extent : PutTogether(std::move(extents), read_size / kGapPart)) {
     const uint64_t count = (extent.size + read_size - 1) / read_size;
     const uint64_t each = (extent.size + count - 1) / count;
     for (uint64_t at = 0; at < extent.size; at += each) {
       auto piece = std::make_shared<Piece>();
       piece->extent = {extent.offset + at, std::min(each, extent.size - at)};
-      window.pieces.push_back(std::move(piece));
+      if (piece->extent.size > most_ - window->bytes) return;
+      window->bytes += piece->extent.size;
+      window->pieces.push_back(std::move(piece));
     }
-    window.bytes += extent.size;
   }
-  windows_.push_back(std::move(window));
 }
 
 // A single read is left to the thread that needs it, as are all when the system has no threads.
 void ReadAhead::StartThreads() {
   size_t pieces = 0;
-  for (const Window& window : windows_) pieces += window.pieces.size();
+  while (pieces < archive_.options().read_ahead && windows_.size() < kWindowsAhead && AddWindow()) {
+    pieces += windows_.back().pieces.size();
+  }
   if (pieces < 2) return;
   const size_t count = std::min<size_t>(archive_.options().read_ahead, pieces);
   try {
+    threads_.reserve(count);
     while (threads_.size() < count) threads_.emplace_back([this] { Work(); });
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
   }
 }
 
@@ -134,7 +158,7 @@ void ReadAhead::Work() {
   while (!stopping_) {
     if (const auto piece = NextWaiting()) {
       Fetch(piece.get(), &lock);
-    } else if (next_window_ == windows_.size()) {
+    } else if (has_all_ && next_window_ == windows_.size()) {
       return;
     } else {
       changed_.wait(lock);
@@ -144,7 +168,8 @@ void ReadAhead::Work() {
 
 // Null when there is none, or no room for its window yet.
 std::shared_ptr<ReadAhead::Piece> ReadAhead::NextWaiting() {
-  for (; next_window_ < windows_.size(); ++next_window_, next_piece_ = 0) {
+  for (; next_window_ < begun_ + kWindowsAhead; ++next_window_, next_piece_ = 0) {
+    if (next_window_ == windows_.size() && !AddWindow()) return nullptr;
     Window& window = windows_[next_window_];
     if (!window.pieces.empty() && !HasRoom(window)) return nullptr;
     while (next_piece_ < window.pieces.size()) {
@@ -170,16 +195,11 @@ void ReadAhead::Hold(Window* window) {
 void ReadAhead::Fetch(Piece* piece, std::unique_lock<std::mutex>* lock) {
   piece->state = State::kReading;
   lock->unlock();
-  Status status;
-  try {
+  Status status = base::Guarded([&] {
     const auto size = static_cast<size_t>(piece->extent.size);
     piece->bytes.reset(new std::byte[size]);
-    status = archive_.Read(piece->extent.offset, {piece->bytes.get(), size});
-  } catch (const std::bad_alloc&) {
-    status = LimitExceeded("out of memory");
-  } catch (const std::exception& error) {
-    status = InternalError(std::string("unexpected exception: ") + error.what());
-  }
+    return archive_.Read(piece->extent.offset, {piece->bytes.get(), size});
+  });
   lock->lock();
   piece->status = std::move(status);
   piece->state = State::kRead;
@@ -194,12 +214,19 @@ size_t ReadAhead::WindowOf(size_t unit) const {
 
 void ReadAhead::Begin(size_t unit) {
   const std::lock_guard lock(mutex_);
-  begun_ = std::max(begun_, WindowOf(unit) + 1);
+  while ((windows_.empty() || windows_.back().end_unit <= unit) && AddWindow()) {
+  }
+  const size_t begun = std::min(WindowOf(unit) + 1, windows_.size());
+  if (begun <= begun_) return;
+  begun_ = begun;
+  changed_.notify_all();
 }
 
 void ReadAhead::Done(size_t unit) {
   const std::lock_guard lock(mutex_);
-  Window& window = windows_[WindowOf(unit)];
+  const size_t number = WindowOf(unit);
+  if (number == windows_.size()) return;
+  Window& window = windows_[number];
   if (--window.units_left > 0) return;
   window.pieces.clear();
   if (window.is_held) held_ -= window.bytes;
@@ -216,6 +243,8 @@ std::shared_ptr<ReadAhead::Piece> ReadAhead::Find(uint64_t offset) {
     if (after == window.pieces.begin()) continue;
     const std::shared_ptr<Piece>& piece = *(after - 1);
     if (offset - piece->extent.offset >= piece->extent.size) continue;
+    if (!window.is_held && held_ > 0 && window.bytes > most_ - std::min(most_, held_))
+      return nullptr;
     Hold(&window);
     return piece;
   }

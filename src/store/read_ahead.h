@@ -40,10 +40,11 @@ void AddWhole(const ArchiveFile& archive, uint32_t object, std::unordered_set<ui
 /// is read in the order of the archive and let go when all its units are done. Thread-safe.
 class ReadAhead {
  public:
-  /// Appends what a unit reads. Called in the order of units.
-  using ExtentsOf = std::function<void(size_t unit, std::vector<Extent>* extents)>;
+  /// Appends what the next unit reads, or returns false when there is no further one. Called when
+  /// it is time to read it, by one thread at a time.
+  using NextUnit = std::function<bool(std::vector<Extent>* extents)>;
 
-  ReadAhead(const ArchiveFile& archive, size_t unit_count, const ExtentsOf& extents_of);
+  ReadAhead(const ArchiveFile& archive, NextUnit next_unit);
   /// Waits for the reads that have begun.
   ~ReadAhead();
   ReadAhead(const ReadAhead&) = delete;
@@ -74,7 +75,8 @@ class ReadAhead {
     std::vector<std::shared_ptr<Piece>> pieces;  // By offset; empty once all its units are done.
   };
 
-  void AddWindow(size_t first_unit, size_t end_unit, std::vector<Extent> extents);
+  bool AddWindow();
+  void Cut(std::vector<Extent> extents, Window* window) const;
   size_t WindowOf(size_t unit) const;
   void StartThreads();
   void Work();
@@ -85,10 +87,13 @@ class ReadAhead {
   void Fetch(Piece* piece, std::unique_lock<std::mutex>* lock);
 
   const ArchiveFile& archive_;
-  uint64_t budget_ = 0;
+  const NextUnit next_unit_;
+  const uint64_t most_;  // Bytes of a window, and of all that is held.
+  uint64_t budget_ = 0;  // Bytes held while there is more than one window.
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Window> windows_;
+  bool has_all_ = false;    // There are no further units.
   size_t begun_ = 0;        // Windows that units have begun in.
   size_t next_window_ = 0;  // The reading threads have come so far.
   size_t next_piece_ = 0;

@@ -18,11 +18,13 @@ constexpr uint64_t kWorthSharing = uint64_t{1} << 16;
 
 }  // namespace
 
-ReadPlan::ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets, unsigned threads)
-    : archive_(archive), targets_(std::move(targets)) {
-  std::erase_if(targets_, [](const ReadTarget& target) { return target.out.empty(); });
-  std::stable_sort(targets_.begin(), targets_.end(),
-                   [](const auto& a, const auto& b) { return a.object < b.object; });
+void ReadPlan::Build(bool shared, unsigned threads) {
+  is_shared_ = shared;
+  cached_.clear();
+  nodes_.clear();
+  wholes_.clear();
+  tasks_.clear();
+  units_.clear();
   FindCached();
   MakeNodes();
   SetTargets();
@@ -36,7 +38,7 @@ ReadPlan::ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets, 
 
 // Objects that come from the cache are decoded for themselves.
 bool ReadPlan::HasTreeParent(uint32_t object) const {
-  return archive_.index().objects[object].has_chunked_base() &&
+  return is_shared_ && archive_.index().objects[object].has_chunked_base() &&
          !std::binary_search(cached_.begin(), cached_.end(), object);
 }
 
@@ -44,7 +46,7 @@ bool ReadPlan::HasTreeParent(uint32_t object) const {
 // several threads, else kNone.
 uint32_t ReadPlan::WholeBase(uint32_t id) const {
   const format::ObjectEntry& object = archive_.index().objects[id];
-  if (!object.has_base() || object.has_chunked_base()) return WholeBuffers::kNone;
+  if (!is_shared_ || !object.has_base() || object.has_chunked_base()) return WholeBuffers::kNone;
   if (archive_.index().objects[object.base].byte_size < kWorthSharing) return WholeBuffers::kNone;
   for (uint32_t chunk = 0; chunk < object.chunk_count; ++chunk) {
     if (archive_.NeedsParents(id, chunk)) return object.base;

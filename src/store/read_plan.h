@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <unordered_set>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "qstore/status.h"
 #include "store/archive_file.h"
 #include "store/chunk_batch.h"
+#include "store/memory_needs.h"
 #include "store/read_ahead.h"
 #include "store/whole_buffers.h"
 #include "store/whole_source.h"
@@ -28,10 +30,24 @@ struct ReadTarget {
 /// children among those. A chunk of a tree's root and the chunks of its descendants with the same
 /// number are decoded together, so that a parent's content is still at hand. A large object that
 /// chunks of others take whole is put together by units of its own tree, which come before those
-/// that take it.
+/// that take it. Where memory is too small for this, each object asked for is a tree of its own,
+/// and comes with what it needs of its ancestors.
 class ReadPlan {
  public:
-  ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets, unsigned threads);
+  /// Makes the plan that takes at most `memory`, with as many threads as that allows, at most
+  /// `threads`. Errors: kLimit, naming the object that takes most.
+  static Result<std::unique_ptr<ReadPlan>> Make(const ArchiveFile& archive,
+                                                std::vector<ReadTarget> targets, unsigned threads,
+                                                uint64_t memory);
+
+  unsigned threads() const { return shares_.threads; }
+  /// Bytes of scratch memory for each thread, and of contents held whole for all: those that units
+  /// put together, and those of a cache.
+  uint64_t thread_bytes() const { return needs_.thread; }
+  uint64_t together_bytes() const { return together_bytes_; }
+  uint64_t cache_bytes() const { return cache_bytes_; }
+  /// What is asked of the cache while chunks of the tree with this root are decoded.
+  uint64_t CacheNeeds(uint32_t root) const { return nodes_[NodeOf(root)].cache_needs; }
 
   /// Work for one thread at a time: in the order of the archive, or where nothing speaks against it
   /// in several places of it in turn (`unit_streams.h`).
@@ -43,9 +59,10 @@ class ReadPlan {
   /// What units put together for later ones.
   const std::vector<WholeBuffers::Whole>& wholes() const { return wholes_; }
   /// Fills what the unit has of the targets and of `wholes`. Parents that are neither come from
-  /// `cache`. REQUIRES: units begin in order, and one that has begun runs to its end whatever
-  /// becomes of others.
-  Status RunUnit(size_t unit, WholeSource* cache, WholeBuffers* wholes, ChunkBatch* batch) const;
+  /// `cache`. The batch is made when there is none. REQUIRES: units begin in order, and one that
+  /// has begun runs to its end whatever becomes of others.
+  Status RunUnit(size_t unit, ReadAhead* ahead, WholeSource* cache, WholeBuffers* wholes,
+                 std::unique_ptr<ChunkBatch>* batch) const;
 
  private:
   struct Node {
@@ -59,6 +76,7 @@ class ReadPlan {
     uint32_t whole = WholeBuffers::kNone;  // In wholes_, when it is put together there.
     uint32_t takes = WholeBuffers::kNone;  // In wholes_: what its chunks take. Only of roots.
     bool is_planned = false;               // A root whose tasks are there.
+    uint64_t cache_needs = 0;              // Of a root, for its whole tree.
   };
   // One chunk number of a tree, or all of an object that comes from the cache.
   struct Task {
@@ -77,6 +95,16 @@ class ReadPlan {
     uint32_t node;
     uint32_t chunk;
   };
+
+  ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets)
+      : archive_(archive), targets_(std::move(targets)) {}
+  void Build(bool shared, unsigned threads);
+  void SetNeeds();
+  void SetTreeNeeds(Node* root);
+  void AddTreeNeeds(const Node& node, std::unordered_set<uint32_t>* wholes, uint64_t* bytes,
+                    size_t* steps);
+  uint64_t MostTogether() const;
+  Status Share(unsigned threads, uint64_t memory);
 
   bool HasTreeParent(uint32_t object) const;
   uint32_t WholeBase(uint32_t object) const;
@@ -110,8 +138,13 @@ class ReadPlan {
 
   const ArchiveFile& archive_;
   std::vector<ReadTarget> targets_;  // By object.
-  std::vector<uint32_t> cached_;     // Other objects that chunks take whole, ascending.
-  std::vector<Node> nodes_;          // By object.
+  bool is_shared_ = true;            // Ancestors and wholes are nodes of their own.
+  MemoryNeeds needs_;
+  MemoryShares shares_;
+  uint64_t together_bytes_ = 0;
+  uint64_t cache_bytes_ = 0;
+  std::vector<uint32_t> cached_;  // Other objects that chunks take whole, ascending.
+  std::vector<Node> nodes_;       // By object.
   std::vector<WholeBuffers::Whole> wholes_;
   std::vector<Task> tasks_;
   std::vector<Unit> units_;

@@ -14,6 +14,15 @@ class UnitWholes final : public WholeSource {
   UnitWholes(std::span<const WholeBuffers::Use> uses, WholeBuffers* wholes, WholeSource* cache)
       : uses_(uses), wholes_(*wholes), cache_(*cache) {}
 
+  // What earlier units put together is waited for while nothing is held: they may need to enter.
+  Status Enter(uint32_t object) override {
+    for (const WholeBuffers::Use& use : uses_) {
+      if (!use.writes) QSTORE_TRY(wholes_.Take(use.whole).status());
+    }
+    return cache_.Enter(object);
+  }
+  void Leave(uint32_t object) override { cache_.Leave(object); }
+
   Result<WholeContent> Get(uint32_t object) override {
     for (const WholeBuffers::Use& use : uses_) {
       if (use.writes || wholes_.object(use.whole) != object) continue;
@@ -124,10 +133,16 @@ void ReadPlan::CopyOut(const Node& node, uint64_t begin, std::span<const std::by
   }
 }
 
-Status ReadPlan::RunUnit(size_t unit, WholeSource* cache, WholeBuffers* wholes,
-                         ChunkBatch* batch) const {
+Status ReadPlan::RunUnit(size_t unit, ReadAhead* ahead, WholeSource* cache, WholeBuffers* wholes,
+                         std::unique_ptr<ChunkBatch>* batch) const {
   UnitEnd end(units_[unit].uses, wholes);
-  QSTORE_TRY(RunTasks(units_[unit], cache, wholes, batch));
+  wholes->Begin(unit, units_[unit].uses);
+  if (ahead != nullptr) ahead->Begin(unit);
+  if (*batch == nullptr) *batch = archive_.TakeBatch(nullptr);
+  (*batch)->ReadBy(ahead);
+  const Status done = RunTasks(units_[unit], cache, wholes, batch->get());
+  if (ahead != nullptr) ahead->Done(unit);
+  QSTORE_TRY(done);
   end.Succeed();
   return {};
 }
@@ -136,16 +151,20 @@ Status ReadPlan::RunTasks(const Unit& unit, WholeSource* cache, WholeBuffers* wh
                           ChunkBatch* batch) const {
   batch->Clear();
   std::vector<Copy> copies;
+  UnitWholes source(unit.uses, wholes, cache);
   for (size_t t = unit.first_task; t < unit.end_task; ++t) {
     const Task& task = tasks_[t];
-    if (nodes_[task.node].is_cached) {
-      QSTORE_ASSIGN(const auto whole, cache->Get(nodes_[task.node].object));
-      CopyOut(nodes_[task.node], 0, whole.bytes);
+    const Node& root = nodes_[task.node];
+    if (root.is_cached) {
+      WholeHold hold(&source);
+      QSTORE_TRY(hold.MoveTo(root.object));
+      QSTORE_ASSIGN(const auto whole, hold.Get(root.object));
+      CopyOut(root, 0, whole.bytes);
     } else {
+      batch->Hold(root.cache_needs > 0 ? root.object : WholeHold::kNothing);
       QSTORE_TRY(Emit(task.node, task.chunk, ChunkBatch::kNoStep, wholes, batch, &copies));
     }
   }
-  UnitWholes source(unit.uses, wholes, cache);
   auto copy = copies.begin();
   return batch->Run(&source, [&](size_t step, std::span<const std::byte> content) {
     if (copy == copies.end() || copy->step != step) return;

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,8 +21,8 @@ namespace {
 
 /// A read in the queue. Not thread-safe, but for what `read` does.
 struct QueuedRead {
-  QueuedRead(const store::ArchiveFile& archive, store::ReadTargets wanted, unsigned threads)
-      : read(archive, std::move(wanted), threads), end_unit(read.unit_count()) {}
+  explicit QueuedRead(std::unique_ptr<store::RunningRead> made)
+      : read(std::move(made)), end_unit(read->unit_count()) {}
 
   bool HasLeft() const { return next_unit < end_unit; }
   bool IsDone() const { return !HasLeft() && running == 0; }
@@ -33,7 +33,7 @@ struct QueuedRead {
     status = std::move(why);
   }
 
-  store::RunningRead read;
+  std::unique_ptr<store::RunningRead> read;  // Null once it is done.
   size_t next_unit = 0;
   size_t end_unit;  // The first one that failed, once there is one.
   size_t running = 0;
@@ -46,22 +46,17 @@ class Scratch {
   explicit Scratch(const store::ArchiveFile& archive) : archive_(archive) {}
   ~Scratch() {
     if (batch_ == nullptr) return;
-    static_cast<void>(base::Guarded([this] { return GiveBack(); }));
+    static_cast<void>(base::Guarded([this] {
+      archive_.GiveBack(std::move(batch_));
+      return Status();
+    }));
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  store::ChunkBatch* Get() {
-    if (batch_ == nullptr) batch_ = archive_.TakeBatch(nullptr);
-    return batch_.get();
-  }
+  std::unique_ptr<store::ChunkBatch>* batch() { return &batch_; }
 
  private:
-  Status GiveBack() {
-    archive_.GiveBack(std::move(batch_));
-    return {};
-  }
-
   const store::ArchiveFile& archive_;
   std::unique_ptr<store::ChunkBatch> batch_;
 };
@@ -85,7 +80,9 @@ class ReadQueue::Impl {
 
   Result<uint64_t> Begin(const ReadRequest& request) {
     QSTORE_ASSIGN(auto wanted, store::TargetsOf(archive_, {&request, 1}));
-    auto read = std::make_unique<QueuedRead>(archive_.impl(), std::move(wanted), threads_);
+    QSTORE_ASSIGN(auto made,
+                  store::RunningRead::Make(archive_.impl(), std::move(wanted), threads_));
+    auto read = std::make_unique<QueuedRead>(std::move(made));
     const std::lock_guard lock(mutex_);
     StartWorkers();
     reads_.emplace(next_number_, std::move(read));
@@ -120,8 +117,9 @@ class ReadQueue::Impl {
  private:
   void StartWorkers() {
     try {
+      workers_.reserve(threads_);
       while (workers_.size() + 1 < threads_) workers_.emplace_back([this] { Work(); });
-    } catch (const std::system_error&) {
+    } catch (const std::exception&) {
       // The system refuses more threads: those that there are, and who waits, do all the work.
     }
   }
@@ -134,21 +132,51 @@ class ReadQueue::Impl {
     }
   }
 
-  // Runs a unit of the first read that has any left. Returns false when there is none.
+  // Whether one more thread may run a unit of it beside what is running. What runs alone may
+  // always: it has been given all the memory there is.
+  bool HasRoom(const QueuedRead& next) const {
+    if (next.running >= next.read->threads()) return false;
+    uint64_t shared = next.read->shared_bytes();
+    uint64_t thread = next.read->thread_bytes();
+    bool is_alone = true;
+    for (const auto& [number, other] : reads_) {
+      if (other.get() == &next || other->running == 0) continue;
+      is_alone = false;
+      shared += other->read->shared_bytes();
+      thread = std::max(thread, other->read->thread_bytes());
+    }
+    const uint64_t left = archive_.impl().MemoryLeft();
+    return is_alone || (shared <= left && thread <= (left - shared) / threads_);
+  }
+
+  // Runs a unit of the first read that has any left. Returns false when there is none, or nothing
+  // may be run of it yet.
   bool RunUnit(std::unique_lock<std::mutex>* lock, Scratch* scratch) {
     const auto found = std::find_if(reads_.begin(), reads_.end(),
                                     [](const auto& entry) { return entry.second->HasLeft(); });
-    if (found == reads_.end()) return false;
+    if (found == reads_.end() || !HasRoom(*found->second)) return false;
     QueuedRead* const read = found->second.get();  // Stays there while it runs.
     const size_t unit = read->next_unit++;
     ++read->running;
     lock->unlock();
-    Status status = base::Guarded([&] { return read->read.RunUnit(unit, scratch->Get()); });
+    Status status = base::Guarded([&] { return read->read->RunUnit(unit, scratch->batch()); });
     lock->lock();
     --read->running;
     if (!status.ok()) read->Stop(unit, std::move(status));
-    if (read->running == 0) is_done_.notify_all();
+    if (read->running == 0) {
+      is_done_.notify_all();
+      has_work_.notify_all();
+    }
+    if (read->IsDone()) LetGo(read, lock);
     return true;
+  }
+
+  // What is done needs no memory until it is asked for.
+  static void LetGo(QueuedRead* read, std::unique_lock<std::mutex>* lock) {
+    auto made = std::move(read->read);
+    lock->unlock();
+    made.reset();
+    lock->lock();
   }
 
   // Whether to go on.
@@ -157,7 +185,8 @@ class ReadQueue::Impl {
     const auto found = reads_.find(number);
     if (found == reads_.end()) return true;
     const QueuedRead& read = *found->second;
-    const Progress now{read.read.BytesOf(read.next_unit - read.running), read.read.byte_size()};
+    if (read.read == nullptr) return true;
+    const Progress now{read.read->BytesOf(read.next_unit - read.running), read.read->byte_size()};
     lock->unlock();
     const bool goes_on = progress(now);
     lock->lock();
@@ -201,9 +230,11 @@ ReadQueue::ReadQueue(const Archive& archive, unsigned threads)
     : impl_(std::make_unique<Impl>(archive, threads)) {}
 ReadQueue::~ReadQueue() = default;
 
-Result<uint64_t> ReadQueue::Begin(const ReadRequest& request) { return impl_->Begin(request); }
+Result<uint64_t> ReadQueue::Begin(const ReadRequest& request) {
+  return base::Guarded([&] { return impl_->Begin(request); });
+}
 Status ReadQueue::Finish(uint64_t number, const ProgressCallback& progress) {
-  return impl_->Finish(number, progress);
+  return base::Guarded([&] { return impl_->Finish(number, progress); });
 }
 void ReadQueue::Cancel() { impl_->Cancel(); }
 

@@ -20,10 +20,13 @@ uint64_t SizeOf(const std::vector<ReadTarget>& targets) {
 
 std::unique_ptr<ReadAhead> ReadAheadOf(const ArchiveFile& archive, const ReadPlan& plan) {
   if (archive.options().read_ahead == 0) return nullptr;
-  std::unordered_set<uint32_t> scales;
   return std::make_unique<ReadAhead>(
-      archive, plan.unit_count(),
-      [&](size_t unit, std::vector<Extent>* extents) { plan.AddExtents(unit, &scales, extents); });
+      archive, [&plan, unit = size_t{0},
+                wholes = std::unordered_set<uint32_t>()](std::vector<Extent>* extents) mutable {
+        if (unit == plan.unit_count()) return false;
+        plan.AddExtents(unit++, &wholes, extents);
+        return true;
+      });
 }
 
 }  // namespace
@@ -56,17 +59,30 @@ Result<ReadTargets> TargetsOf(const Archive& archive, std::span<const ReadReques
   return wanted;
 }
 
-RunningRead::RunningRead(const ArchiveFile& archive, ReadTargets wanted, unsigned threads)
+Result<std::unique_ptr<RunningRead>> RunningRead::Make(const ArchiveFile& archive,
+                                                       ReadTargets wanted, unsigned threads) {
+  const uint64_t left = archive.MemoryLeft();
+  const uint64_t byte_size = SizeOf(wanted.targets);
+  QSTORE_ASSIGN(auto plan, ReadPlan::Make(archive, std::move(wanted.targets), threads,
+                                          left - std::min(left, archive.ReadAheadMemory())));
+  return std::unique_ptr<RunningRead>(
+      new RunningRead(archive, byte_size, std::move(wanted.unchecked), std::move(plan)));
+}
+
+RunningRead::RunningRead(const ArchiveFile& archive, uint64_t byte_size,
+                         std::vector<uint32_t> unchecked, std::unique_ptr<ReadPlan> plan)
     : archive_(archive),
-      byte_size_(SizeOf(wanted.targets)),
-      unchecked_(std::move(wanted.unchecked)),
-      plan_(archive, std::move(wanted.targets), threads),
-      ahead_(ReadAheadOf(archive, plan_)),
-      wholes_(plan_.wholes()),
+      byte_size_(byte_size),
+      unchecked_(std::move(unchecked)),
+      plan_(std::move(plan)),
+      ahead_(ReadAheadOf(archive, *plan_)),
+      wholes_(plan_->wholes(), plan_->together_bytes()),
       cache_({[this](uint32_t object) { return WholeShape(archive_, object); },
               [this](uint32_t object, size_t block, std::span<std::byte> content) {
                 return DecodeBlock(archive_, ahead_.get(), object, block, &cache_, content);
-              }}) {}
+              },
+              [this](uint32_t root) { return plan_->CacheNeeds(root); }},
+             plan_->cache_bytes()) {}
 
 uint64_t RunningRead::BytesOf(size_t units_done) const {
   const size_t left = unit_count() - units_done;
@@ -87,14 +103,10 @@ std::optional<size_t> RunningRead::CheckAt(size_t unit) const {
   return before;
 }
 
-Status RunningRead::RunUnit(size_t unit, ChunkBatch* batch) {
+Status RunningRead::RunUnit(size_t unit, std::unique_ptr<ChunkBatch>* batch) {
   if (const auto check = CheckAt(unit)) return archive_.headers().Check(unchecked_[*check]);
   unit -= ChecksBefore(unit);
-  batch->ReadBy(ahead_.get());
-  if (ahead_ != nullptr) ahead_->Begin(unit);
-  Status done = plan_.RunUnit(unit, &cache_, &wholes_, batch);
-  if (ahead_ != nullptr) ahead_->Done(unit);
-  return done;
+  return plan_->RunUnit(unit, ahead_.get(), &cache_, &wholes_, batch);
 }
 
 }  // namespace qstore::store

@@ -32,28 +32,37 @@ Result<ReadTargets> TargetsOf(const Archive& archive, std::span<const ReadReques
 /// Thread-safe.
 class RunningRead {
  public:
-  /// `threads` is how many will run units, as in ReadPlan. `archive` outlives the read.
-  RunningRead(const ArchiveFile& archive, ReadTargets wanted, unsigned threads);
+  /// At most `threads` threads will run units. `archive` outlives the read. Errors: kLimit, where
+  /// the memory that OpenOptions::max_memory allows is too small for one.
+  static Result<std::unique_ptr<RunningRead>> Make(const ArchiveFile& archive, ReadTargets wanted,
+                                                   unsigned threads);
   RunningRead(const RunningRead&) = delete;
   RunningRead& operator=(const RunningRead&) = delete;
 
-  size_t unit_count() const { return unchecked_.size() + plan_.unit_count(); }
+  /// Most threads that may run units at once.
+  unsigned threads() const { return plan_->threads(); }
+  /// Memory that it takes at most: for each of them, and for what they share.
+  uint64_t thread_bytes() const { return plan_->thread_bytes(); }
+  uint64_t shared_bytes() const { return plan_->together_bytes() + plan_->cache_bytes(); }
+  size_t unit_count() const { return unchecked_.size() + plan_->unit_count(); }
   uint64_t byte_size() const { return byte_size_; }
   /// How many of them are there once this many units are done: units take about the same time each,
   /// which is what progress is to tell.
   uint64_t BytesOf(size_t units_done) const;
 
-  /// REQUIRES: as ReadPlan::RunUnit. Errors: those of ChunkBatch::Run and HeaderCheck.
-  Status RunUnit(size_t unit, ChunkBatch* batch);
+  /// As ReadPlan::RunUnit. Errors: those of ChunkBatch::Run and HeaderCheck.
+  Status RunUnit(size_t unit, std::unique_ptr<ChunkBatch>* batch);
 
  private:
+  RunningRead(const ArchiveFile& archive, uint64_t byte_size, std::vector<uint32_t> unchecked,
+              std::unique_ptr<ReadPlan> plan);
   std::optional<size_t> CheckAt(size_t unit) const;
   size_t ChecksBefore(size_t unit) const;
 
   const ArchiveFile& archive_;
   const uint64_t byte_size_;
   const std::vector<uint32_t> unchecked_;
-  const ReadPlan plan_;
+  const std::unique_ptr<const ReadPlan> plan_;
   const std::unique_ptr<ReadAhead> ahead_;  // Null when nothing is to be read ahead.
   WholeBuffers wholes_;
   ObjectCache cache_;

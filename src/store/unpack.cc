@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -60,37 +61,34 @@ class UnpackSink final : public FileSink {
   std::map<uint32_t, Output> outputs_;
 };
 
-uint64_t TotalBytes(const ArchiveFile& archive, std::span<const StreamFile> files) {
-  uint64_t total = 0;
-  for (const StreamFile& file : files) {
-    for (const uint32_t object : file.objects) total += archive.index().objects[object].byte_size;
-  }
-  return total;
-}
-
-Status Stream(const ArchiveFile& archive, std::span<const StreamFile> files,
-              const UnpackOptions& options, UnpackSink* sink) {
-  StreamOptions stream;
-  stream.threads = base::ThreadCount(options.threads);
-  stream.memory_limit = options.memory_limit;
-  stream.progress = options.progress;
-  stream.total_bytes = TotalBytes(archive, files);
-  return StreamFiles(archive, files, stream, sink);
-}
-
-Result<UnpackReport> UnpackFiles(const ArchiveFile& archive, size_t variant,
-                                 const UnpackOptions& options, UnpackSink* sink) {
-  const format::Range range = archive.index().variants[variant].files;
+/// What is to be written.
+struct UnpackPlan {
   std::vector<StreamFile> files;
+  std::vector<std::string> paths;  // By file.
+  std::vector<uint32_t> objects;   // Of a file that the archive does not have.
+  std::string prefix;              // What comes before them.
   UnpackReport report;
+  uint64_t memory = 0;
+};
+
+// Of a file with its path and output, and of a tensor with what is noted of it.
+constexpr uint64_t kFileMemory = 256;
+constexpr uint64_t kTensorMemory = 512;
+
+UnpackPlan PlanFiles(const ArchiveFile& archive, size_t variant) {
+  const format::Range range = archive.index().variants[variant].files;
+  UnpackPlan plan;
   for (uint32_t f = range.begin; f < range.end; ++f) {
-    files.push_back(FileOfIndex(archive, f));
-    sink->Expect(f, archive.index().files[f].path);
-    report.bytes += archive.index().files[f].size;
+    const format::FileEntry& file = archive.index().files[f];
+    plan.files.push_back(FileOfIndex(archive, f));
+    plan.paths.emplace_back(file.path);
+    if (__builtin_add_overflow(plan.report.bytes, file.size, &plan.report.bytes)) {
+      plan.report.bytes = UINT64_MAX;
+    }
+    plan.memory += kFileMemory + 2 * file.path.size();
   }
-  report.files = files.size();
-  QSTORE_TRY(Stream(archive, files, options, sink));
-  return report;
+  plan.report.files = plan.files.size();
+  return plan;
 }
 
 // The tensors that match, laid out as a file of their own, and their objects by name.
@@ -99,11 +97,16 @@ Result<io::SafetensorsLayout> LayOutMatching(const Archive& archive, size_t vari
                                              std::map<std::string, uint32_t>* objects) {
   const VariantInfo info = archive.variant(variant);
   std::vector<io::SafetensorsTensor> tensors;
+  uint64_t memory = 0;
   for (size_t t = info.first_tensor; t < info.first_tensor + info.tensor_count; ++t) {
     const TensorInfo tensor = archive.tensor(t);
     std::string name(tensor.name);
     if (::fnmatch(pattern.c_str(), name.c_str(), 0) != 0) continue;
     QSTORE_TRY(archive.impl().headers().Check(static_cast<uint32_t>(tensor.file)));
+    memory += kTensorMemory + 4 * name.size();
+    if (memory > archive.impl().MemoryLeft()) {
+      return archive.impl().BeyondMemory("a list of the tensors that match", memory);
+    }
     const format::Index& index = archive.impl().index();
     (*objects)[name] = index.parts[index.tensors[t].part];
     tensors.push_back({std::move(name), tensor.dtype, {tensor.shape.begin(), tensor.shape.end()}});
@@ -115,45 +118,66 @@ Result<io::SafetensorsLayout> LayOutMatching(const Archive& archive, size_t vari
   return io::LayOutSafetensors(std::move(tensors), {{"format", "pt"}});
 }
 
-Result<UnpackReport> UnpackTensors(const Archive& archive, size_t variant,
-                                   const UnpackOptions& options, UnpackSink* sink) {
+Result<UnpackPlan> PlanTensors(const Archive& archive, size_t variant, const std::string& pattern) {
   std::map<std::string, uint32_t> objects;
-  QSTORE_ASSIGN(const io::SafetensorsLayout layout,
-                LayOutMatching(archive, variant, options.tensors, &objects));
-  StreamFile file;
-  file.offset = layout.prefix.size();
+  QSTORE_ASSIGN(io::SafetensorsLayout layout, LayOutMatching(archive, variant, pattern, &objects));
+  UnpackPlan plan;
   for (const io::SafetensorsTensor& tensor : layout.header.tensors) {
-    file.objects.push_back(objects[tensor.name]);
+    plan.objects.push_back(objects[tensor.name]);
+    plan.memory += kTensorMemory;
   }
-  sink->Expect(file.id, kTensorsFile);
-  QSTORE_TRY(sink->Write(file.id, 0, std::as_bytes(std::span(layout.prefix))));
-  QSTORE_TRY(Stream(archive.impl(), {&file, 1}, options, sink));
-  return UnpackReport{1, layout.file_size};
+  plan.prefix = std::move(layout.prefix);
+  plan.files.push_back({0, plan.objects, plan.prefix.size(), nullptr});
+  plan.paths.emplace_back(kTensorsFile);
+  plan.report = {1, layout.file_size};
+  return plan;
+}
+
+Status CheckBytes(const ArchiveFile& archive, const UnpackPlan& plan, uint64_t max_bytes) {
+  if (plan.report.bytes <= max_bytes) return {};
+  return LimitExceeded(archive.path().string() + ": the files have " +
+                       std::to_string(plan.report.bytes) + " bytes, more than the " +
+                       std::to_string(max_bytes) + " allowed (max_bytes, --max-bytes)");
+}
+
+Status WriteAll(const ArchiveFile& archive, const UnpackPlan& plan, const UnpackOptions& options,
+                io::OutputTree* tree) {
+  UnpackSink sink(tree);
+  for (size_t f = 0; f < plan.files.size(); ++f) sink.Expect(plan.files[f].id, plan.paths[f]);
+  if (!plan.prefix.empty()) {
+    QSTORE_TRY(sink.Write(plan.files[0].id, 0, std::as_bytes(std::span(plan.prefix))));
+  }
+  StreamOptions stream;
+  stream.threads = base::ThreadCount(options.threads);
+  stream.sink_bytes = plan.memory;
+  stream.progress = options.progress;
+  stream.total_bytes = plan.report.bytes - plan.prefix.size();
+  return StreamFiles(archive, plan.files, stream, &sink);
+}
+
+Result<UnpackReport> UnpackVariant(const Archive& archive, std::string_view variant,
+                                   const std::filesystem::path& directory,
+                                   const UnpackOptions& options) {
+  QSTORE_ASSIGN(const size_t index, archive.FindVariant(variant));
+  UnpackPlan plan;
+  if (options.tensors.empty()) {
+    plan = PlanFiles(archive.impl(), index);
+  } else {
+    QSTORE_ASSIGN(plan, PlanTensors(archive, index, options.tensors));
+  }
+  QSTORE_TRY(CheckBytes(archive.impl(), plan, options.max_bytes));
+  QSTORE_ASSIGN(auto tree, io::OutputTree::Create(directory, {options.overwrite, options.sync}));
+  QSTORE_TRY(WriteAll(archive.impl(), plan, options, &tree));
+  QSTORE_TRY(tree.Commit());
+  return plan.report;
 }
 
 }  // namespace
 }  // namespace store
 
-namespace {
-
-Result<UnpackReport> UnpackUnguarded(const Archive& archive, std::string_view variant,
-                                     const std::filesystem::path& directory,
-                                     const UnpackOptions& options) {
-  QSTORE_ASSIGN(const size_t index, archive.FindVariant(variant));
-  QSTORE_ASSIGN(auto tree, io::OutputTree::Create(directory, {options.overwrite, options.sync}));
-  store::UnpackSink sink(&tree);
-  QSTORE_ASSIGN(UnpackReport report, options.tensors.empty()
-                                         ? store::UnpackFiles(archive.impl(), index, options, &sink)
-                                         : store::UnpackTensors(archive, index, options, &sink));
-  QSTORE_TRY(tree.Commit());
-  return report;
-}
-
-}  // namespace
-
 Result<UnpackReport> Unpack(const Archive& archive, std::string_view variant,
                             const std::filesystem::path& directory, const UnpackOptions& options) {
-  return base::Guarded([&] { return UnpackUnguarded(archive, variant, directory, options); });
+  return base::Guarded([&] { return store::UnpackVariant(archive, variant, directory, options); });
 }
 
 }  // namespace qstore

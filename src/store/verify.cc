@@ -96,16 +96,10 @@ Status MatchFiles(const ArchiveFile& archive, const format::VariantEntry& varian
   return Mismatch(there[next].source.string() + ": is here, but not in the archive");
 }
 
-}  // namespace
-}  // namespace store
-
-namespace {
-
-Result<VerifyReport> VerifyUnguarded(const Archive& archive,
-                                     std::span<const VariantSource> originals,
-                                     const VerifyOptions& options) {
-  const store::ArchiveFile& file = archive.impl();
-  store::CompareSink sink;
+Result<VerifyReport> VerifyAll(const Archive& archive, std::span<const VariantSource> originals,
+                               const VerifyOptions& options) {
+  const ArchiveFile& file = archive.impl();
+  CompareSink sink;
   VerifyReport report;
   std::set<size_t> compared;
   for (const VariantSource& given : originals) {
@@ -113,28 +107,38 @@ Result<VerifyReport> VerifyUnguarded(const Archive& archive,
     if (!compared.insert(v).second) {
       return InvalidArgument("variant '" + given.name + "' is given twice");
     }
-    QSTORE_TRY(
-        store::MatchFiles(file, file.index().variants[v], given, &sink, &report.compared_bytes));
+    QSTORE_TRY(MatchFiles(file, file.index().variants[v], given, &sink, &report.compared_bytes));
   }
-  std::vector<store::StreamFile> files;
-  for (uint32_t f = 0; f < file.index().files.size(); ++f) {
-    files.push_back(store::FileOfIndex(file, f));
-    report.bytes += file.index().files[f].size;
+  report.files = file.index().files.size();
+  for (const format::FileEntry& entry : file.index().files) {
+    if (__builtin_add_overflow(report.bytes, entry.size, &report.bytes) ||
+        report.bytes > options.max_bytes) {
+      return LimitExceeded(archive.path().string() + ": its files have more than the " +
+                           std::to_string(options.max_bytes) +
+                           " bytes allowed (max_bytes, --max-bytes)");
+    }
   }
-  report.files = files.size();
-  store::StreamOptions stream;
+  StreamOptions stream;
   stream.threads = base::ThreadCount(options.threads);
+  stream.sink_bytes = report.files * sizeof(StreamFile);
   stream.progress = options.progress;
   stream.total_bytes = report.bytes;
-  QSTORE_TRY(store::StreamFiles(file, files, stream, &sink));
+  if (stream.sink_bytes > file.MemoryLeft()) {
+    return file.BeyondMemory("the list of files", stream.sink_bytes);
+  }
+  std::vector<StreamFile> files;
+  files.reserve(report.files);
+  for (uint32_t f = 0; f < report.files; ++f) files.push_back(FileOfIndex(file, f));
+  QSTORE_TRY(StreamFiles(file, files, stream, &sink));
   return report;
 }
 
 }  // namespace
+}  // namespace store
 
 Result<VerifyReport> Verify(const Archive& archive, std::span<const VariantSource> originals,
                             const VerifyOptions& options) {
-  return base::Guarded([&] { return VerifyUnguarded(archive, originals, options); });
+  return base::Guarded([&] { return store::VerifyAll(archive, originals, options); });
 }
 
 }  // namespace qstore

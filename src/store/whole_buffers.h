@@ -34,7 +34,13 @@ class WholeBuffers {
     bool writes = false;
   };
 
-  explicit WholeBuffers(std::vector<Whole> wholes);
+  /// Memory of its own takes at most `limit` bytes. REQUIRES: that is enough for all that units up
+  /// to any one have begun to write and later ones use.
+  WholeBuffers(std::vector<Whole> wholes, uint64_t limit);
+
+  /// A unit begins. Waits until those before it have, and until there is memory for what it is the
+  /// first to write. REQUIRES: called for every unit, each of which ends whatever others do.
+  void Begin(size_t unit, std::span<const Use> uses);
 
   uint32_t object(uint32_t whole) const { return entries_[whole].plan.object; }
 
@@ -52,13 +58,21 @@ class WholeBuffers {
   struct Entry {
     Whole plan;
     PageMemory memory;
+    uint64_t counted = 0;     // In held_.
     bool is_damaged = false;  // A unit that writes it failed.
   };
 
+  bool IsNew(const Use& use) const;
+  uint64_t NewBytes(std::span<const Use> uses) const;
+
+  const uint64_t limit_;
+  bool may_wait_ = false;  // All of them together exceed the limit.
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Entry> entries_;
-  PageMemory spare_;  // Of the last one let go.
+  PageMemory spare_;   // Of the last one let go.
+  uint64_t held_ = 0;  // Of units begun.
+  size_t next_ = 0;    // The unit to begin.
 };
 
 }  // namespace qstore::store

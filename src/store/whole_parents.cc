@@ -7,12 +7,14 @@
 
 namespace qstore::store {
 
-Result<WholeContents> FetchWholeParents(const format::ObjectEntry& object, WholeSource* wholes) {
+Result<WholeContents> FetchWholeParents(
+    const format::ObjectEntry& object,
+    const std::function<Result<WholeContent>(uint32_t object)>& get) {
   WholeContents contents;
   Status status;
   const auto fetch = [&](bool has, uint32_t id) -> std::span<const std::byte> {
     if (!status.ok() || !has || id == format::kNoParent) return {};
-    auto whole = wholes->Get(id);
+    auto whole = get(id);
     if (!whole.ok()) {
       status = whole.status();
       return {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -19,7 +20,9 @@ struct WholeContents {
 
 /// Fetches the parents that every chunk of `object` takes whole; a base parent that goes by chunks
 /// is left to the caller.
-Result<WholeContents> FetchWholeParents(const format::ObjectEntry& object, WholeSource* wholes);
+Result<WholeContents> FetchWholeParents(
+    const format::ObjectEntry& object,
+    const std::function<Result<WholeContent>(uint32_t object)>& get);
 
 /// What a chunk coder must know of an object. `parents` as CheckParents wants them.
 chain::ObjectSpec SpecOf(const format::ObjectEntry& object, const format::ParentEntries& parents);

@@ -24,11 +24,11 @@ uint64_t Inspect(const Archive& archive) {
   for (size_t v = 0; v < archive.variant_count(); ++v) {
     const auto variant = archive.variant(v);
     FUZZ_CHECK(*archive.FindVariant(variant.name) == v);
-    const auto sizes = archive.SizesOf(v);
+    const auto sizes = *archive.SizesOf(v);
     FUZZ_CHECK(sizes.own_bytes <= archive.stored_bytes());
     FUZZ_CHECK(sizes.load_bytes <= archive.stored_bytes());
     FUZZ_CHECK(sizes.tensor_bytes <= variant.source_bytes);
-    FUZZ_CHECK(archive.CodingsOf(v).size() == variant.tensor_count);
+    FUZZ_CHECK(archive.CodingsOf(v)->size() == variant.tensor_count);
     for (size_t f = variant.first_file; f < variant.first_file + variant.file_count; ++f) {
       content += std::min(archive.file(f).size, kMaxContent + 1);
     }

@@ -49,7 +49,7 @@ void CheckWrittenAgain(const Index& index, uint64_t index_offset) {
   FUZZ_CHECK(reread.ok());
   const auto again = DecodeIndex(*stored, *reread);
   FUZZ_CHECK(again.ok());
-  FUZZ_CHECK(std::ranges::equal(again->storage, Known(index.storage)));
+  FUZZ_CHECK(std::ranges::equal(again->storage.bytes(), Known(index.storage.bytes())));
   FUZZ_CHECK(again->chunks.size() == index.chunks.size());
 }
 

@@ -16,12 +16,18 @@ sys.exit(done.returncode)
 """
 
 
-def peak_and_seconds(*arguments):
-    """Peak resident bytes of the command, as /usr/bin/time counts them, and its wall time."""
+def peak_and_result(*arguments):
+    """The finished command, peak resident bytes as /usr/bin/time counts them, and wall time."""
     start = time.monotonic()
     launcher = [sys.executable, "-S", "-c", LAUNCHER]
     done = subprocess.run(
         [*launcher, BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=3600
     )
+    return done, int(done.stdout), time.monotonic() - start
+
+
+def peak_and_seconds(*arguments):
+    """Of a command that succeeds."""
+    done, peak, seconds = peak_and_result(*arguments)
     assert done.returncode == 0, done.stderr
-    return int(done.stdout), time.monotonic() - start
+    return peak, seconds

@@ -130,5 +130,51 @@ TEST(Pipeline, ExceptionsBecomeErrors) {
             ErrorCode::kInternal);
 }
 
+TEST(Pipeline, ItemsOfUnknownNumberAreAskedForOneAfterTheOther) {
+  for (const uint64_t count : {0u, 1u, 300u}) {
+    uint64_t asked = 0;
+    std::vector<uint64_t> slots(7);  // What begin left there.
+    uint64_t retired = 0;
+    const Status status = RunPipeline(
+        [&](const PipelineItem& item) -> Result<bool> {
+          EXPECT_EQ(item.index, asked++);
+          slots[item.slot] = item.index;
+          return item.index < count;
+        },
+        {kThreads, slots.size()},
+        [&](const PipelineItem& item) {
+          EXPECT_EQ(slots[item.slot], item.index);
+          return Status();
+        },
+        [&](const PipelineItem& item) {
+          EXPECT_EQ(item.index, retired++);
+          EXPECT_EQ(slots[item.slot], item.index);
+          return Status();
+        });
+    EXPECT_TRUE(status.ok());
+    EXPECT_EQ(asked, count + 1);
+    EXPECT_EQ(retired, count);
+  }
+}
+
+TEST(Pipeline, AskingForItemsMayFail) {
+  for (const bool throws : {false, true}) {
+    uint64_t retired = 0;
+    const Status status = RunPipeline(
+        [&](const PipelineItem& item) -> Result<bool> {
+          if (item.index < 20) return true;
+          if (throws) throw std::bad_alloc();
+          return LimitExceeded("too many");
+        },
+        {kThreads, 8}, [](const PipelineItem&) { return Status(); },
+        [&](const PipelineItem&) {
+          ++retired;
+          return Status();
+        });
+    EXPECT_EQ(status.code(), ErrorCode::kLimit);
+    EXPECT_EQ(retired, 20u);
+  }
+}
+
 }  // namespace
 }  // namespace qstore::base

@@ -56,6 +56,21 @@ TEST(Index, ComesBackAsItWas) {
   }
 }
 
+TEST(Index, TakesNoMoreMemoryThanAllowed) {
+  const Index index = SampleIndex();
+  Footer footer = FooterFor(index);
+  const auto stored = EncodeIndex(index, &footer);
+  ASSERT_TRUE(stored.ok());
+  uint64_t least = 0;
+  while (!DecodeIndex(*stored, footer, least).ok()) {
+    EXPECT_EQ(DecodeIndex(*stored, footer, least).status().code(), ErrorCode::kLimit);
+    ++least;
+  }
+  const auto back = DecodeIndex(*stored, footer, least);
+  EXPECT_GE(least, back->memory());
+  EXPECT_LE(least, back->memory() + stored->size() + 2 * index.objects.size() + index.parts.size());
+}
+
 struct HostileCase {
   const char* name;
   std::function<void(Index*)> change;

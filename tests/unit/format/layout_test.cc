@@ -72,6 +72,13 @@ TEST(Footer, RulesAreChecked) {
   EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kCorrupt);
   footer.index_raw_size = kMaxIndexBytes + 1;
   EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kLimit);
+  for (const uint64_t more : {0u, 1u}) {
+    footer = SampleFooter();
+    footer.index_stored_size = kMaxStoredIndexBytes + more;
+    footer.file_size = footer.index_offset + footer.index_stored_size + Footer::kEncodedSize;
+    EXPECT_EQ(Decode(footer, footer.file_size).code(),
+              more == 0 ? ErrorCode::kOk : ErrorCode::kLimit);
+  }
 }
 
 TEST(Footer, EveryBitCounts) {

@@ -103,7 +103,7 @@ class ChainRead : public ::testing::Test {
     const size_t v = *archive.FindVariant(variant);
     const char* tensor = variant == std::string("bf16") ? "a.weight" : "a.qweight";
     const size_t at = *archive.FindTensor(v, tensor) - archive.variant(v).first_tensor;
-    const std::optional<size_t> parent = archive.CodingsOf(v)[at].parent;
+    const std::optional<size_t> parent = (*archive.CodingsOf(v))[at].parent;
     return parent ? NameOf(archive, *parent) : "";
   }
 
@@ -130,7 +130,7 @@ TEST_F(ChainRead, LevelsAloneAndTogether) {
               << name << " " << NameOf(archive, loaded->tensor(i));
         }
         // Nothing is read twice, parents that are asked for as well neither.
-        const uint64_t needed = archive.SizesOf(variants.back()).load_bytes;
+        const uint64_t needed = archive.SizesOf(variants.back())->load_bytes;
         if (variants.size() == 1) {
           EXPECT_EQ(archive.bytes_read(), needed);
         }
@@ -237,6 +237,76 @@ TEST_F(ChainRead, FailedReadsReachTheCallerWhateverWaits) {
       }
     }
   }
+}
+
+// From too little for anything to plenty: between them are plans without parents put together, and
+// units that wait for memory.
+TEST_F(ChainRead, TakesWhatMemoryThereIs) {
+  unsigned refused = 0;
+  for (const char* name : {"by8.qstore", "by4.qstore"}) {
+    for (const std::vector<size_t>& variants : {std::vector<size_t>{2}, {0, 1, 2}}) {
+      for (const unsigned threads : {1U, 8U}) {
+        bool was_enough = false;
+        for (uint64_t memory = uint64_t{1} << 20; memory <= uint64_t{80} << 20;) {
+          OpenOptions options;
+          options.max_memory = memory;
+          memory += std::max(uint64_t{400} << 10, memory / 8);
+          const auto archive = Archive::Open(*dir_ / name, options);
+          ASSERT_TRUE(archive.ok());
+          const auto loaded = archive->Load(variants, threads);
+          EXPECT_TRUE(loaded.ok() || !was_enough) << loaded.status().ToString();
+          was_enough = loaded.ok();
+          if (was_enough) {
+            for (size_t i = 0; i < loaded->size(); ++i) {
+              ASSERT_TRUE(
+                  std::ranges::equal(loaded->content(i), Original(*archive, loaded->tensor(i))));
+            }
+            continue;
+          }
+          ++refused;
+          EXPECT_EQ(loaded.status().code(), ErrorCode::kLimit);
+          EXPECT_NE(loaded.status().message().find("tensor '"), std::string::npos);
+          EXPECT_NE(loaded.status().message().find("max_memory"), std::string::npos);
+        }
+        EXPECT_TRUE(was_enough);
+      }
+    }
+  }
+  EXPECT_GT(refused, 10u);
+}
+
+TEST_F(ChainRead, QueuedReadsTakeWhatMemoryThereIs) {
+  for (const uint64_t memory : {20u, 30u, 60u}) {
+    OpenOptions options;
+    options.max_memory = memory << 20;
+    const auto archive = Archive::Open(*dir_ / "by4.qstore", options);
+    ASSERT_TRUE(archive.ok());
+    ReadQueue queue(*archive, 4);
+    const VariantInfo all = archive->variant(2);
+    std::vector<Bytes> out;
+    std::vector<uint64_t> numbers;
+    for (size_t i = 0; i < 6; ++i) {
+      out.emplace_back(archive->tensor(all.first_tensor + i % all.tensor_count).byte_size);
+      const auto number = queue.Begin({all.first_tensor + i % all.tensor_count, out.back()});
+      ASSERT_TRUE(number.ok()) << number.status().ToString();
+      numbers.push_back(*number);
+    }
+    for (size_t i = numbers.size(); i-- > 0;) {
+      ASSERT_TRUE(queue.Finish(numbers[i]).ok());
+      EXPECT_TRUE(out[i] == Original(*archive, all.first_tensor + i % all.tensor_count));
+    }
+  }
+}
+
+TEST_F(ChainRead, GivesOutNoMoreThanAllowed) {
+  const Archive archive = Open("by8.qstore");
+  const std::vector<size_t> all = {0, 1, 2};
+  uint64_t bytes = 0;
+  for (size_t v = 0; v < 3; ++v) bytes += archive.SizesOf(v)->tensor_bytes;
+  EXPECT_TRUE(archive.Load(all, 2, {}, bytes).ok());
+  const Status refused = archive.Load(all, 2, {}, bytes - 1).status();
+  EXPECT_EQ(refused.code(), ErrorCode::kLimit);
+  EXPECT_NE(refused.message().find("max_bytes"), std::string::npos);
 }
 
 TEST_F(ChainRead, StopsWhenTold) {

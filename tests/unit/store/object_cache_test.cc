@@ -119,5 +119,56 @@ TEST(ObjectCache, ObjectsMayBeEmptyAndAskForOthers) {
   for (const auto& whole : GetAtOnce(&cache, 4)) ExpectFilled(whole);
 }
 
+// What is counted of an object of no content.
+constexpr uint64_t kLittle = 1024;
+
+TEST(ObjectCache, ForgetsWhatIsNotInUseWhenThereIsNoRoom) {
+  std::vector<int> loads(10);
+  ObjectCache cache({ShapeOf,
+                     [&](uint32_t object, size_t block, std::span<std::byte> content) {
+                       if (block == 0) ++loads[object];
+                       return Fill(block, content);
+                     }},
+                    3 * (kBlocks * kBlockBytes + kLittle));
+  {
+    const auto used = cache.Get(0);
+    for (uint32_t object = 1; object < 10; ++object) ExpectFilled(cache.Get(object));
+    ExpectFilled(cache.Get(0));
+    ExpectFilled(used);
+    EXPECT_EQ(loads, std::vector<int>(10, 1));
+  }
+  // The last ones are there still, the first ones not.
+  ExpectFilled(cache.Get(9));
+  EXPECT_EQ(loads[9], 1);
+  ExpectFilled(cache.Get(1));
+  EXPECT_EQ(loads[1], 2);
+}
+
+TEST(ObjectCache, ThreadsEnterWhenThereIsRoomForAllThatTheyNeed) {
+  ObjectCache cache(
+      {ShapeOf,
+       [](uint32_t, size_t block, std::span<std::byte> content) { return Fill(block, content); },
+       [](uint32_t object) { return object == 7 ? 0 : uint64_t{10}; }},
+      25);
+  std::atomic<bool> is_in = false;
+  ASSERT_TRUE(cache.Enter(1).ok());
+  ASSERT_TRUE(cache.Enter(2).ok());
+  ASSERT_TRUE(cache.Enter(2).ok());  // Shared.
+  ASSERT_TRUE(cache.Enter(7).ok());
+  std::thread third([&] {
+    EXPECT_TRUE(cache.Enter(3).ok());
+    is_in = true;
+    cache.Leave(3);
+  });
+  cache.Leave(7);
+  cache.Leave(2);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_FALSE(is_in);
+  cache.Leave(2);
+  third.join();
+  EXPECT_TRUE(is_in);
+  cache.Leave(1);
+}
+
 }  // namespace
 }  // namespace qstore::store

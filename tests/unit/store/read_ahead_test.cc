@@ -164,7 +164,7 @@ TEST_F(ReadAheadTest, ReadsNothingTwiceAndLittleMoreThanNeeded) {
     for (size_t r = 1; r < reads.size(); ++r) {
       EXPECT_LE(reads[r - 1].offset + reads[r - 1].size, reads[r].offset);
     }
-    EXPECT_LE(archive.bytes_read(), local_->SizesOf(v).load_bytes + (uint64_t{64} << 10));
+    EXPECT_LE(archive.bytes_read(), local_->SizesOf(v)->load_bytes + (uint64_t{64} << 10));
   }
   const Archive archive = Open();
   ExpectSame(archive, {0});
@@ -177,9 +177,11 @@ TEST_F(ReadAheadTest, KeepsToItsMemory) {
   const uint64_t end = archive.stored_bytes();
   const size_t units = end / 5000;
   ASSERT_GT(units, 50U);
-  store::ReadAhead ahead(archive.impl(), units,
-                         [](size_t unit, std::vector<store::Extent>* extents) {
-                           extents->push_back({unit * 5000, 5000});
+  store::ReadAhead ahead(archive.impl(),
+                         [units, next = size_t{0}](std::vector<store::Extent>* extents) mutable {
+                           if (next == units) return false;
+                           extents->push_back({next++ * 5000, 5000});
+                           return true;
                          });
   const auto settled = [&] {
     uint64_t before;

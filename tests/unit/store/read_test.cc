@@ -122,15 +122,15 @@ TEST_F(Read, LoadOfOneOrBothVariantsReadsWhatItSaysAndNothingTwice) {
       }
       // The low variant's tensors are all that the high one needs beside its own.
       const uint64_t others = variants.size() == 1 ? 0 : HeaderPayload(archive, 0);
-      EXPECT_EQ(archive.bytes_read(), archive.SizesOf(variants.back()).load_bytes + others);
+      EXPECT_EQ(archive.bytes_read(), archive.SizesOf(variants.back())->load_bytes + others);
     }
   }
 }
 
 TEST_F(Read, LowVariantAloneReadsLittleMoreThanIsStoredForIt) {
   const Archive archive = Open();
-  const VariantSizes low = archive.SizesOf(0);
-  const VariantSizes high = archive.SizesOf(1);
+  const VariantSizes low = *archive.SizesOf(0);
+  const VariantSizes high = *archive.SizesOf(1);
   EXPECT_LT(static_cast<double>(low.load_bytes), 1.02 * static_cast<double>(low.own_bytes));
   EXPECT_LT(low.load_bytes + high.own_bytes / 2, archive.stored_bytes());
 }
@@ -138,7 +138,7 @@ TEST_F(Read, LowVariantAloneReadsLittleMoreThanIsStoredForIt) {
 TEST_F(Read, LoadTellsHowFarItIsAndStopsWhenTold) {
   const Archive archive = Open();
   const std::vector<size_t> variants = {0, 1};
-  const uint64_t size = archive.SizesOf(0).tensor_bytes + archive.SizesOf(1).tensor_bytes;
+  const uint64_t size = archive.SizesOf(0)->tensor_bytes + archive.SizesOf(1)->tensor_bytes;
   for (const unsigned threads : {1U, 4U}) {
     std::vector<uint64_t> seen;
     const auto loaded = archive.Load(variants, threads, [&](const Progress& progress) {
@@ -226,7 +226,7 @@ TEST_F(Read, FewRowsReadFewChunks) {
   Bytes out(700);
   ASSERT_TRUE(archive.ReadRows(t, 10, 11, out).ok());
   // One chunk of 374 rows out of 1100.
-  EXPECT_LT(archive.bytes_read() - before, archive.CodingsOf(0)[t].stored_bytes * 4 / 10);
+  EXPECT_LT(archive.bytes_read() - before, (*archive.CodingsOf(0))[t].stored_bytes * 4 / 10);
 }
 
 TEST_F(Read, OneCallMayAskForATensorSeveralTimesAndInPieces) {

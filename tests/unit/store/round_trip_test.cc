@@ -41,7 +41,7 @@ TEST(RoundTrip, TensorsOfSeveralChunksAndParents) {
   const Archive archive = PackAndOpen(variants, dir / "m.qstore");
   // The quantized variant comes first and explains the other, whatever the order given.
   EXPECT_EQ(archive.variant(0).name, "low");
-  const auto codings = archive.CodingsOf(1);
+  const auto codings = *archive.CodingsOf(1);
   const auto a = archive.FindTensor(1, "a.weight");
   ASSERT_TRUE(a.ok());
   const TensorCoding& coding = codings[*a - archive.variant(1).first_tensor];
@@ -176,7 +176,7 @@ TEST(RoundTrip, ComponentsWithEqualTensorNames) {
   ExpectRoundTrip(variants);
   const Archive archive = PackAndOpen(variants, dir / "m.qstore");
   const VariantInfo high = archive.variant(1);
-  const auto codings = archive.CodingsOf(1);
+  const auto codings = *archive.CodingsOf(1);
   for (size_t t = 0; t < high.tensor_count; ++t) {
     const TensorInfo tensor = archive.tensor(high.first_tensor + t);
     if (!tensor.name.ends_with("a.weight")) continue;

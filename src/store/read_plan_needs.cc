@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "base/status_macros.h"
+#include "store/read_plan.h"
+
+namespace qstore::store {
+namespace {
+
+// What the cache keeps of what is not needed at the moment, where there is memory for it.
+constexpr uint64_t kUsualCache = uint64_t{64} << 20;
+// Of a step of a batch, and the copy of what it decodes.
+constexpr uint64_t kStepBytes = 128;
+// Of a target, a node and a task, vectors grown by doubling included.
+constexpr uint64_t kTargetBytes = 128;
+constexpr uint64_t kNodeBytes = 512;
+constexpr uint64_t kTaskBytes = 64;
+
+// Of the plan itself.
+uint64_t PlanBytes(const ArchiveFile& archive, std::span<const ReadTarget> targets) {
+  const format::Index& index = archive.index();
+  std::vector<bool> seen(index.objects.size());
+  uint64_t bytes = seen.size() / 8 + targets.size() * kTargetBytes;
+  const auto add = [&](uint32_t object) {
+    if (seen[object]) return false;
+    seen[object] = true;
+    bytes += kNodeBytes + index.objects[object].chunk_count * kTaskBytes;
+    return true;
+  };
+  for (const ReadTarget& target : targets) {
+    for (uint32_t object = target.object; add(object) && index.objects[object].has_base();) {
+      for (const uint32_t parent : index.objects[object].whole_parents()) add(parent);
+      object = index.objects[object].base;
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ReadPlan>> ReadPlan::Make(const ArchiveFile& archive,
+                                                 std::vector<ReadTarget> targets, unsigned threads,
+                                                 uint64_t memory) {
+  std::erase_if(targets, [](const ReadTarget& target) { return target.out.empty(); });
+  const uint64_t plan_bytes = PlanBytes(archive, targets);
+  if (plan_bytes > memory) {
+    return archive.BeyondMemory("a read of " + std::to_string(targets.size()) + " tensors",
+                                plan_bytes);
+  }
+  std::stable_sort(targets.begin(), targets.end(),
+                   [](const auto& a, const auto& b) { return a.object < b.object; });
+  std::unique_ptr<ReadPlan> plan(new ReadPlan(archive, std::move(targets)));
+  plan->Build(true, threads);
+  Status status = plan->Share(threads, memory - plan_bytes);
+  if (!status.ok()) {
+    plan->Build(false, threads);
+    status = plan->Share(threads, memory - plan_bytes);
+  }
+  QSTORE_TRY(status);
+  return plan;
+}
+
+Status ReadPlan::Share(unsigned threads, uint64_t memory) {
+  SetNeeds();
+  const uint64_t cache = needs_.wholes;
+  const uint64_t together = MostTogether();
+  needs_.wholes += together;
+  QSTORE_ASSIGN(shares_, ShareMemory(archive_, needs_, threads, 0, memory));
+  uint64_t all = 0;
+  for (const WholeBuffers::Whole& whole : wholes_) all += whole.place.empty() ? whole.size : 0;
+  const uint64_t rest = shares_.wholes - needs_.wholes;
+  cache_bytes_ = cache + (cached_.empty() ? 0 : std::min(rest, kUsualCache));
+  together_bytes_ = std::min(all, shares_.wholes - cache_bytes_);
+  return {};
+}
+
+void ReadPlan::SetNeeds() {
+  needs_ = MemoryNeeds();
+  for (const Node& node : nodes_) {
+    MemoryNeeds needs = NeedsOf(archive_, node.object);
+    needs.wholes = 0;
+    needs_.Join(needs);
+  }
+  for (Node& node : nodes_) {
+    if (!HasTreeParent(node.object)) SetTreeNeeds(&node);
+  }
+}
+
+// The batch has steps for chunks of all the tree's objects, which are decoded in turn.
+void ReadPlan::SetTreeNeeds(Node* root) {
+  std::unordered_set<uint32_t> wholes;
+  size_t steps = 0;
+  root->cache_needs = 0;
+  AddTreeNeeds(*root, &wholes, &root->cache_needs, &steps);
+  if (root->is_cached) root->cache_needs += AddHeldWhole(archive_, root->object, &wholes);
+  MemoryNeeds needs;
+  needs.object = root->object;
+  needs.wholes = root->cache_needs;
+  needs.thread = needs_.thread + steps * kStepBytes;
+  needs_.Join(needs);
+}
+
+void ReadPlan::AddTreeNeeds(const Node& node, std::unordered_set<uint32_t>* wholes, uint64_t* bytes,
+                            size_t* steps) {
+  ++*steps;
+  const format::ObjectEntry& object = archive_.index().objects[node.object];
+  for (const uint32_t parent : object.whole_parents()) {
+    const bool is_taken = node.takes != WholeBuffers::kNone && parent == object.base;
+    if (!is_taken) *bytes += AddHeldWhole(archive_, parent, wholes);
+  }
+  // Ancestors that are no nodes come with the chunk.
+  if (object.has_chunked_base() && !HasTreeParent(node.object)) {
+    *bytes += AddWholeNeeds(archive_, object.base, wholes);
+  }
+  for (const uint32_t child : node.children) AddTreeNeeds(nodes_[child], wholes, bytes, steps);
+}
+
+// Of memory that is the read's own, the most that units up to one have begun to fill and units from
+// it on use.
+uint64_t ReadPlan::MostTogether() const {
+  std::vector<size_t> left;  // Users that have not come, by whole.
+  for (const WholeBuffers::Whole& whole : wholes_) left.push_back(whole.users);
+  uint64_t most = 0;
+  uint64_t held = 0;
+  for (const Unit& unit : units_) {
+    const auto is_own = [&](const WholeBuffers::Use& use) {
+      return wholes_[use.whole].place.empty();
+    };
+    for (const WholeBuffers::Use& use : unit.uses) {
+      if (is_own(use) && left[use.whole] == wholes_[use.whole].users) {
+        held += wholes_[use.whole].size;
+      }
+    }
+    most = std::max(most, held);
+    for (const WholeBuffers::Use& use : unit.uses) {
+      if (--left[use.whole] == 0 && is_own(use)) held -= wholes_[use.whole].size;
+    }
+  }
+  return most;
+}
+
+}  // namespace qstore::store
