@@ -57,7 +57,7 @@ class FileHandle(safe_open):
     def __init__(self, file: WeightFile, framework: Any) -> None:
         self._file = file
         name = file.archive.variant_names[file.variant]
-        self._arguments = (file.archive, name, "pt", framework.device, file.threads)
+        self._arguments = (file.archive, name, "pt", framework.device, file.threads, None)
         self._reader = Reader(file.archive, file.variant, framework, file.threads, file.file)
 
     def get_tensor(self, name: str) -> Any:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stub of the extension: it has what the extension has, by the same names of arguments."""
+"""The types that _qstore.pyi gives: those of the extension, by the same names of arguments."""
 
 import ast
 import inspect
@@ -7,19 +7,19 @@ import re
 
 from conftest import ROOT
 
-STUB = ROOT / "python" / "qstore" / "_qstore.pyi"
+TYPES = ROOT / "python" / "qstore" / "_qstore.pyi"
 
 
 def signature(function):
-    """What a stub says: the arguments, and of each whether it may be left out."""
+    """What is said of a function: the arguments, and of each whether it may be left out."""
     arguments, defaults = function.args.args, len(function.args.defaults)
     names = [argument.arg for argument in arguments]
     return [(name, at >= len(names) - defaults) for at, name in enumerate(names)]
 
 
-def stubbed():
+def typed():
     found = {}
-    for node in ast.parse(STUB.read_text()).body:
+    for node in ast.parse(TYPES.read_text()).body:
         if isinstance(node, ast.FunctionDef):
             found[node.name] = signature(node)
         elif isinstance(node, ast.ClassDef):
@@ -61,5 +61,5 @@ def bound(module):
     return found
 
 
-def test_the_stub_is_the_extension(qstore):
-    assert stubbed() == bound(qstore._qstore)
+def test_the_types_are_those_of_the_extension(qstore):
+    assert typed() == bound(qstore._qstore)
