@@ -74,7 +74,7 @@ class SharedFolder(Case):
         process = subprocess.Popen(
             [cli_test.BINARY, *map(str, arguments)], stderr=subprocess.DEVNULL
         )
-        while process.poll() is None and not list(self.space.glob(".qstore-*/*")):
+        while process.poll() is None and not list(self.space.glob(".qstore-*/writer")):
             time.sleep(0.0005)
         process.kill()
         process.wait()
