@@ -163,6 +163,9 @@ Status ArchiveFile::BeyondMemory(const std::string& what, uint64_t bytes) const 
 }
 
 void ArchiveFile::GiveBack(std::unique_ptr<ChunkBatch> batch) const {
+  // Chunks of the usual sizes leave far less.
+  constexpr uint64_t kMostKept = uint64_t{32} << 20;
+  if (batch->scratch_bytes() > kMostKept) return;
   const std::lock_guard lock(mutex_);
   batches_.push_back(std::move(batch));
 }

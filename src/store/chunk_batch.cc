@@ -29,6 +29,12 @@ void ChunkBatch::Clear() {
   hold_ = WholeHold::kNothing;
 }
 
+uint64_t ChunkBatch::scratch_bytes() const {
+  uint64_t bytes = buffer_.capacity();
+  for (const auto& content : scratch_) bytes += content.capacity();
+  return bytes;
+}
+
 size_t ChunkBatch::Add(uint32_t object, uint32_t chunk, size_t parent, unsigned depth,
                        std::span<std::byte> out) {
   const bool is_raw = archive_.chunk(object, chunk).codec == ChunkCodec::kRaw;

@@ -40,6 +40,8 @@ class ChunkBatch {
   /// Adds a chunk into `out` with what it needs of its ancestors. Returns the chunk's step.
   size_t AddWithAncestors(uint32_t object, uint32_t chunk, std::span<std::byte> out);
   size_t step_count() const { return steps_.size(); }
+  /// Of payloads and of ancestors' content.
+  uint64_t scratch_bytes() const;
 
   /// Called after a step with the content.
   using OnDecoded = std::function<void(size_t step, std::span<const std::byte> content)>;

@@ -80,8 +80,8 @@ class ObjectCache final : public WholeSource {
   void MakeRoom(uint64_t bytes);
 
   static constexpr size_t kUsual = size_t{64} << 20;
-  // All that the chunks of two tensors need is kept, however large: else each chunk would load it
-  // anew.
+  // All that the chunks of two tensors need is kept, as far as the limit allows: else each chunk
+  // would load it anew.
   static constexpr size_t kLeastEntries = 14;
 
   struct Place {

@@ -178,7 +178,7 @@ def whole_parents(layers, size):
     coded = bytes([0, 0, 0, 0, 0, 0x88, 0]) + bytes(8)
     for _ in range(layers):
         first = len(objects)
-        words = zeros(size, dtype=I32, row_elems=outputs)
+        words = zeros(size, MIB, dtype=I32, row_elems=outputs)
         scales = zeros(2 * outputs, dtype=F16)
         zero_points = zeros(outputs, dtype=I32)
         weights = zeros(2 * inputs * outputs, 2 * inputs * 16, dtype=F16, row_elems=inputs)

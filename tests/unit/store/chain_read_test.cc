@@ -247,7 +247,7 @@ TEST_F(ChainRead, TakesWhatMemoryThereIs) {
     for (const std::vector<size_t>& variants : {std::vector<size_t>{2}, {0, 1, 2}}) {
       for (const unsigned threads : {1U, 8U}) {
         bool was_enough = false;
-        for (uint64_t memory = uint64_t{1} << 20; memory <= uint64_t{80} << 20;) {
+        for (uint64_t memory = uint64_t{1} << 20; memory <= uint64_t{50} << 20;) {
           OpenOptions options;
           options.max_memory = memory;
           memory += std::max(uint64_t{400} << 10, memory / 8);
