@@ -8,6 +8,7 @@ have been configured with QSTORE_BUILD_PYTHON. PYTHONPATH=FOLDER then finds the 
 usage: python_site.py BUILD FOLDER
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -37,7 +38,16 @@ def lay_out(build, folder):
         f"#!{sys.executable}\nimport sys\nfrom qstore.prepare import main\nsys.exit(main())\n"
     )
     prepare.chmod(0o755)
+    write_metadata(folder)
     return folder
+
+
+def write_metadata(folder):
+    """By which importlib.metadata knows the package and its version."""
+    project = re.search(r"project\(qstore VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text())
+    place = folder / f"qstore-{project[1]}.dist-info"
+    place.mkdir(exist_ok=True)
+    (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: qstore\nVersion: {project[1]}\n")
 
 
 if __name__ == "__main__":

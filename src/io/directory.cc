@@ -66,7 +66,7 @@ Directory::~Directory() {
 }
 
 Result<Directory> Directory::Open(const fs::path& path) {
-  const int fd = ::open(path.c_str(), kOpen);
+  const int fd = OpenAt(AT_FDCWD, path.c_str(), kOpen);
   if (fd < 0) return SystemError(path, "cannot open directory", errno);
   return Directory(fd, path);
 }
@@ -89,7 +89,7 @@ Status Directory::CheckNames(std::string_view relative) const {
 
 Result<Directory> Directory::Child(const std::string& name) const {
   fs::path path = path_ / name;
-  const int fd = ::openat(fd_, name.c_str(), kOpen | O_NOFOLLOW);
+  const int fd = OpenAt(fd_, name.c_str(), kOpen | O_NOFOLLOW);
   if (fd >= 0) return Directory(fd, std::move(path));
   if (errno != ENOTDIR && errno != ELOOP) return SystemError(path, "cannot open directory", errno);
   struct stat status;
@@ -135,7 +135,7 @@ Result<Directory> Directory::MakeBelow(std::string_view relative,
 }
 
 Result<std::vector<std::string>> Directory::List() const {
-  const int fd = ::openat(fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = OpenAt(fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR* const stream = fd < 0 ? nullptr : ::fdopendir(fd);
   if (stream == nullptr) {
     const int failed = errno;
@@ -156,7 +156,7 @@ Result<std::vector<std::string>> Directory::List() const {
 }
 
 Status Directory::Sync() const {
-  const int fd = ::openat(fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int fd = OpenAt(fd_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return SystemError(path_, "cannot open directory", errno);
   const int failed = ::fsync(fd) != 0 ? errno : 0;
   ::close(fd);

@@ -22,6 +22,14 @@ std::string At(uint64_t offset) { return " at offset " + std::to_string(offset);
 
 }  // namespace
 
+int OpenAt(int directory, const char* name, int flags, unsigned mode) {
+  int fd = -1;
+  do {
+    fd = ::openat(directory, name, flags, mode);
+  } while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
 Status SystemError(const std::filesystem::path& path, std::string_view action, int error) {
   std::string message =
       path.string() + ": " + std::string(action) + ": " + std::generic_category().message(error);
@@ -122,10 +130,7 @@ class SourceFile::FewOpen {
 
 Result<std::shared_ptr<const SourceFile::Descriptor>> SourceFile::OpenNow() {
   // Without O_NONBLOCK a pipe would make the call wait for a writer.
-  int fd = -1;
-  do {
-    fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  } while (fd < 0 && errno == EINTR);
+  const int fd = OpenAt(AT_FDCWD, path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return SystemError(path_, "cannot open for reading", errno);
   auto descriptor = std::make_shared<const Descriptor>(fd);
   struct stat status;

@@ -43,12 +43,14 @@ class CreatedDirectories {
       // An expired entry belongs to a holder that waits for the lock to remove the directory.
       const bool known = entries_.count(built) != 0;
       const int failed = ::mkdir(built.c_str(), 0777) != 0 ? errno : 0;
-      std::error_code ignored;
-      if (failed != 0 && !fs::is_directory(built, ignored)) {
-        return SystemError(built, "cannot create directory", failed);
+      std::error_code unseen;
+      if (failed != 0 && !fs::is_directory(built, unseen)) {
+        return SystemError(built, "cannot create directory", unseen ? unseen.value() : failed);
       }
       if (failed != 0 && !known) continue;
-      held->push_back(Hold(built));
+      // A holder that is dropped here for want of memory would wait for the lock held here.
+      held->emplace_back();
+      held->back() = Hold(built);
     }
     return {};
   }
@@ -115,8 +117,8 @@ OutputFile::OutputFile(fs::path path, const Options& options)
 Status OutputFile::OpenStaged(const std::shared_ptr<Staging>& staging) {
   staging_ = staging;
   staged_name_ = staging->NewName();
-  fd_ = ::openat(staging->directory().fd(), staged_name_.c_str(),
-                 O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  fd_ = OpenAt(staging->directory().fd(), staged_name_.c_str(),
+               O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   return fd_ < 0 ? SystemError(path_, "cannot create", errno) : Status();
 }
 
@@ -203,7 +205,8 @@ Status OutputFile::Finish() {
   QSTORE_TRY(WriteOne(size_ - tail_.size(), tail_));
   tail_ = {};
   const int sync_error = options_.sync && ::fsync(fd_) != 0 ? errno : 0;
-  const int close_error = ::close(std::exchange(fd_, -1)) != 0 ? errno : 0;
+  int close_error = ::close(std::exchange(fd_, -1)) != 0 ? errno : 0;
+  if (close_error == EINTR) close_error = 0;  // It is closed all the same.
   if (sync_error != 0) return SystemError(path_, "cannot sync", sync_error);
   if (close_error != 0) return SystemError(path_, "cannot close", close_error);
   return {};

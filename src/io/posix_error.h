@@ -14,6 +14,9 @@ namespace qstore::io {
 /// missing, otherwise kIo.
 Status SystemError(const std::filesystem::path& path, std::string_view action, int error);
 
+/// openat, begun again when a signal interrupts it.
+int OpenAt(int directory, const char* name, int flags, unsigned mode = 0);
+
 /// The names in a directory, in no order. Unlike the iterator of the standard library it begins
 /// again when a signal interrupts it, and does not end the process when there is no memory.
 Result<std::vector<std::string>> ListDirectory(const std::filesystem::path& path);

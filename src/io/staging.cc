@@ -50,7 +50,7 @@ std::string ReadSome(int fd) {
 // Empty when this run of the machine has no number.
 const std::string& MarkerText() {
   static const std::string text = [] {
-    const Descriptor file(::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+    const Descriptor file(OpenAt(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
     const std::string boot = file.get() < 0 ? std::string() : ReadSome(file.get());
     return boot.size() < 16 ? std::string() : "qstore writes here, boot " + boot;
   }();
@@ -64,7 +64,7 @@ bool IsTemporaryName(std::string_view name) {
 
 // The marker of a leftover, locked by this call; none where there is any doubt.
 std::optional<int> LockMarker(const Directory& leftover) {
-  Descriptor marker(::openat(leftover.fd(), kMarker, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  Descriptor marker(OpenAt(leftover.fd(), kMarker, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat opened;
   if (marker.get() < 0 || ::fstat(marker.get(), &opened) != 0) return std::nullopt;
   if (!S_ISREG(opened.st_mode) || opened.st_uid != ::geteuid()) return std::nullopt;
@@ -103,13 +103,13 @@ Result<std::unique_ptr<Staging>> Staging::Make(const Directory& parent, const fs
       return SystemError(shown, "cannot create", errno);
     }
     auto directory = parent.Below(name);
-    if (!directory.ok()) {
+    const auto names = directory.ok() ? directory->List() : directory.status();
+    if (!names.ok()) {
       ::unlinkat(parent.fd(), name.c_str(), AT_REMOVEDIR);
-      return directory.status();
+      return Status(names.status().code(), shown.string() + ": cannot open what was made for it");
     }
     // One that holds something is not the one just made: somebody has exchanged them.
-    const auto names = directory->List();
-    if (!names.ok() || !names->empty()) continue;
+    if (!names->empty()) continue;
     std::unique_ptr<Staging> staging(
         new Staging(std::move(kept), std::move(name), std::move(*directory)));
     staging->Mark();
@@ -129,7 +129,7 @@ Staging::~Staging() {
 void Staging::Mark() {
   const std::string& text = MarkerText();
   if (text.empty()) return;
-  Descriptor marker(::openat(directory_.fd(), kUnfinishedMarker,
+  Descriptor marker(OpenAt(directory_.fd(), kUnfinishedMarker,
                              O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (marker.get() < 0) return;
   const bool done =

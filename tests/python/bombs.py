@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Archives of a few bytes that stand for very much: parts, tables, contents, sizes."""
 
+import json
+import math
 import struct
 from typing import NamedTuple
 
@@ -44,6 +46,18 @@ def zeros(size, chunk=16 * MIB, **fields):
 
 def raw(content):
     return Object(len(content), [(RAW, content)], len(content))
+
+
+def header(tensors):
+    """Of a safetensors file of these (name, shape), of bytes each: its content, and an object."""
+    entries, end = {}, 0
+    for name, shape in tensors:
+        begin, end = end, end + math.prod(shape)
+        entries[name.decode()] = {"dtype": "U8", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(entries).encode()
+    content = struct.pack("<Q", len(text)) + text
+    frame = zstandard.ZstdCompressor(level=3).compress(content)
+    return content, Object(len(content), [(ZSTD, frame)], len(content))
 
 
 class File(NamedTuple):
@@ -153,11 +167,12 @@ def large_chunks(size):
 def many_tensors(chunks, tensors):
     """Tensors that all are one object, of chunks of a byte."""
     content = bytes(chunks)
-    objects = [raw(b"header"), Object(chunks, [(RAW, b"\0")] * chunks, 1)]
     names = tuple((b"%07d" % i, (chunks,)) for i in range(tensors))
+    first, head = header(names)
+    objects = [head, Object(chunks, [(RAW, b"\0")] * chunks, 1)]
     parts = b"\0" + b"\0" + b"\1" * (tensors - 1)
-    size = len(b"header") + chunks * tensors
-    hasher = xxhash.xxh3_128(b"header")
+    size = len(first) + chunks * tensors
+    hasher = xxhash.xxh3_128(first)
     for _ in range(tensors):
         hasher.update(content)
     return archive(objects, [File(size, parts, tensors + 1, hasher.digest(), names)])
@@ -201,18 +216,18 @@ def whole_parents(layers, size):
 def children_of_one(count, rows):
     """Tensors of 16 bits with one parent, each with a scale for every element."""
     layer = MIB // 2
-    objects = [raw(b"header"), zeros(rows, layer, dtype=I8)]
-    tensors = []
+    tensors = [(b"%03d" % child, (2 * rows,)) for child in range(count)]
+    first, head = header(tensors)
+    objects = [head, zeros(rows, layer, dtype=I8)]
     for child in range(count):
         objects.append(zeros(4 * rows, layer, dtype=F32))
         # The parent's type; distances to it and to the scales.
         parents = bytes([I8]) + varint(2 + 2 * child) + varint(1)
         weights = zeros(2 * rows, 2 * layer, dtype=BF16, row_elems=1)
         objects.append(weights._replace(relation=LLM_INT8, parents=parents))
-        tensors.append((b"%03d" % child, (2 * rows,)))
     order = [0, *range(3, len(objects), 2)]
     side = [1, *range(2, len(objects), 2)]
-    content = b"header" + bytes(2 * rows * count)
+    content = first + bytes(2 * rows * count)
     side_size = rows + 4 * rows * count
     return archive(
         objects,

@@ -62,3 +62,16 @@ def same(loaded, expected):
     return loaded.keys() == expected.keys() and all(
         equal(loaded[name], expected[name]) for name in expected
     )
+
+
+def header_stored(qstore, archive, variant, name):
+    """What the first read of a tensor takes beside it: the header of its file."""
+    (stored,) = (
+        tensor.stored_bytes
+        for tensor in qstore.Archive(archive).variant(variant).tensors
+        if tensor.name == name
+    )
+    with qstore.safe_open(archive, variant, threads=1) as f:
+        opened = f.bytes_read
+        f.get_tensor(name)
+        return f.bytes_read - opened - stored

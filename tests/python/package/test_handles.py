@@ -8,6 +8,7 @@ import threading
 import traceback
 
 import pytest
+import samples
 import torch
 
 
@@ -65,10 +66,11 @@ def test_files_that_are_no_archives(qstore, space):
 
 @pytest.fixture
 def damaged(qstore, space, pair):
-    """The pair's archive with noise for all payloads of int8."""
+    """The pair's archive with noise for all payloads of int8 but that of the header."""
     data = bytearray(pair.archive.read_bytes())
     int8 = qstore.Archive.open(pair.archive).variant("int8")
-    data[24 : 24 + int8.own_bytes] = os.urandom(int8.own_bytes)
+    begin = 24 + samples.header_stored(qstore, pair.archive, "int8", "0.SCB")
+    data[begin : 24 + int8.own_bytes] = os.urandom(24 + int8.own_bytes - begin)
     (space / "m.qstore").write_bytes(data)
     return space / "m.qstore"
 
