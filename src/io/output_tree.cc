@@ -130,8 +130,16 @@ Result<OutputTree> OutputTree::Create(const fs::path& directory,
     QSTORE_ASSIGN(tree.new_place_, NewPlace::Find(directory));
     RemoveLeftovers(tree.new_place_->above());
     QSTORE_ASSIGN(tree.staging_, Staging::Make(tree.new_place_->above(), directory));
-    std::vector<std::string> made;
-    QSTORE_ASSIGN(tree.root_, tree.staging_->directory().MakeBelow(kNewTree, &made));
+    const Directory& staged = tree.staging_->directory();
+    if (::mkdirat(staged.fd(), kNewTree, 0777) != 0) {
+      return SystemError(directory, "cannot create directory", errno);
+    }
+    auto root = staged.Below(kNewTree);
+    if (!root.ok()) {
+      return Status(root.status().code(),
+                    directory.string() + ": cannot open what was made for it");
+    }
+    tree.root_ = std::move(*root);
     tree.root_->set_path(directory);
     return tree;
   }

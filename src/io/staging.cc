@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -47,10 +48,24 @@ std::string ReadSome(int fd) {
   return {bytes.data(), got > 0 ? static_cast<size_t>(got) : 0};
 }
 
+// Returns: 0, or what failed.
+int WriteAll(int fd, std::string_view text) {
+  off_t at = 0;
+  while (!text.empty()) {
+    const ssize_t put = ::pwrite(fd, text.data(), text.size(), at);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return put < 0 ? errno : EIO;
+    text.remove_prefix(static_cast<size_t>(put));
+    at += put;
+  }
+  return 0;
+}
+
 // Empty when this run of the machine has no number.
 const std::string& MarkerText() {
   static const std::string text = [] {
-    const Descriptor file(OpenAt(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
+    const Descriptor file(
+        OpenAt(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
     const std::string boot = file.get() < 0 ? std::string() : ReadSome(file.get());
     return boot.size() < 16 ? std::string() : "qstore writes here, boot " + boot;
   }();
@@ -111,36 +126,49 @@ Result<std::unique_ptr<Staging>> Staging::Make(const Directory& parent, const fs
     // One that holds something is not the one just made: somebody has exchanged them.
     if (!names->empty()) continue;
     std::unique_ptr<Staging> staging(
-        new Staging(std::move(kept), std::move(name), std::move(*directory)));
-    staging->Mark();
+        new Staging(std::move(kept), std::move(name), std::move(*directory), shown));
+    QSTORE_TRY(staging->Mark());
     return staging;
   }
   return SystemError(shown, "cannot create", EEXIST);
 }
 
 Staging::~Staging() {
-  if (!abandoned_ && RemoveContents(directory_, kMarker)) {
-    ::unlinkat(directory_.fd(), kMarker, 0);
-    ::unlinkat(parent_.fd(), name_.c_str(), AT_REMOVEDIR);
-  }
+  if (!abandoned_) Remove();
   if (lock_ >= 0) ::close(lock_);
 }
 
-void Staging::Mark() {
-  const std::string& text = MarkerText();
-  if (text.empty()) return;
-  Descriptor marker(OpenAt(directory_.fd(), kUnfinishedMarker,
-                             O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (marker.get() < 0) return;
-  const bool done =
-      ::flock(marker.get(), LOCK_EX | LOCK_NB) == 0 &&
-      ::pwrite(marker.get(), text.data(), text.size(), 0) == static_cast<ssize_t>(text.size()) &&
-      ::renameat(directory_.fd(), kUnfinishedMarker, directory_.fd(), kMarker) == 0;
-  if (done) {
-    lock_ = marker.Release();
-  } else {
-    ::unlinkat(directory_.fd(), kUnfinishedMarker, 0);
+void Staging::Remove() {
+  if (!RemoveContents(directory_, kMarker)) {
+    // It cannot be listed. What it may hold is known.
+    for (uint64_t i = 0; i < names_; ++i) {
+      ::unlinkat(directory_.fd(), std::to_string(i).c_str(), 0);
+    }
   }
+  ::unlinkat(directory_.fd(), kMarker, 0);
+  if (::unlinkat(parent_.fd(), name_.c_str(), AT_REMOVEDIR) == 0 || lock_ < 0) return;
+  // The next writer removes what is left, if a marker tells it to.
+  ::close(std::exchange(lock_, -1));
+  static_cast<void>(Mark());
+}
+
+Status Staging::Mark() {
+  const std::string& text = MarkerText();
+  if (text.empty()) return {};
+  Descriptor marker(OpenAt(directory_.fd(), kUnfinishedMarker,
+                           O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (marker.get() < 0) return SystemError(shown_, "cannot create", errno);
+  int failed = WriteAll(marker.get(), text);
+  const bool locked = failed == 0 && ::flock(marker.get(), LOCK_EX | LOCK_NB) == 0;
+  if (locked && ::renameat(directory_.fd(), kUnfinishedMarker, directory_.fd(), kMarker) != 0) {
+    failed = errno;
+  }
+  if (locked && failed == 0) {
+    lock_ = marker.Release();
+    return {};
+  }
+  ::unlinkat(directory_.fd(), kUnfinishedMarker, 0);
+  return failed == 0 ? Status() : SystemError(shown_, "cannot write", failed);
 }
 
 void Staging::Unmark() {

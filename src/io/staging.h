@@ -41,13 +41,18 @@ class Staging {
   void Abandon();
 
  private:
-  Staging(Directory parent, std::string name, Directory directory)
-      : parent_(std::move(parent)), name_(std::move(name)), directory_(std::move(directory)) {}
-  void Mark();
+  Staging(Directory parent, std::string name, Directory directory, std::filesystem::path shown)
+      : parent_(std::move(parent)),
+        name_(std::move(name)),
+        directory_(std::move(directory)),
+        shown_(std::move(shown)) {}
+  Status Mark();
+  void Remove();
 
   Directory parent_;
   std::string name_;
   Directory directory_;
+  std::filesystem::path shown_;  // What it is for.
   int lock_ = -1;
   bool abandoned_ = false;
   std::atomic<uint64_t> names_{0};

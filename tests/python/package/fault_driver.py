@@ -84,6 +84,12 @@ def tidy(folder):
     shutil.rmtree(folder / "out", ignore_errors=True)
 
 
+def remove_temporaries(folder):
+    """What one fault leaves is no leaving of the next."""
+    for path in folder.glob(".qstore-*"):
+        shutil.rmtree(path)
+
+
 counts = {}
 
 
@@ -117,6 +123,7 @@ def main(name, folder, *chosen):
         line = {"fault": fault, "counts": counts, "error": kind, "told": told, "wrong": wrong}
         print(json.dumps(line), flush=True)
         tidy(folder)
+        remove_temporaries(folder)
 
 
 if __name__ == "__main__":

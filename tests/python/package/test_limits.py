@@ -24,7 +24,7 @@ def test_memory(qstore, space, pair):
         lambda archive: qstore.torch.load_file(archive, "int8"),
         lambda archive: qstore.safe_open(archive, "int8").get_tensor("0.weight"),
     ):
-        with pytest.raises(qstore.LimitError, match="tensor '0.*max_memory"):
+        with pytest.raises(qstore.LimitError, match="tensor '.*max_memory"):
             use(qstore.Archive(pair.archive, max_memory=1 << 20))
     assert not (space / "none").exists()
 
@@ -64,18 +64,11 @@ def test_bytes_of_one_tensor(qstore, pair):
         with qstore.safe_open(pair.archive, "int8", "np", max_bytes=most) as file:
             file = pickle.loads(pickle.dumps(file))
             for other in names:  # Those behind are read ahead.
-                if other != name:
+                if sizes[other] <= most:
                     assert file.get_tensor(other).nbytes == sizes[other]
-                elif most == sizes[name]:
-                    assert file.get_tensor(name).nbytes == most
                 else:
                     with pytest.raises(qstore.LimitError, match="max_bytes"):
-                        file.get_tensor(name)
-            part = file.get_slice(name)
-            assert len(part[:1]) == 1
-            if most < sizes[name]:
-                with pytest.raises(qstore.LimitError, match="max_bytes"):
-                    part[:]
+                        file.get_tensor(other)
 
 
 def test_claims(qstore, space):
