@@ -6,6 +6,9 @@
 
 namespace qstore::python {
 
+/// Whether the interpreter has ended or is ending, in which only one thread may go on.
+bool IsEnding() noexcept;
+
 /// Never returns. For a thread that wants the GIL of an interpreter that has ended or is ending.
 [[noreturn]] void AwaitExit() noexcept;
 
@@ -33,10 +36,11 @@ class GilRelease {
   GilRelease& operator=(const GilRelease&) = delete;
 
  private:
+  const bool is_last_;  // The thread that ends the interpreter.
   PyThreadState* const state_;
 };
 
-/// Takes the GIL, on any thread.
+/// Takes the GIL, on any thread but the one that ends the interpreter.
 /// REQUIRES: constructed and destroyed by the same thread.
 class GilAcquire {
  public:

@@ -34,12 +34,10 @@ struct Watcher::Channel {
 };
 
 void CheckReadable(const PythonSource* source) {
-  if (source == nullptr) return;
-  PyObject* const is_finalizing = PySys_GetObject("is_finalizing");
-  const bool is_ending =
-      is_finalizing == nullptr || nb::cast<bool>(nb::object(nb::borrow(is_finalizing)()));
   // Not one of the package's errors: their module may be gone.
-  if (is_ending) nb::raise("Python is ending: nothing but files can be read any more");
+  if (source != nullptr && IsEnding()) {
+    nb::raise("Python is ending: nothing but files can be read any more");
+  }
 }
 
 Watcher::Watcher(nb::object callback, const PythonSource* source)
@@ -111,7 +109,7 @@ ProgressCallback SignalCheck::progress() {
 
 bool SignalCheck::GoOn() {
   const auto now = std::chrono::steady_clock::now();
-  if (raised_ || now - last_ < kPoll) return !raised_;
+  if (is_ending_ || raised_ || now - last_ < kPoll) return !raised_;
   last_ = now;
   const GilAcquire acquire;
   if (InPython([] { return PyErr_CheckSignals(); }) == 0) return true;

@@ -75,7 +75,7 @@ T RunInterruptibly(const nb::object& callback, const PythonSource* source,
 /// may be up to a unit of work apart.
 class SignalCheck {
  public:
-  /// REQUIRES: called and destroyed by the thread that does the work.
+  /// REQUIRES: called and destroyed by the thread that does the work. The GIL for the constructor.
   ProgressCallback progress();
   /// Whether a handler raised, which has stopped the work.
   bool raised() const { return raised_.has_value(); }
@@ -85,6 +85,7 @@ class SignalCheck {
  private:
   bool GoOn();
 
+  const bool is_ending_ = IsEnding();  // Nobody is told of signals any more.
   const std::thread::id caller_ = std::this_thread::get_id();
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
   std::optional<nb::python_error> raised_;

@@ -97,7 +97,8 @@ PythonSource::PythonSource(nb::object object)
 
 PythonSource::~PythonSource() {
   PyObject* const object = object_.release().ptr();
-  if (!nb::is_alive()) return;
+  // Then the process lets it go, in whatever thread this is.
+  if (IsEnding()) return;
   const GilAcquire gil;
   InPython([object] { Py_DECREF(object); });
 }
