@@ -56,8 +56,9 @@ class OutputTree::NewPlace {
     fs::path above = target.parent_path();
     std::string missing;
     while (above.has_relative_path() && !fs::exists(above, error)) {
-      missing =
-          missing.empty() ? above.filename().string() : above.filename().string() + "/" + missing;
+      const std::string below = std::move(missing);
+      missing = above.filename().string();
+      if (!below.empty()) missing.append("/").append(below);
       above = above.parent_path();
     }
     QSTORE_ASSIGN(Directory opened, Directory::Open(above));
