@@ -7,6 +7,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -33,6 +34,12 @@ class TempDir {
  private:
   std::filesystem::path path_;
 };
+
+/// How many names a directory holds.
+inline size_t EntryCount(const std::filesystem::path& directory) {
+  using Entries = std::filesystem::directory_iterator;
+  return static_cast<size_t>(std::distance(Entries(directory), Entries()));
+}
 
 /// Writes a file, and the directories it needs.
 inline void WriteFile(const std::filesystem::path& path, std::string_view content) {

@@ -18,11 +18,6 @@ using namespace testing;
 
 namespace fs = std::filesystem;
 
-size_t EntryCount(const fs::path& directory) {
-  return static_cast<size_t>(
-      std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
-}
-
 TEST(SourceFile, ReadsAnyRangeAndNothingOutside) {
   TempDir dir;
   WriteFile(dir / "f", "0123456789");

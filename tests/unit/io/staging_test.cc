@@ -19,11 +19,6 @@ namespace {
 using namespace testing;
 namespace fs = std::filesystem;
 
-size_t EntryCount(const fs::path& directory) {
-  return static_cast<size_t>(
-      std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
-}
-
 // A process that makes a staging directory, fills it and waits to be killed.
 class Writer {
  public:
