@@ -177,6 +177,7 @@ Result<std::optional<size_t>> ChooseParent(const ObjectSpec& spec, const ByteSou
     contenders[i + 1].candidate = &candidates[i];
   }
   std::vector<Contender*> all;
+  all.reserve(contenders.size());
   for (Contender& contender : contenders) all.push_back(&contender);
   // What a sample costs at level max differs little from balanced, but takes far longer to find.
   Sampler sampler(spec, content, std::min(level, Level::kBalanced), coder);

@@ -5,6 +5,7 @@ Real models are made once and kept in .cache of the tree, under a name that chan
 libraries and with the code that makes them.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -38,6 +39,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+    config.addinivalue_line("markers", "alone: measures time or memory, beside no other test")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -80,8 +82,16 @@ def made_once(kind, recipe, *command, libraries=()):
     key = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     cache = ROOT / ".cache" / kind
     folder = cache / key
+    cache.mkdir(parents=True, exist_ok=True)
+    # Tests run in several processes, of which one makes it.
+    with (cache / f"{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return made_in(folder, command)
+
+
+def made_in(folder, command):
     if not folder.is_dir():
-        scratch = cache / f"{key}.{os.getpid()}"
+        scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
         shutil.rmtree(scratch, ignore_errors=True)
         subprocess.run([sys.executable, *command, scratch], check=True)
         scratch.rename(folder)

@@ -9,6 +9,8 @@ import pytest
 from command import ROOT, ok_json, run
 from peak_memory import peak_and_result
 
+pytestmark = pytest.mark.alone
+
 MIB = 1 << 20
 ALLOWED = 640 * MIB
 # Of the process, and of what is not counted in bytes.

@@ -12,6 +12,8 @@ import pytest
 from browser import BROWSER, browse, changes_in
 from command import BINARY, ROOT, ok_json, pack, run
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):

@@ -2,11 +2,13 @@
 """The command and the second decoder accept and refuse the same indexes, and see the same in
 those that they accept."""
 
+import itertools
 import re
 import sys
 from collections import Counter
 
 import index_mutations
+import pytest
 import xxhash
 from command import EXIT_CODES, ROOT, ok_json, run
 
@@ -74,11 +76,16 @@ def tensors_by_command(path):
     }
 
 
-def test_both_readers_judge_alike(space, figure):
+# A fifth of them in any run, the others when all tests run.
+@pytest.mark.parametrize(
+    "part", [0, *(pytest.param(k, marks=pytest.mark.rest) for k in range(1, 5))]
+)
+def test_both_readers_judge_alike(space, figure, part):
     seen = Counter()
     differences = []
     path = space / "m.qstore"
-    for what, index, payloads, stored in index_mutations.mutations(3, 900):
+    mutations = itertools.islice(index_mutations.mutations(3, 900), part, None, 5)
+    for what, index, payloads, stored in mutations:
         data, decoded = by_decoder(index, payloads, stored)
         path.write_bytes(data)
         done = run("verify", path, errors="backslashreplace")
@@ -90,4 +97,4 @@ def test_both_readers_judge_alike(space, figure):
             differences.append((what, tensors_by_decoder(decoded), tensors_by_command(path)))
     figure(f"mutated indexes: {seen['accepted']} accepted, {seen['refused']} refused")
     assert differences == []
-    assert min(seen["accepted"], seen["refused"]) > 50
+    assert min(seen["accepted"], seen["refused"]) > 10

@@ -7,6 +7,8 @@ import torch
 from command import ok_json, pack
 from peak_memory import peak_and_seconds
 
+pytestmark = pytest.mark.alone
+
 MIB = 1 << 20
 # The aim is 64 MiB; the process itself is part of it.
 MOST_BESIDE_BUFFERS = 64 * MIB

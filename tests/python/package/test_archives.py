@@ -11,6 +11,8 @@ import models
 import pytest
 from command import contents
 
+pytestmark = pytest.mark.alone
+
 
 def test_round_trip(qstore, space, pair):
     seen = []

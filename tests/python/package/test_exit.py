@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.alone
+
 REPEATS = 4
 # `work` is called again and again by two daemon threads, until the main thread has come to its end.
 CODE = """

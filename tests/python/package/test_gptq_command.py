@@ -98,6 +98,7 @@ def test_what_is_printed_is_a_row_for_each_matrix(levels):
         assert name in levels.notes
 
 
+@pytest.mark.rest  # Quantizes a model three times.
 def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(arguments, environment, levels, space):
     output = space / "out"
     options = ["--to", "gptq-4bit"]

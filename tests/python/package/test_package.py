@@ -9,6 +9,8 @@ from pathlib import Path
 import models
 import pytest
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parents[3]
 # Compiles the library and the command once more.
 builds_the_wheel = pytest.mark.rest

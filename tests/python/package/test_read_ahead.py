@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from samples import header_stored, same
 
+pytestmark = pytest.mark.alone
+
 WAIT = os.WEXITED | os.WNOHANG | os.WNOWAIT
 BIG = ["0.weight", "1.weight", "2.weight", "3.weight"]  # 4 MiB each in bf16; "norm" is small.
 

@@ -15,6 +15,8 @@ import samples
 from range_server import RangeServer
 from samples import same
 
+pytestmark = pytest.mark.alone
+
 RANGE = 4 << 20
 EXTRA = 64 << 10  # What is read before the index, in case that it is larger.
 

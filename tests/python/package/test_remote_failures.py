@@ -11,6 +11,8 @@ import samples
 from range_server import RangeServer
 from samples import same
 
+pytestmark = pytest.mark.alone
+
 
 def test_errors_that_pass(qstore, server, expected):
     """Dropped connections, answers cut short and busy servers: late, but never wrong."""

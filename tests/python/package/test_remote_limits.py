@@ -12,6 +12,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from range_server import RangeServer
 from samples import same
 
+pytestmark = pytest.mark.alone
+
 IMPATIENT = {"timeout": 0.3, "retries": 1, "least_rate": 1e8}
 
 

@@ -247,6 +247,8 @@ def large(qstore, tmp_path_factory):
     shutil.rmtree(folder)
 
 
+@pytest.mark.rest  # Of a model of a gigabyte.
+@pytest.mark.alone
 @pytest.mark.parametrize("variant", ["bf16", "int8"])
 def test_peak_memory(run_python, large, figure, variant):
     shards = list((large / variant).glob("*.safetensors"))

@@ -250,7 +250,7 @@ TEST_F(ChainRead, TakesWhatMemoryThereIs) {
         for (uint64_t memory = uint64_t{1} << 20; memory <= uint64_t{50} << 20;) {
           OpenOptions options;
           options.max_memory = memory;
-          memory += std::max(uint64_t{400} << 10, memory / 8);
+          memory += std::max(uint64_t{400} << 10, memory / 4);
           const auto archive = Archive::Open(*dir_ / name, options);
           ASSERT_TRUE(archive.ok());
           const auto loaded = archive->Load(variants, threads);
