@@ -3,12 +3,16 @@
 #include <cstdio>
 #include <cstring>
 #include <ctime>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
-#include "chain/chunk_coder.h"
-#include "chain/planner.h"
 #include "codec/kernels/kernels.h"
+#include "registry/chunk_parents.h"
 #include "registry/weights.h"
+#include "scheme/chunk_coder.h"
+#include "scheme/registry.h"
 
 // Times coding and decoding of chunks in one thread, over a working set larger than the caches.
 // Usage: chunk_bench [BF16|F16|F32] [columns]
@@ -17,8 +21,7 @@ namespace {
 
 using qstore::DType;
 using qstore::Level;
-using qstore::Relation;
-namespace chain = qstore::chain;
+namespace scheme = qstore::scheme;
 
 // Processor time of this thread: what other programs do matters less.
 double Seconds() {
@@ -29,34 +32,29 @@ double Seconds() {
 
 struct Subject {
   const char* name;
-  chain::ObjectSpec spec;
+  scheme::ObjectSpec spec;
   const std::vector<std::byte>* content;
-  const std::vector<std::byte>* base;
-  const std::vector<std::byte>* scales;
+  const scheme::Bound* bound = nullptr;
+  std::vector<std::vector<std::byte>> parents = {};
 };
 
 void Run(const Subject& subject, Level level) {
   const auto& spec = subject.spec;
-  chain::ChunkCoder coder;
+  scheme::ChunkCoder coder;
   const uint64_t chunks = spec.chunk_count();
   std::vector<std::vector<std::byte>> payloads(chunks);
   std::vector<qstore::ChunkCodec> codecs(chunks);
   const uint64_t elem = spec.elem_bytes();
-  const auto parents = [&](uint64_t c) {
-    chain::ParentBytes p;
-    if (subject.base == nullptr) return p;
-    const uint64_t size = DTypeBits(spec.parent_dtype) / 8;
-    p.base = std::span(*subject.base)
-                 .subspan(spec.first_elem(c) * size, spec.chunk_elem_count(c) * size);
-    p.scales = *subject.scales;
-    return p;
-  };
+  std::vector<qstore::testing::ChunkParents> parents;
+  for (uint64_t c = 0; c < chunks; ++c) {
+    parents.emplace_back(subject.bound, subject.parents, spec, c);
+  }
   const double t0 = Seconds();
   uint64_t stored = 0;
   for (uint64_t c = 0; c < chunks; ++c) {
     const auto raw = std::span(*subject.content)
                          .subspan(spec.first_elem(c) * elem, spec.chunk_elem_count(c) * elem);
-    codecs[c] = coder.Encode(spec, level, c, raw, parents(c), &payloads[c]).value();
+    codecs[c] = coder.Encode(spec, level, c, raw, parents[c].given(), &payloads[c]).value();
     stored += payloads[c].size();
   }
   const double t1 = Seconds();
@@ -67,7 +65,7 @@ void Run(const Subject& subject, Level level) {
     for (uint64_t c = 0; c < chunks; ++c) {
       const auto raw =
           std::span(out).subspan(spec.first_elem(c) * elem, spec.chunk_elem_count(c) * elem);
-      if (!coder.Decode(spec, c, codecs[c], payloads[c], parents(c), raw).ok())
+      if (!coder.Decode(spec, c, codecs[c], payloads[c], parents[c].given(), raw).ok())
         return std::puts("decode failed"), void();
     }
     best = std::min(best, Seconds() - start);
@@ -87,16 +85,18 @@ int main(int argc, char** argv) {
   const uint64_t columns = argc > 2 ? std::stoull(argv[2]) : 4096;
   const auto pair = qstore::testing::MakePair(dtype, (uint64_t{1} << 24) / columns, columns, 1);
   const uint64_t shape[2] = {pair.rows, pair.columns};
-  auto high = chain::SpecFor(dtype, shape, pair.high.size());
-  auto low = chain::SpecFor(DType::kI8, shape, pair.q.size());
-  auto related = high;
-  related.relation = Relation::kLlmInt8;
-  related.parent_dtype = DType::kI8;
+  auto high = scheme::SpecFor(dtype, shape, pair.high.size());
+  auto low = scheme::SpecFor(DType::kI8, shape, pair.q.size());
+  const uint64_t rows[1] = {pair.rows};
+  const scheme::ObjectSpec parents[] = {low,
+                                        scheme::SpecFor(DType::kF32, rows, pair.scales.size())};
+  auto bound = scheme::BindScheme(1, high, parents, {});
+  if (!bound.ok()) return std::puts(bound.status().message().c_str()), 1;
   std::printf("kernels: %s\n", qstore::codec::ActiveKernels().name);
   for (Level level : {Level::kFast, Level::kBalanced, Level::kMax}) {
-    Run({"int8", low, &pair.q, nullptr, nullptr}, level);
-    Run({"float alone", high, &pair.high, nullptr, nullptr}, level);
-    Run({"float | int8", related, &pair.high, &pair.q, &pair.scales}, level);
+    Run({"int8", low, &pair.q}, level);
+    Run({"float alone", high, &pair.high}, level);
+    Run({"float | int8", high, &pair.high, bound->get(), {pair.q, pair.scales}}, level);
   }
   return 0;
 }

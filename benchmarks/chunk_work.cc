@@ -2,11 +2,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
-#include "chain/chunk_coder.h"
-#include "chain/planner.h"
 #include "registry/weights.h"
+#include "scheme/chunk_coder.h"
+#include "scheme/registry.h"
 
 // Codes or decodes one chunk a number of times, and nothing else that grows with that number: for
 // programs that count instructions.
@@ -16,28 +19,30 @@ namespace {
 
 using qstore::DType;
 using qstore::Level;
-namespace chain = qstore::chain;
+namespace scheme = qstore::scheme;
 
 constexpr uint64_t kRows = 16;
 constexpr uint64_t kColumns = 4096;
 
 struct Work {
-  chain::ObjectSpec spec;
+  scheme::ObjectSpec spec;
   std::vector<std::byte> content;
-  chain::ParentBytes parents;
+  std::unique_ptr<const scheme::Bound> bound;
+  std::vector<scheme::ParentContent> parents;
+  scheme::Given given() const { return {bound.get(), parents}; }
 };
 
 bool Run(const Work& work, Level level, bool decode, int repeats) {
-  chain::ChunkCoder coder;
+  scheme::ChunkCoder coder;
   std::vector<std::byte> payload;
   std::vector<std::byte> out(work.content.size());
-  auto codec = coder.Encode(work.spec, level, 0, work.content, work.parents, &payload);
+  auto codec = coder.Encode(work.spec, level, 0, work.content, work.given(), &payload);
   if (!codec.ok()) return false;
   for (int i = 0; i < repeats; ++i) {
     if (decode) {
-      if (!coder.Decode(work.spec, 0, *codec, payload, work.parents, out).ok()) return false;
+      if (!coder.Decode(work.spec, 0, *codec, payload, work.given(), out).ok()) return false;
     } else {
-      codec = coder.Encode(work.spec, level, 0, work.content, work.parents, &payload);
+      codec = coder.Encode(work.spec, level, 0, work.content, work.given(), &payload);
       if (!codec.ok()) return false;
     }
   }
@@ -55,16 +60,22 @@ int main(int argc, char** argv) {
   const uint64_t shape[2] = {kRows, kColumns};
   Work work;
   work.content = kind == "int8" ? pair.q : pair.high;
-  work.spec = chain::SpecFor(kind == "int8" ? DType::kI8 : dtype, shape, work.content.size());
+  work.spec = scheme::SpecFor(kind == "int8" ? DType::kI8 : dtype, shape, work.content.size());
   // The tensor is one chunk of a larger one, which takes the codes for large ones.
   work.spec.byte_size *= 256;
   work.spec.chunk_elems = kRows * kColumns;
   std::vector<std::byte> scales(pair.scales);
   if (kind == "bins") {
-    work.spec.relation = qstore::Relation::kLlmInt8;
-    work.spec.parent_dtype = DType::kI8;
     scales.resize(scales.size() * 256);
-    work.parents = {pair.q, scales};
+    scheme::ObjectSpec q = work.spec;
+    q.dtype = DType::kI8;
+    q.byte_size = q.byte_size * 8 / qstore::DTypeBits(dtype);
+    const uint64_t rows[1] = {256 * kRows};
+    const scheme::ObjectSpec parents[] = {q, scheme::SpecFor(DType::kF32, rows, scales.size())};
+    auto bound = scheme::BindScheme(1, work.spec, parents, {});
+    if (!bound.ok()) return std::fputs(bound.status().message().c_str(), stderr), 1;
+    work.bound = std::move(bound).value();
+    work.parents = {{pair.q, false}, {scales, true}};
   }
   const bool ok = Run(work, level, std::strcmp(argv[2], "decode") == 0, std::atoi(argv[3]));
   if (!ok) std::fputs("the chunk did not come back\n", stderr);

@@ -41,14 +41,19 @@ Json Reference(const Archive& archive, const std::optional<size_t>& tensor) {
   return nullptr;
 }
 
+Json References(const Archive& archive, const std::vector<size_t>& tensors) {
+  Json list = Json::array();
+  for (const size_t tensor : tensors) list.push_back(Reference(archive, tensor));
+  return list;
+}
+
 // Memory of a tensor's document, more or less, but for names.
 constexpr uint64_t kDocumentBytes = 2048;
 
 uint64_t NameBytes(const Archive& archive, const TensorCoding& coding) {
   uint64_t bytes = 0;
-  for (const auto& tensor : {coding.parent, coding.scales, coding.same_as}) {
-    if (tensor) bytes += archive.tensor(*tensor).name.size();
-  }
+  for (const size_t parent : coding.parents) bytes += archive.tensor(parent).name.size();
+  if (coding.same_as) bytes += archive.tensor(*coding.same_as).name.size();
   return bytes;
 }
 
@@ -79,10 +84,9 @@ Result<Json> TensorDocuments(const Archive& archive, size_t v, const ReadLimits&
                          {"bytes", tensor.byte_size},
                          {"stored_bytes", coding.stored_bytes},
                          {"bits_per_weight", BitsPerWeight(coding.stored_bytes, Elements(tensor))},
-                         {"relation", coding.relation},
+                         {"scheme", coding.scheme},
                          {"codecs", coding.codecs},
-                         {"parent", Reference(archive, coding.parent)},
-                         {"scales", Reference(archive, coding.scales)},
+                         {"parents", References(archive, coding.parents)},
                          {"same_as", Reference(archive, coding.same_as)}});
   }
   return documents;
@@ -135,9 +139,10 @@ void PrintTensors(const Json& tensors) {
     std::string origin;
     if (!tensor["same_as"].is_null()) {
       origin = " = " + Text(tensor["same_as"]["variant"]) + "/" + Text(tensor["same_as"]["tensor"]);
-    } else if (!tensor["parent"].is_null()) {
-      origin = " " + Text(tensor["relation"]) + " of " + Text(tensor["parent"]["variant"]) + "/" +
-               Text(tensor["parent"]["tensor"]);
+    } else if (!tensor["parents"].empty()) {
+      const Json& parent = tensor["parents"][0];
+      origin = " " + Text(tensor["scheme"]) + " of " + Text(parent["variant"]) + "/" +
+               Text(parent["tensor"]);
     }
     std::printf("    %-48s %-8s %-16s %12s %6.2f b/w  %s%s\n", Text(tensor["name"]).c_str(),
                 Text(tensor["dtype"]).c_str(), tensor["shape"].dump().c_str(),

@@ -14,12 +14,12 @@ LEVELS = {
     "base": 0,
     "io": 1,
     "codec": 1,
-    "quant": 1,
     "format": 1,
-    "chain": 2,
-    "store": 3,
-    "make": 3,
-    "analyze": 4,
+    "scheme": 2,
+    "plan": 3,
+    "store": 4,
+    "make": 4,
+    "analyze": 5,
 }
 
 # Libraries of others, and the only files that may include them (patterns of root-relative paths).

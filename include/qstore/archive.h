@@ -66,10 +66,9 @@ struct VariantSizes {
 
 /// How a tensor is stored.
 struct TensorCoding {
-  std::string_view relation;             ///< "none", "llm-int8" or "cast".
-  std::vector<std::string_view> codecs;  ///< Of its chunks, each once: "raw", "bins", …
-  std::optional<size_t> parent;          ///< A tensor with the content that explains this one.
-  std::optional<size_t> scales;          ///< Likewise for its scales.
+  std::string_view scheme;               ///< How it follows from its parents, or "none".
+  std::vector<std::string_view> codecs;  ///< Of its chunks, each once: "raw", "scheme", …
+  std::vector<size_t> parents;           ///< Tensors that it follows from, the main one first.
   std::optional<size_t> same_as;         ///< An earlier tensor of equal content, stored once.
   uint64_t stored_bytes = 0;             ///< Of its payloads, parents' not included.
 };

@@ -117,9 +117,9 @@ nb::list Codings(const OpenArchive& archive, size_t variant) {
   nb::list list;
   const std::vector<TensorCoding> codings = Unwrap(archive.CodingsOf(variant));
   for (const TensorCoding& coding : codings) {
-    list.append(nb::make_tuple(coding.stored_bytes, coding.relation,
-                               nb::tuple(nb::cast(coding.codecs)), OrNone(coding.parent),
-                               OrNone(coding.scales), OrNone(coding.same_as)));
+    list.append(nb::make_tuple(coding.stored_bytes, coding.scheme,
+                               nb::tuple(nb::cast(coding.codecs)), nb::cast(coding.parents),
+                               OrNone(coding.same_as)));
   }
   return list;
 }

@@ -32,10 +32,9 @@ class Tensor(NamedTuple):
     byte_size: int
     file: str
     stored_bytes: int  # Of its payloads, those of parents not included.
-    relation: str  # "none", "llm-int8" or "cast".
+    scheme: str  # How it follows from its parents, or "none".
     codecs: tuple[str, ...]
-    parent: tuple[str, str] | None
-    scales: tuple[str, str] | None
+    parents: tuple[tuple[str, str], ...]  # Variant and name, the main one first.
     same_as: tuple[str, str] | None  # An earlier tensor of equal content, stored once.
 
 
@@ -173,7 +172,7 @@ class Archive:
         own, load, tensor_bytes, _ = self._native.sizes(number)
         files = self.files(name)
         tensors = tuple(
-            Tensor(title, dtype, shape, size, files[file].path, *coding[:3], *self._names(coding))
+            Tensor(title, dtype, shape, size, files[file].path, *self._coding(coding))
             for (title, dtype, shape, size, file), coding in zip(
                 self._native.tensors(number), self._native.codings(number), strict=True
             )
@@ -204,8 +203,10 @@ class Archive:
         name = self._variants[number][0]
         raise UnknownNameError(f"{self.path}: variant {name!r} has no file {path!r}")
 
-    def _names(self, coding: _qstore.Coding) -> list[tuple[str, str] | None]:
-        return [None if number is None else self._name(number) for number in coding[3:]]
+    def _coding(self, coding: _qstore.Coding) -> tuple[Any, ...]:
+        stored, scheme, codecs, parents, same_as = coding
+        names = tuple(self._name(number) for number in parents)
+        return stored, scheme, codecs, names, None if same_as is None else self._name(same_as)
 
     def _name(self, tensor: int) -> tuple[str, str]:
         for number, (name, _, _, _, first, count) in enumerate(self._variants):

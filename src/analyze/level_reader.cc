@@ -7,7 +7,7 @@
 #include "base/bytes.h"
 #include "base/status_macros.h"
 #include "codec/kernels/kernels.h"
-#include "quant/gptq.h"
+#include "scheme/gptq/gptq_tensor.h"
 
 namespace qstore::analyze {
 namespace {
@@ -58,10 +58,10 @@ Status LevelReader::Read(uint64_t row, uint64_t rows, std::vector<uint16_t>* sym
 // A block of inputs at a time, so that a row's symbols are written a cache line at a time.
 Status LevelReader::ReadGptq(uint64_t row, size_t rows, std::vector<uint16_t>* symbols) {
   const auto ins = static_cast<size_t>(level_.ins);
-  values_.resize(quant::kGptqBlock * rows);
+  values_.resize(scheme::kGptqBlock * rows);
   words_.resize(values_.size() * level_.bits / 8);
-  for (size_t begin = 0; begin < ins; begin += quant::kGptqBlock) {
-    const size_t count = std::min(quant::kGptqBlock, ins - begin);
+  for (size_t begin = 0; begin < ins; begin += scheme::kGptqBlock) {
+    const size_t count = std::min(scheme::kGptqBlock, ins - begin);
     const size_t first = begin * level_.bits / 32;
     const size_t lines = count * level_.bits / 32;
     for (size_t l = 0; l < lines; ++l) {

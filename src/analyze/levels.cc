@@ -6,9 +6,9 @@
 #include <numeric>
 #include <optional>
 
-#include "base/gptq_shape.h"
 #include "base/status_macros.h"
 #include "io/model_tree.h"
+#include "scheme/gptq/gptq_shape.h"
 
 namespace qstore::analyze {
 namespace {
@@ -89,9 +89,9 @@ Status SetGptqShape(const std::string& module, Level* level) {
     bits = words * 32 / level->ins;
   } else {
     if (level->zeros) bits = level->zeros->byte_size() * 8 / (level->groups * level->outs);
-    if (base::IsGptqBits(bits)) level->ins = words * 32 / bits;
+    if (scheme::IsGptqBits(bits)) level->ins = words * 32 / bits;
   }
-  if (!base::IsGptqBits(bits) || level->ins * bits != words * 32) {
+  if (!scheme::IsGptqBits(bits) || level->ins * bits != words * 32) {
     return Refuse(qweight.name, level->weight,
                   "which is not inputs * bits / 32 words for 2, 3, 4 or 8 bits");
   }

@@ -34,8 +34,9 @@ Result<StoredLevel> StoredSizes(const Archive& archive, size_t v) {
       continue;
     }
     if (!coding.same_as) stored.weight_bytes = coding.stored_bytes;
-    stored.how = coding.same_as ? "same" : std::string(coding.relation);
-    const auto& origin = coding.same_as ? coding.same_as : coding.parent;
+    stored.how = coding.same_as ? "same" : std::string(coding.scheme);
+    std::optional<size_t> origin = coding.same_as;
+    if (!origin && !coding.parents.empty()) origin = coding.parents[0];
     if (origin) (stored.how += " of ") += VariantOf(archive, *origin);
   }
   return stored;

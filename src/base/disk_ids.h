@@ -28,33 +28,22 @@ enum class IndexSection : uint8_t {
 };
 inline constexpr uint8_t kFirstSkippableSection = 128;
 
-/// How an object's parents explain its content. docs/format-coding.md, "Relations".
-enum class Relation : uint8_t {
-  kNone = 0,        ///< No parent.
-  kLlmInt8 = 1,     ///< Floats whose base parent is their LLM.int8() twin; scales parent: SCB, F32.
-  kCast = 2,        ///< Floats whose base parent holds the same numbers in another float type.
-  kGptqFloats = 3,  ///< 16-bit floats whose base parent is their GPTQ twin's qweight, whole.
-  kGptqIntegers = 4,  ///< A qweight whose base parent is one of the same weights, other bits.
-};
-inline constexpr unsigned kRelationCount = 5;
+/// How an object's parents explain its content: a row of scheme/registry.cc. docs/format-coding.md,
+/// "Schemes".
+using SchemeId = uint16_t;
+inline constexpr SchemeId kNoScheme = 0;  ///< Of an object without parents.
 
 /// How one chunk's payload is coded. docs/format-coding.md, "Chunk codecs".
 enum class ChunkCodec : uint8_t {
-  kRaw = 0,         ///< The content itself.
-  kZstd = 1,        ///< One zstd frame.
-  kPlanes = 2,      ///< Byte planes of fixed-size elements, each a plane stream.
-  kInt8 = 3,        ///< Signed bytes: top nibbles in pairs as one plane, low nibbles as another.
-  kFloat = 4,       ///< Floats: exponent with leading mantissa bits as a plane, the rest as planes.
-  kBins = 5,        ///< Index in the bin that the base parent's integer and scale leave.
-  kCastDelta = 6,   ///< Difference of ordinals to the cast of the base parent.
-  kGptqFloats = 7,  ///< Residuals to what the base parent's integers and scales predict.
-  kGptqIntegers = 8,  ///< Likewise, of packed integers.
-  kRows = 40,  ///< Each element as the rows before, and the elements before it, let expect it.
+  kRaw = 0,     ///< The content itself.
+  kZstd = 1,    ///< One zstd frame.
+  kPlanes = 2,  ///< Byte planes of fixed-size elements, each a plane stream.
+  kInt8 = 3,    ///< Signed bytes: top nibbles in pairs as one plane, low nibbles as another.
+  kFloat = 4,   ///< Floats: exponent with leading mantissa bits as a plane, the rest as planes.
+  kScheme = 5,  ///< By the object's scheme, from its parents.
+  kRows = 6,    ///< Each element as the rows before, and the elements before it, let expect it.
 };
-inline constexpr unsigned kChunkCodecCount = 9;  ///< Of those numbered without a gap.
-constexpr bool IsChunkCodec(unsigned number) {
-  return number < kChunkCodecCount || number == static_cast<unsigned>(ChunkCodec::kRows);
-}
+inline constexpr unsigned kChunkCodecCount = 7;
 
 /// How a plane stream is coded. docs/format-coding.md, "Plane streams".
 enum class PlaneMode : uint8_t {

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "base/disk_ids.h"
-#include "base/gptq_shape.h"
 #include "format/layout.h"
 #include "qstore/dtype.h"
 #include "qstore/page_memory.h"
@@ -48,56 +47,22 @@ struct TensorEntry {
   DType dtype = DType::kU8;  ///< As the file says; the object may be modelled as another.
 };
 
-inline constexpr uint32_t kNoParent = UINT32_MAX;
-
-/// A few numbers of objects.
-struct WholeParents {
-  std::array<uint32_t, 7> ids{};
-  size_t count = 0;
-  const uint32_t* begin() const { return ids.data(); }
-  const uint32_t* end() const { return ids.data() + count; }
-};
-
-/// A run of bytes stored once. The first seven fields are those of chain::ObjectSpec.
+/// A run of bytes stored once. The first three fields and `dtype` are those of scheme::ObjectSpec.
 struct ObjectEntry {
   uint64_t byte_size = 0;
   uint64_t row_elems = 1;
   uint64_t chunk_elems = 1;
-  uint32_t base = 0;    ///< Parent object, below this object's own id when has_base().
-  uint32_t scales = 0;  ///< Likewise, when has_scales().
+  std::span<const std::byte> params;  ///< Of the scheme; a view, as names are.
+  Range parents;                      ///< Positions in Index::parents, in the scheme's order.
   uint32_t first_chunk = 0;
   uint32_t chunk_count = 0;
+  SchemeId scheme = kNoScheme;
   DType dtype = DType::kU8;
-  Relation relation = Relation::kNone;
-  DType parent_dtype = DType::kU8;
-  DType own_dtype = DType::kU8;  ///< Of the own scales, when has_own().
-  /// Further parents of GPTQ relations: qzeros and g_idx beside `base`, then scales, qzeros and
-  /// g_idx of the object itself, which may come after it. kNoParent where there is no g_idx.
-  uint32_t zeros = kNoParent;
-  uint32_t groups = kNoParent;
-  uint32_t own_scales = kNoParent;
-  uint32_t own_zeros = kNoParent;
-  uint32_t own_groups = kNoParent;
 
   uint64_t elem_bytes() const { return DTypeBits(dtype) / 8; }
   uint64_t elem_count() const { return byte_size / elem_bytes(); }
   uint64_t chunk_bytes() const { return chunk_elems * elem_bytes(); }
-  bool has_base() const { return relation != Relation::kNone; }
-  bool has_scales() const { return has_base() && relation != Relation::kCast; }
-  bool is_gptq() const {
-    return relation == Relation::kGptqFloats || relation == Relation::kGptqIntegers;
-  }
-  bool has_own() const { return relation == Relation::kGptqIntegers; }
-  /// Whether a chunk takes the chunk of `base` with its number, else `base` whole.
-  bool has_chunked_base() const { return has_base() && relation != Relation::kGptqFloats; }
-  /// Parents that every chunk takes whole.
-  WholeParents whole_parents() const;
 };
-
-/// How the shapes of a GPTQ object and its base parent follow from sizes; nothing where they do
-/// not fit.
-std::optional<base::GptqShape> GptqShapeOf(const ObjectEntry& weights, const ObjectEntry& scales,
-                                           DType scales_dtype, const ObjectEntry& zeros);
 
 struct ChunkEntry {
   uint64_t offset = 0;       ///< In the archive.
@@ -115,11 +80,15 @@ struct Index {
   std::vector<TensorEntry> tensors;
   std::vector<uint64_t> dims;
   std::vector<ObjectEntry> objects;
+  std::vector<uint32_t> parents;   ///< Object ids.
   std::vector<ChunkEntry> chunks;  ///< By object, payloads without gaps from kEncodedSize on.
   PageMemory storage;              ///< Only what is written to it takes memory.
 
   std::span<const uint64_t> shape(const TensorEntry& tensor) const {
     return std::span(dims).subspan(tensor.shape_begin, tensor.rank);
+  }
+  std::span<const uint32_t> parents_of(const ObjectEntry& object) const {
+    return std::span(parents).subspan(object.parents.begin, object.parents.size());
   }
   /// Bytes that the tables and `storage` take.
   uint64_t memory() const;
@@ -144,24 +113,6 @@ Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& foote
 /// The rules that bind the tables to one another and to the archive, on tables that DecodeIndex
 /// has just read; a part of it.
 Status CheckIndex(const Index& index, const Footer& footer);
-
-/// An object's parents, null where it has none.
-struct ParentEntries {
-  const ObjectEntry* base = nullptr;
-  const ObjectEntry* scales = nullptr;
-  const ObjectEntry* zeros = nullptr;
-  const ObjectEntry* groups = nullptr;
-  const ObjectEntry* own_scales = nullptr;
-  const ObjectEntry* own_zeros = nullptr;
-  const ObjectEntry* own_groups = nullptr;
-};
-
-/// Those of `object`, whose parents are among `objects`.
-ParentEntries ParentsOf(const ObjectEntry& object, std::span<const ObjectEntry> objects);
-
-/// Whether an object may have these parents; the rules of docs/format.md, "Objects".
-/// `depth` is the number of ancestors of the base parent. REQUIRES: those that its relation has.
-Status CheckParents(const ObjectEntry& object, const ParentEntries& parents, unsigned depth);
 
 /// Bytes of a tensor of that type and shape, or nothing when that is no whole number of bytes or
 /// beyond kMaxSize.

@@ -51,28 +51,42 @@ class Checker {
   Status Objects() {
     const auto& objects = index_.objects;
     used_.assign(objects.size(), 0);
-    depth_.assign(objects.size(), 0);
+    depth_.assign(objects.size(), kUnknown);
+    ancestors_.assign(objects.size(), 0);
     for (size_t id = 0; id < objects.size(); ++id) {
       Status status = Object(objects[id]);
-      if (status.ok() && objects[id].has_base()) {
-        const ObjectEntry& object = objects[id];
-        depth_[id] = static_cast<uint8_t>(depth_[object.base] + 1);
-        QSTORE_TRY(NamesObjects(id));
-        status = CheckParents(object, ParentsOf(object, objects), depth_[object.base]);
-      }
+      if (status.ok()) status = Parents(static_cast<uint32_t>(id));
       if (!status.ok()) return status.WithContext("object " + std::to_string(id));
     }
     return {};
   }
 
-  // Own parents may come later; all others were read as distances to earlier objects.
-  Status NamesObjects(size_t id) const {
+  Status Parents(uint32_t id) {
     const ObjectEntry& object = index_.objects[id];
-    for (const uint32_t parent : {object.own_scales, object.own_zeros, object.own_groups}) {
-      if (parent != kNoParent && (parent >= index_.objects.size() || parent == id)) {
-        return Corrupt("a parent of object " + std::to_string(id) + " is no object");
-      }
+    const auto parents = index_.parents_of(object);
+    if ((object.scheme == kNoScheme) != parents.empty() ||
+        (object.scheme == kNoScheme && !object.params.empty())) {
+      return Corrupt("has parents or parameters without a scheme, or a scheme without parents");
     }
+    return SetDepth(id, 0);
+  }
+
+  // The depth of an object is that of its longest row of ancestors. The depth of calls is bounded
+  // by it, which a circle exceeds.
+  Status SetDepth(uint32_t id, unsigned calls) {
+    if (depth_[id] != kUnknown) return {};
+    unsigned depth = 0;
+    unsigned ancestors = 0;
+    for (const uint32_t parent : index_.parents_of(index_.objects[id])) {
+      if (calls == kMaxDepth) return LimitExceeded("has more than 8 ancestors in a row");
+      QSTORE_TRY(SetDepth(parent, calls + 1));
+      depth = std::max(depth, depth_[parent] + 1U);
+      ancestors += ancestors_[parent] + 1U;
+    }
+    if (depth > kMaxDepth) return LimitExceeded("has more than 8 ancestors in a row");
+    if (ancestors > kMaxAncestors) return LimitExceeded("has more than 255 ancestors");
+    depth_[id] = static_cast<uint8_t>(depth);
+    ancestors_[id] = static_cast<uint8_t>(ancestors);
     return {};
   }
 
@@ -156,9 +170,11 @@ class Checker {
 
   const Index& index_;
   const Footer& footer_;
-  std::vector<uint8_t> used_;   // By object: some file has it.
-  std::vector<uint8_t> depth_;  // By object: how many ancestors.
-  std::vector<uint8_t> seen_;   // By part of the file at hand.
+  std::vector<uint8_t> used_;  // By object: some file has it.
+  static constexpr uint8_t kUnknown = UINT8_MAX;
+  std::vector<uint8_t> depth_;      // By object: ancestors in the longest row of them.
+  std::vector<uint8_t> ancestors_;  // By object: ancestors, each for every way to it.
+  std::vector<uint8_t> seen_;       // By part of the file at hand.
 };
 
 }  // namespace

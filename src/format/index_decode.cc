@@ -51,7 +51,7 @@ Status DecodeSections(Index* index, TableMemory* memory) {
 uint64_t Index::memory() const {
   const auto bytes = [](const auto& table) { return table.capacity() * sizeof(table[0]); };
   return storage.bytes().size() + bytes(variants) + bytes(files) + bytes(parts) + bytes(tensors) +
-         bytes(dims) + bytes(objects) + bytes(chunks);
+         bytes(dims) + bytes(objects) + bytes(parents) + bytes(chunks);
 }
 
 Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& footer,
@@ -78,7 +78,7 @@ Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& foote
   }
   QSTORE_TRY(DecodeSections(&index, &memory));
   // What the check notes of every object and part.
-  QSTORE_TRY(memory.Take(2 * uint64_t{index.objects.size()} + index.parts.size()));
+  QSTORE_TRY(memory.Take(3 * uint64_t{index.objects.size()} + index.parts.size()));
   QSTORE_TRY(CheckIndex(index, footer));
   return index;
 }

@@ -87,17 +87,6 @@ Bytes Tensors(const Index& index) {
   return out;
 }
 
-void GptqParents(const ObjectEntry& object, uint64_t id, base::ByteWriter* out) {
-  out->Varint(id - object.zeros);
-  out->Varint(object.groups == kNoParent ? 0 : id - object.groups);
-  if (!object.has_own()) return;
-  out->Fixed(static_cast<uint8_t>(object.own_dtype));
-  out->Varint(Zigzag(object.own_scales, id));
-  out->Varint(Zigzag(object.own_zeros, id));
-  // An object is no parent of itself.
-  out->Varint(object.own_groups == kNoParent ? 0 : Zigzag(object.own_groups, id));
-}
-
 Bytes Objects(const Index& index) {
   Bytes out;
   base::ByteWriter writer(&out);
@@ -107,13 +96,16 @@ Bytes Objects(const Index& index) {
   Column(rows, [&](const ObjectEntry& o) { writer.Varint(o.byte_size); });
   Column(rows, [&](const ObjectEntry& o) { writer.Varint(o.row_elems); });
   Column(rows, [&](const ObjectEntry& o) { writer.Varint(o.chunk_elems); });
-  Column(rows, [&](const ObjectEntry& o) { writer.Fixed(static_cast<uint8_t>(o.relation)); });
-  for (uint64_t id = 0; id < rows.size(); ++id) {
-    if (!rows[id].has_base()) continue;
-    writer.Fixed(static_cast<uint8_t>(rows[id].parent_dtype));
-    writer.Varint(id - rows[id].base);
-    if (rows[id].has_scales()) writer.Varint(id - rows[id].scales);
-    if (rows[id].is_gptq()) GptqParents(rows[id], id, &writer);
+  Column(rows, [&](const ObjectEntry& o) { writer.Varint(o.scheme); });
+  std::vector<uint32_t> with_scheme;
+  for (uint32_t id = 0; id < rows.size(); ++id) {
+    if (rows[id].scheme != kNoScheme) with_scheme.push_back(id);
+  }
+  Column(with_scheme, [&](uint32_t id) { writer.Varint(rows[id].params.size()); });
+  Column(with_scheme, [&](uint32_t id) { writer.Bytes(rows[id].params); });
+  Column(with_scheme, [&](uint32_t id) { writer.Varint(rows[id].parents.size()); });
+  for (const uint32_t id : with_scheme) {
+    for (const uint32_t parent : index.parents_of(rows[id])) writer.Varint(Zigzag(parent, id));
   }
   return out;
 }

@@ -38,39 +38,6 @@ Status ReadDType(base::ByteReader* in, DType* dtype) {
   return {};
 }
 
-// Parents come before their children, so there are no cycles.
-Status Parent(base::ByteReader* in, uint32_t id, uint32_t* parent) {
-  const uint64_t distance = in->Varint();
-  if (distance == 0 || distance > id) {
-    return Corrupt("a parent of object " + std::to_string(id) + " does not come before it");
-  }
-  *parent = static_cast<uint32_t>(id - distance);
-  return {};
-}
-
-// Before or after the object; what is no object is found when all are known.
-uint32_t OwnParent(base::ByteReader* in, uint32_t id) {
-  const uint64_t parent = Unzigzag(in->Varint(), id);
-  return static_cast<uint32_t>(std::min<uint64_t>(parent, kNoParent - 1));
-}
-
-Status GptqParents(base::ByteReader* in, uint32_t id, ObjectEntry* object) {
-  QSTORE_TRY(Parent(in, id, &object->zeros));
-  base::ByteReader ahead = *in;
-  if (ahead.Varint() == 0) {
-    *in = ahead;
-  } else {
-    QSTORE_TRY(Parent(in, id, &object->groups));
-  }
-  if (!object->has_own()) return {};
-  QSTORE_TRY(ReadDType(in, &object->own_dtype));
-  object->own_scales = OwnParent(in, id);
-  object->own_zeros = OwnParent(in, id);
-  object->own_groups = OwnParent(in, id);
-  if (object->own_groups == id) object->own_groups = kNoParent;
-  return {};
-}
-
 }  // namespace
 
 Status TableMemory::Take(uint64_t bytes) {
@@ -212,22 +179,53 @@ Status TableDecoder::Objects(base::ByteReader* in) {
   for (ObjectEntry& o : rows) o.byte_size = in->Varint();
   for (ObjectEntry& o : rows) o.row_elems = in->Varint();
   for (ObjectEntry& o : rows) o.chunk_elems = in->Varint();
-  for (ObjectEntry& o : rows) {
-    const auto relation = in->Fixed<uint8_t>();
-    if (relation >= kRelationCount) return UnknownNumber("relation", relation);
-    o.relation = static_cast<Relation>(relation);
-  }
+  QSTORE_TRY(Schemes(in));
   return Parents(in);
+}
+
+// Numbers and parameters. What a scheme makes of them is for whoever binds objects to their
+// parents.
+Status TableDecoder::Schemes(base::ByteReader* in) {
+  auto& rows = index_.objects;
+  for (ObjectEntry& o : rows) {
+    const uint64_t scheme = in->Varint();
+    if (scheme > UINT16_MAX) return Corrupt("a scheme's number is beyond 16 bits");
+    o.scheme = static_cast<SchemeId>(scheme);
+  }
+  base::ByteReader params = *in;
+  for (const ObjectEntry& o : rows) {
+    if (o.scheme != kNoScheme) params.Varint();
+  }
+  for (ObjectEntry& o : rows) {
+    if (o.scheme == kNoScheme) continue;
+    const uint64_t size = in->Varint();
+    if (size > kMaxParamBytes) return LimitExceeded("parameters of more than 1024 bytes");
+    o.params = params.Bytes(size);
+  }
+  if (!params.ok()) return Corrupt("parameters of schemes are cut short");
+  *in = params;
+  return {};
 }
 
 Status TableDecoder::Parents(base::ByteReader* in) {
   auto& rows = index_.objects;
+  uint32_t next = 0;
+  for (ObjectEntry& o : rows) {
+    if (o.scheme == kNoScheme) continue;
+    const uint64_t count = in->Varint();
+    if (count > kMaxParents) return LimitExceeded("an object of more than 16 parents");
+    QSTORE_TRY(Take(count, &next, &o.parents));
+  }
+  if (next > in->remaining()) return Corrupt("the parents have no room");
+  QSTORE_TRY(Grow(next, &index_.parents));
   for (uint32_t id = 0; id < rows.size(); ++id) {
-    if (!rows[id].has_base()) continue;
-    QSTORE_TRY(ReadDType(in, &rows[id].parent_dtype));
-    QSTORE_TRY(Parent(in, id, &rows[id].base));
-    if (rows[id].has_scales()) QSTORE_TRY(Parent(in, id, &rows[id].scales));
-    if (rows[id].is_gptq()) QSTORE_TRY(GptqParents(in, id, &rows[id]));
+    for (uint32_t p = rows[id].parents.begin; p < rows[id].parents.end; ++p) {
+      const uint64_t parent = Unzigzag(in->Varint(), id);
+      if (parent >= rows.size() || parent == id) {
+        return Corrupt("a parent of object " + std::to_string(id) + " is no other object");
+      }
+      index_.parents[p] = static_cast<uint32_t>(parent);
+    }
   }
   return {};
 }
@@ -237,7 +235,7 @@ Status TableDecoder::Chunks(base::ByteReader* in) {
   auto& rows = index_.chunks;
   for (ChunkEntry& c : rows) {
     const auto codec = in->Fixed<uint8_t>();
-    if (!IsChunkCodec(codec)) return UnknownNumber("chunk codec", codec);
+    if (codec >= kChunkCodecCount) return UnknownNumber("chunk codec", codec);
     c.codec = static_cast<ChunkCodec>(codec);
   }
   uint64_t offset = Header::kEncodedSize;

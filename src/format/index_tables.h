@@ -51,6 +51,7 @@ class TableDecoder {
   Status Tensors(base::ByteReader* in);
   Status TensorNames(base::ByteReader* in);
   Status Objects(base::ByteReader* in);
+  Status Schemes(base::ByteReader* in);
   Status Parents(base::ByteReader* in);
   Status Chunks(base::ByteReader* in);
   Status AssignChunks();

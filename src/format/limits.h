@@ -22,12 +22,17 @@ inline constexpr size_t kMaxTensorNameBytes = 65535;
 inline constexpr size_t kMaxRank = 255;
 /// Decoded bytes of one chunk: what a reader allocates for each level of parents and thread.
 inline constexpr uint64_t kMaxChunkBytes = uint64_t{1} << 24;
-/// A scales parent is held in memory whole.
+/// Scales and the like, which are held in memory whole.
 inline constexpr uint64_t kMaxScalesBytes = uint64_t{1} << 26;
-/// A base parent that chunks take whole, which is held in memory.
+/// A parent that chunks take whole, which is held in memory.
 inline constexpr uint64_t kMaxWholeBytes = uint64_t{1} << 29;
-/// Ancestors of an object by way of base parents.
+/// Ancestors of an object in a row.
 inline constexpr unsigned kMaxDepth = 8;
+/// Ancestors of an object, each counted for every way to it.
+inline constexpr unsigned kMaxAncestors = 255;
+inline constexpr size_t kMaxParents = 16;
+/// Parameters of an object's scheme.
+inline constexpr size_t kMaxParamBytes = 1024;
 /// Any offset or sum of sizes, so that adding two of them cannot wrap.
 inline constexpr uint64_t kMaxSize = uint64_t{1} << 62;
 

@@ -6,7 +6,6 @@
 
 #include "base/status_macros.h"
 #include "codec/kernels/kernels.h"
-#include "store/whole_parents.h"
 
 namespace qstore::store {
 namespace {
@@ -66,8 +65,10 @@ Status ArchiveFile::ReadIndex() {
   std::copy(known.end() - static_cast<ptrdiff_t>(common), known.end(),
             stored.end() - static_cast<ptrdiff_t>(common));
   QSTORE_ASSIGN(index_, format::DecodeIndex(stored, footer_, options_.max_memory));
-  for (const format::VariantEntry& entry : index_.variants) variants_.push_back(InfoOf(entry));
   index_memory_ = index_.memory();
+  QSTORE_ASSIGN(graph_, ObjectGraph::Make(index_, MemoryLeft()));
+  index_memory_ += graph_.memory();
+  for (const format::VariantEntry& entry : index_.variants) variants_.push_back(InfoOf(entry));
   has_rows_ = std::any_of(index_.chunks.begin(), index_.chunks.end(),
                           [](const auto& chunk) { return chunk.codec == ChunkCodec::kRows; });
   return {};
@@ -99,22 +100,8 @@ Status ArchiveFile::Explained(Status damage) const {
   return change.code() == ErrorCode::kSourceChanged ? change : damage;
 }
 
-chain::ObjectSpec ArchiveFile::spec(uint32_t object) const {
-  const format::ObjectEntry& entry = index_.objects[object];
-  return SpecOf(entry, format::ParentsOf(entry, index_.objects));
-}
-
 bool ArchiveFile::NeedsParents(uint32_t object, uint32_t chunk) const {
-  const ChunkCodec codec = this->chunk(object, chunk).codec;
-  return index_.objects[object].has_base() &&
-         (codec == ChunkCodec::kBins || codec == ChunkCodec::kCastDelta ||
-          codec == ChunkCodec::kGptqFloats || codec == ChunkCodec::kGptqIntegers);
-}
-
-unsigned ArchiveFile::ChunkedAncestors(uint32_t object) const {
-  unsigned count = 0;
-  for (; index_.objects[object].has_chunked_base(); object = index_.objects[object].base) ++count;
-  return count;
+  return graph_.bound(object) != nullptr && this->chunk(object, chunk).codec == ChunkCodec::kScheme;
 }
 
 std::string ArchiveFile::Describe(uint32_t object) const {

@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "chain/object_spec.h"
 #include "format/index.h"
 #include "format/layout.h"
 #include "qstore/archive.h"
@@ -18,6 +17,7 @@
 #include "qstore/status.h"
 #include "store/chunk_batch.h"
 #include "store/header_check.h"
+#include "store/object_graph.h"
 
 namespace qstore::store {
 
@@ -36,6 +36,7 @@ class ArchiveFile {
   const format::Header& header() const { return header_; }
   const format::Footer& footer() const { return footer_; }
   const format::Index& index() const { return index_; }
+  const ObjectGraph& graph() const { return graph_; }
   const HeaderCheck& headers() const { return *headers_; }
   const std::vector<VariantInfo>& variants() const { return variants_; }
   /// Whether some chunk is coded row by row.
@@ -52,15 +53,11 @@ class ArchiveFile {
   /// kSourceChanged in place of `damage`, which was found in what was read, when that explains it.
   Status Explained(Status damage) const;
 
-  chain::ObjectSpec spec(uint32_t object) const;
   const format::ChunkEntry& chunk(uint32_t object, uint32_t chunk) const {
     return index_.chunks[index_.objects[object].first_chunk + chunk];
   }
   /// Whether decoding the chunk takes the parents' content.
   bool NeedsParents(uint32_t object, uint32_t chunk) const;
-
-  /// Ancestors whose chunks are decoded together with those of the object.
-  unsigned ChunkedAncestors(uint32_t object) const;
 
   /// "tensor 'x' of variant 'int8'", for messages.
   std::string Describe(uint32_t object) const;
@@ -80,6 +77,7 @@ class ArchiveFile {
   format::Header header_;
   format::Footer footer_;
   format::Index index_;
+  ObjectGraph graph_;
   std::unique_ptr<const HeaderCheck> headers_;
   std::vector<VariantInfo> variants_;
   uint64_t index_memory_ = 0;

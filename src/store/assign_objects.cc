@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/pipeline.h"
 #include "base/status_macros.h"
+#include "scheme/registry.h"
 #include "store/pack_plan.h"
 
 namespace qstore::store {
@@ -65,20 +66,22 @@ class Equals {
   }
 
  private:
-  chain::ObjectSpec Spec(const PartPlace& place, const std::vector<SourceTables>& tables) const {
+  scheme::ObjectSpec Spec(const PartPlace& place, const std::vector<SourceTables>& tables) const {
     const SourceFileEntry& file = plan_.file(place);
     const uint64_t size = file.parts[place.part].size();
     if (file.kind == FileKind::kOpaque || place.part == 0) {
-      return chain::SpecFor(DType::kU8, {}, size);
+      return scheme::SpecFor(DType::kU8, {}, size);
     }
     const io::SafetensorsTensor& tensor = file.header.tensors[place.part - 1];
-    chain::ObjectSpec spec = chain::SpecFor(tensor.dtype, tensor.shape, size, options_.level);
-    const auto shape = chain::FindGptqShape({tensor.name, tensor.dtype, tensor.shape},
-                                            tables[place.variant].Near(file.path));
-    if (!shape) return spec;
-    if (const auto elems = chain::ChooseGptqChunkElems(*shape)) {
-      spec.chunk_elems = *elems;
-      spec.shape = *shape;
+    scheme::ObjectSpec spec = scheme::SpecFor(tensor.dtype, tensor.shape, size, options_.level);
+    const SourceTable& own = tables[place.variant].Near(file.path);
+    for (const scheme::Scheme* each : scheme::Schemes()) {
+      const auto packing = each->PackingOf({tensor.name, tensor.dtype, tensor.shape}, own);
+      if (!packing) continue;
+      spec.chunk_elems = packing->chunk_elems;
+      spec.sample_elems = packing->sample_elems;
+      spec.packed_weights = packing->packed_weights;
+      break;
     }
     return spec;
   }

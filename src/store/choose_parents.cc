@@ -1,20 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
+#include <algorithm>
 #include <utility>
 
 #include "base/pipeline.h"
 #include "base/status_macros.h"
-#include "chain/planner.h"
+#include "format/limits.h"
+#include "plan/planner.h"
+#include "scheme/registry.h"
 #include "store/pack_plan.h"
-#include "store/whole_parents.h"
 
 namespace qstore::store {
 namespace {
 
-/// Parents that an object may have, and its spec with them.
+/// Parents that an object may have, bound to it.
 struct Proposal {
-  chain::ObjectSpec spec;
-  std::array<uint32_t, chain::kParentRoles> parents = kNoParents;
+  SchemeId scheme_id = kNoScheme;
+  std::vector<std::byte> params;
+  std::vector<uint32_t> parents;
+  std::shared_ptr<const scheme::Bound> bound;
+};
+
+/// Drops parents by which objects would have more ancestors than the format allows, or be their
+/// own: tensors of odd names may explain one another in a circle.
+class AncestorLimits {
+ public:
+  explicit AncestorLimits(PackPlan* plan) : plan_(*plan), known_(plan->objects.size()) {}
+
+  void Keep(uint32_t id) { (void)AncestorsOf(id); }
+
+ private:
+  struct Ancestors {
+    bool is_known = false;
+    bool is_sought = false;
+    unsigned depth = 0;
+    unsigned count = 0;
+  };
+
+  static constexpr unsigned kTooDeep = format::kMaxDepth + 1;
+
+  Ancestors AncestorsOf(uint32_t id) {
+    Ancestors& own = known_[id];
+    if (own.is_known) return own;
+    own.is_sought = true;
+    Ancestors found;
+    for (const uint32_t parent : plan_.objects[id].parents) {
+      if (known_[parent].is_sought) found.depth = kTooDeep;
+      if (found.depth == kTooDeep) break;
+      const Ancestors of_parent = AncestorsOf(parent);
+      found.depth = std::max(found.depth, of_parent.depth + 1);
+      found.count += of_parent.count + 1;
+    }
+    if (found.depth > format::kMaxDepth || found.count > format::kMaxAncestors) {
+      PlannedObject& object = plan_.objects[id];
+      object.scheme_id = kNoScheme;
+      object.params.clear();
+      object.parents.clear();
+      object.bound.reset();
+      found = {};
+    }
+    found.is_known = true;
+    known_[id] = found;
+    return found;
+  }
+
+  PackPlan& plan_;
+  std::vector<Ancestors> known_;  // By object.
 };
 
 class ParentChooser {
@@ -24,74 +74,56 @@ class ParentChooser {
     for (const SourceVariant& variant : plan_.variants) tables_.emplace_back(variant);
   }
 
-  // Variant by variant: the depth of parents must be known.
   Status Run() {
-    uint32_t begin = 0;
-    for (uint32_t v = 0; v < plan_.variants.size(); ++v) {
-      uint32_t end = begin;
-      while (end < plan_.objects.size() && plan_.objects[end].place.variant == v) ++end;
-      if (v > 0) QSTORE_TRY(RunVariant(begin, end));
-      DropInvalid(begin, end);
-      begin = end;
-    }
+    const auto work = [&](const base::PipelineItem& item) {
+      PlannedObject& object = plan_.objects[item.index];
+      return Choose(&object, &coders_[item.worker])
+          .WithContext(plan_.file(object.place).source.string());
+    };
+    const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
+    QSTORE_TRY(base::RunPipeline(plan_.objects.size(),
+                                 {options_.threads, size_t{4} * options_.threads}, work, retire));
+    AncestorLimits limits(&plan_);
+    for (uint32_t id = 0; id < plan_.objects.size(); ++id) limits.Keep(id);
     for (const PlannedObject& object : plan_.objects) {
-      for (const uint32_t parent : object.parents) {
-        if (parent != kNoObject) plan_.objects[parent].is_parent = true;
-      }
+      for (const uint32_t parent : object.parents) plan_.objects[parent].is_parent = true;
     }
     return {};
   }
 
  private:
-  Status RunVariant(uint32_t begin, uint32_t end) {
-    const auto work = [&](const base::PipelineItem& item) {
-      PlannedObject& object = plan_.objects[begin + item.index];
-      return Choose(&object, &coders_[item.worker])
-          .WithContext(plan_.file(object.place).source.string());
-    };
-    const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
-    return base::RunPipeline(end - begin, {options_.threads, size_t{4} * options_.threads}, work,
-                             retire);
-  }
-
-  Status Choose(PlannedObject* object, chain::ChunkCoder* coder) const {
+  Status Choose(PlannedObject* object, scheme::ChunkCoder* coder) const {
     const SourceFileEntry& file = plan_.file(object->place);
-    if (file.kind == FileKind::kOpaque || object->place.part == 0 || object->spec.byte_size == 0) {
+    if (object->place.variant == 0 || file.kind == FileKind::kOpaque || object->place.part == 0 ||
+        object->spec.byte_size == 0) {
       return {};
     }
-    const std::vector<Proposal> proposals = Propose(*object);
+    std::vector<Proposal> proposals = Propose(*object);
     if (proposals.empty()) return {};
 
+    size_t count = 0;
+    for (const Proposal& proposal : proposals) count += proposal.parents.size();
     std::vector<PartSource> contents;
-    contents.reserve(chain::kParentRoles * proposals.size());
-    std::vector<chain::Candidate> candidates;
+    contents.reserve(count);
+    std::vector<plan::Candidate> candidates;
+    candidates.reserve(proposals.size());
     for (const Proposal& proposal : proposals) {
-      chain::Candidate candidate{proposal.spec, {}};
-      for (size_t role = 0; role < chain::kParentRoles; ++role) {
-        if (proposal.parents[role] == kNoObject) continue;
-        candidate.parents[role] = &contents.emplace_back(Source(proposal.parents[role]));
+      plan::Candidate candidate{proposal.bound.get(), {}};
+      for (const uint32_t parent : proposal.parents) {
+        candidate.parents.push_back(&contents.emplace_back(Source(parent)));
       }
-      candidates.push_back(candidate);
+      candidates.push_back(std::move(candidate));
     }
     const PartSource content(file.file.get(), plan_.part(object->place));
     QSTORE_ASSIGN(const std::optional<size_t> chosen,
-                  chain::ChooseParent(object->spec, content, candidates, options_.level, coder));
-    if (chosen) Adopt(proposals[*chosen], object);
+                  plan::ChooseParent(object->spec, content, candidates, options_.level, coder));
+    if (!chosen) return {};
+    Proposal& proposal = proposals[*chosen];
+    object->scheme_id = proposal.scheme_id;
+    object->params = std::move(proposal.params);
+    object->parents = std::move(proposal.parents);
+    object->bound = std::move(proposal.bound);
     return {};
-  }
-
-  // Own parents may have got parents themselves meanwhile, which only odd models make them do.
-  void DropInvalid(uint32_t begin, uint32_t end) {
-    for (uint32_t id = begin; id < end; ++id) {
-      PlannedObject& object = plan_.objects[id];
-      if (object.spec.relation == Relation::kNone) continue;
-      if (IsValid(object, [&](uint32_t parent) { return ToEntry(plan_.objects[parent]); })) {
-        continue;
-      }
-      object.spec.relation = Relation::kNone;
-      object.parents = kNoParents;
-      object.depth = 0;
-    }
   }
 
   PartSource Source(uint32_t object) const {
@@ -102,25 +134,24 @@ class ParentChooser {
   std::vector<Proposal> Propose(const PlannedObject& object) const {
     const SourceFileEntry& file = plan_.file(object.place);
     const io::SafetensorsTensor& tensor = file.header.tensors[object.place.part - 1];
-    const chain::TensorDesc target{tensor.name, tensor.dtype, tensor.shape};
+    const scheme::TensorDesc target{tensor.name, tensor.dtype, tensor.shape};
     std::vector<Proposal> proposals;
     const uint32_t own = object.place.variant;
     const SourceTable& own_table = tables_[own].Near(file.path);
     for (uint32_t v = own; v-- > 0;) {
       if (plan_.fixed_parents[own] && *plan_.fixed_parents[own] != v) continue;
-      const SourceTable& low = tables_[v].Near(file.path);
-      for (const chain::CandidateRef& found : chain::FindCandidates(target, own_table, low)) {
-        Proposal proposal{object.spec, kNoParents};
-        proposal.spec.relation = found.relation;
-        proposal.spec.parent_dtype = found.parent_dtype;
-        proposal.spec.own_dtype = found.own_dtype;
-        for (size_t role = 0; role < chain::kParentRoles; ++role) {
-          if (!found.parents[role]) continue;
-          const bool is_own = role >= chain::kOwnScales;
-          const SourceTable& table = is_own ? own_table : low;
-          proposal.parents[role] = ObjectOf(is_own ? own : v, table.place(*found.parents[role]));
+      const SourceTable& other = tables_[v].Near(file.path);
+      std::vector<scheme::Edge> edges;
+      for (const scheme::Scheme* each : scheme::Schemes()) {
+        each->Detect(target, own_table, other, &edges);
+      }
+      for (scheme::Edge& edge : edges) {
+        Proposal proposal{edge.scheme->id(), std::move(edge.params), {}, nullptr};
+        for (const scheme::ParentRef& parent : edge.parents) {
+          const SourceTable& table = parent.is_own ? own_table : other;
+          proposal.parents.push_back(ObjectOf(parent.is_own ? own : v, table.place(parent.tensor)));
         }
-        if (Complete(object, &proposal)) proposals.push_back(proposal);
+        if (Bind(object, &proposal)) proposals.push_back(std::move(proposal));
       }
     }
     return proposals;
@@ -130,52 +161,24 @@ class ParentChooser {
     return plan_.part({variant, place.file, place.tensor + 1}).object;
   }
 
-  // Fills in the shapes; false when the format does not allow these parents.
-  bool Complete(const PlannedObject& object, Proposal* proposal) const {
-    PlannedObject child = object;
-    Adopt(*proposal, &child);
-    // What own parents become is decided at the same time as this.
-    const auto entry_of = [&](uint32_t id) {
-      format::ObjectEntry entry = ToEntry(plan_.objects[id]);
-      if (plan_.objects[id].place.variant == object.place.variant) {
-        entry.relation = Relation::kNone;
-      }
-      return entry;
-    };
-    return IsValid(child, entry_of, &proposal->spec);
-  }
-
-  template <class EntryOf>
-  bool IsValid(const PlannedObject& child, EntryOf entry_of,
-               chain::ObjectSpec* spec = nullptr) const {
-    std::array<format::ObjectEntry, chain::kParentRoles> entries;
-    const format::ObjectEntry* at[chain::kParentRoles] = {};
-    for (size_t role = 0; role < chain::kParentRoles; ++role) {
-      const uint32_t id = child.parents[role];
-      if (id == kNoObject) continue;
-      if (plan_.file(plan_.objects[id].place).kind == FileKind::kOpaque) return false;
-      if (id == plan_.part(child.place).object) return false;
-      entries[role] = entry_of(id);
-      at[role] = &entries[role];
+  // False when the format does not allow these parents.
+  bool Bind(const PlannedObject& object, Proposal* proposal) const {
+    const uint32_t self = plan_.part(object.place).object;
+    std::vector<scheme::ObjectSpec> parents;
+    for (const uint32_t parent : proposal->parents) {
+      if (parent == self) return false;
+      parents.push_back(plan_.objects[parent].spec);
     }
-    const format::ParentEntries parents{at[0], at[1], at[2], at[3], at[4], at[5], at[6]};
-    const format::ObjectEntry entry = ToEntry(child);
-    const unsigned depth = plan_.objects[child.parents[chain::kBase]].depth;
-    if (!format::CheckParents(entry, parents, depth).ok()) return false;
-    if (spec != nullptr) *spec = SpecOf(entry, parents);
+    auto bound = scheme::BindScheme(proposal->scheme_id, object.spec, parents, proposal->params);
+    if (!bound.ok()) return false;
+    proposal->bound = std::move(bound).value();
     return true;
-  }
-
-  void Adopt(const Proposal& proposal, PlannedObject* object) const {
-    object->spec = proposal.spec;
-    object->parents = proposal.parents;
-    object->depth = plan_.objects[proposal.parents[chain::kBase]].depth + 1;
   }
 
   PackPlan& plan_;
   const PlanOptions& options_;
   std::vector<SourceTables> tables_;
-  std::vector<chain::ChunkCoder> coders_;
+  std::vector<scheme::ChunkCoder> coders_;
 };
 
 }  // namespace

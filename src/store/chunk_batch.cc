@@ -4,14 +4,15 @@
 #include <algorithm>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <string>
 
 #include "base/hash.h"
 #include "base/page_memory.h"
 #include "base/status_macros.h"
 #include "store/archive_file.h"
+#include "store/parent_contents.h"
 #include "store/read_ahead.h"
-#include "store/whole_parents.h"
 
 namespace qstore::store {
 namespace {
@@ -52,10 +53,11 @@ size_t ChunkBatch::Add(uint32_t object, uint32_t chunk, size_t parent, unsigned 
 
 size_t ChunkBatch::AddWithAncestors(uint32_t object, uint32_t chunk, std::span<std::byte> out) {
   size_t parent = kNoStep;
-  if (archive_.NeedsParents(object, chunk) && archive_.index().objects[object].has_chunked_base()) {
-    parent = AddWithAncestors(archive_.index().objects[object].base, chunk, {});
+  const uint32_t chunk_parent = archive_.graph().chunk_parent(object);
+  if (archive_.NeedsParents(object, chunk) && chunk_parent != kNoObject) {
+    parent = AddWithAncestors(chunk_parent, chunk, {});
   }
-  return Add(object, chunk, parent, archive_.ChunkedAncestors(object), out);
+  return Add(object, chunk, parent, archive_.graph().ChunkedAncestors(object), out);
 }
 
 Status ChunkBatch::Run(WholeSource* wholes, const OnDecoded& on_decoded) {
@@ -151,14 +153,22 @@ Status ChunkBatch::Decode(Step* step, WholeHold* wholes) {
     if (scratch.size() < size) scratch.resize(size);
     step->out = std::span(scratch).first(size);
   }
-  WholeContents parents;
+  ParentContents parents;
   if (archive_.NeedsParents(step->object, step->chunk)) {
+    const scheme::ObjectSpec spec = SpecOf(object);
+    const scheme::ChunkAt at{spec.first_elem(step->chunk), spec.chunk_elem_count(step->chunk)};
+    std::optional<std::span<const std::byte>> of_parent;
+    if (step->parent != kNoStep) of_parent = steps_[step->parent].out;
     QSTORE_ASSIGN(parents,
-                  FetchWholeParents(object, [wholes](uint32_t id) { return wholes->Get(id); }));
-    if (step->parent != kNoStep) parents.bytes.base = steps_[step->parent].out;
+                  ParentContents::Fetch(*archive_.graph().bound(step->object),
+                                        archive_.index().parents_of(object), at, of_parent,
+                                        [wholes](uint32_t id) { return wholes->Get(id); }));
+  } else if (chunk.codec == ChunkCodec::kScheme && object.scheme != kNoScheme) {
+    return Damaged(*step, {ErrorCode::kUnsupportedFeature,
+                           "scheme " + std::to_string(object.scheme) + " is unknown here"});
   }
-  return Damaged(*step, coder_.Decode(archive_.spec(step->object), step->chunk, chunk.codec,
-                                      payload, parents.bytes, step->out));
+  return Damaged(*step, coder_.Decode(SpecOf(object), step->chunk, chunk.codec, payload,
+                                      parents.given(), step->out));
 }
 
 Status ChunkBatch::Damaged(const Step& step, const Status& status) const {

@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "chain/chunk_coder.h"
 #include "qstore/status.h"
+#include "scheme/chunk_coder.h"
 #include "store/object_cache.h"
 #include "store/whole_source.h"
 
@@ -73,7 +73,7 @@ class ChunkBatch {
   const ArchiveFile& archive_;
   ReadAhead* ahead_ = nullptr;
   uint32_t hold_ = WholeHold::kNothing;
-  chain::ChunkCoder coder_;
+  scheme::ChunkCoder coder_;
   std::vector<Step> steps_;
   std::vector<size_t> by_offset_;
   std::vector<std::byte> buffer_;

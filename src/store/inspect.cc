@@ -6,26 +6,17 @@
 
 #include "base/pipeline.h"
 #include "qstore/archive.h"
+#include "scheme/registry.h"
 #include "store/archive_file.h"
 
 namespace qstore {
 namespace store {
 namespace {
 
-std::string_view NameOf(Relation relation) {
-  switch (relation) {
-    case Relation::kNone:
-      return "none";
-    case Relation::kLlmInt8:
-      return "llm-int8";
-    case Relation::kCast:
-      return "cast";
-    case Relation::kGptqFloats:
-      return "gptq";
-    case Relation::kGptqIntegers:
-      return "gptq-integers";
-  }
-  return "unknown";
+std::string_view SchemeName(SchemeId id) {
+  if (id == kNoScheme) return "none";
+  const scheme::Scheme* scheme = scheme::FindScheme(id);
+  return scheme == nullptr ? "unknown" : scheme->name();
 }
 
 std::string_view NameOf(ChunkCodec codec) {
@@ -40,16 +31,10 @@ std::string_view NameOf(ChunkCodec codec) {
       return "int8";
     case ChunkCodec::kFloat:
       return "float";
-    case ChunkCodec::kBins:
-      return "bins";
+    case ChunkCodec::kScheme:
+      return "scheme";
     case ChunkCodec::kRows:
       return "rows";
-    case ChunkCodec::kCastDelta:
-      return "cast-delta";
-    case ChunkCodec::kGptqFloats:
-      return "gptq-floats";
-    case ChunkCodec::kGptqIntegers:
-      return "gptq-integers";
   }
   return "unknown";
 }
@@ -86,8 +71,9 @@ class LoadCounter {
     counted_[object.first_chunk + chunk] = true;
     bytes_ += archive_.chunk(id, chunk).stored_size;
     if (!archive_.NeedsParents(id, chunk)) return;
-    if (object.has_chunked_base()) AddChunk(object.base, chunk);
-    for (const uint32_t parent : object.whole_parents()) AddObject(parent);
+    const uint32_t chunk_parent = archive_.graph().chunk_parent(id);
+    if (chunk_parent != kNoObject) AddChunk(chunk_parent, chunk);
+    for (const uint32_t parent : archive_.graph().whole_parents(id)) AddObject(parent);
   }
 
   const ArchiveFile& archive_;
@@ -162,10 +148,11 @@ Result<std::vector<TensorCoding>> CodingsOf(const ArchiveFile& archive, size_t v
     const auto [names, is_new] = codecs.try_emplace(id);
     if (is_new) names->second = CodecNames(index, id);
     TensorCoding coding;
-    coding.relation = NameOf(object.relation);
+    coding.scheme = SchemeName(object.scheme);
     coding.codecs = names->second;
-    if (object.has_base()) coding.parent = tensor_of(object.base);
-    if (object.has_scales()) coding.scales = tensor_of(object.scales);
+    for (const uint32_t parent : index.parents_of(object)) {
+      if (const auto tensor = tensor_of(parent)) coding.parents.push_back(*tensor);
+    }
     if (const auto first = tensor_of(id); first != t) coding.same_as = first;
     coding.stored_bytes = PayloadBytes(index, id);
     codings.push_back(std::move(coding));

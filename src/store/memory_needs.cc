@@ -12,41 +12,17 @@ constexpr uint64_t kBatchBytes = uint64_t{2} << 20;
 constexpr uint64_t kRowModelBytes = uint64_t{5} << 20;
 // Of a plain coder, in bytes of its chunk: planes of bytes, and numbers by element.
 constexpr uint64_t kPlainShare = 4;
-// Rows of unpacked integers, and streams of them, are set apart by some cache lines.
-constexpr uint64_t kRowGap = 512;
 
 uint64_t ChunkBytes(const format::ObjectEntry& object) {
   return std::min(object.chunk_bytes(), object.byte_size);
 }
 
-// src/chain/gptq_rows.h: integers, nibbles and values in the order of groups; scales and zero
-// points of the chunk's rows; orders of inputs and runs of groups.
-uint64_t GptqFloatsBytes(const chain::ObjectSpec& spec, uint64_t chunk) {
-  const uint64_t weights = chunk / 2;
-  const uint64_t inputs = std::max<uint64_t>(1, spec.parent_shape.inputs);
-  const uint64_t rows = weights / inputs + 1;
-  const uint64_t groups = spec.parent_shape.groups;
-  return 6 * weights + rows * (kRowGap + 5 * groups) + 8 * inputs + 64 * groups;
-}
-
-// src/chain/gptq_inputs.h: integers of both and nibbles of the chunk; all scales and zero points.
-uint64_t GptqIntegersBytes(const chain::ObjectSpec& spec, uint64_t chunk) {
-  const uint64_t weights = 8 * chunk / std::max(1U, spec.shape.bits);
-  const uint64_t groups = spec.shape.groups + spec.parent_shape.groups;
-  return 6 * weights + 5 * groups * spec.shape.outputs + 8 * spec.shape.inputs +
-         16 * spec.shape.outputs;
-}
-
 uint64_t CoderBytes(const ArchiveFile& archive, uint32_t id) {
   const format::ObjectEntry& object = archive.index().objects[id];
   const uint64_t chunk = ChunkBytes(object);
-  uint64_t bytes = kPlainShare * chunk;
-  if (object.relation == Relation::kGptqFloats) {
-    bytes = std::max(bytes, GptqFloatsBytes(archive.spec(id), chunk));
-  } else if (object.relation == Relation::kGptqIntegers) {
-    bytes = std::max(bytes, GptqIntegersBytes(archive.spec(id), chunk));
-  }
-  return bytes;
+  const scheme::Bound* bound = archive.graph().bound(id);
+  const uint64_t own = bound == nullptr ? 0 : bound->ScratchBytes(chunk);
+  return std::max(kPlainShare * chunk, own);
 }
 
 // A batch with scratch for each ancestor, and one inside of it for parents that are loaded whole.
@@ -59,13 +35,13 @@ void AddThreadNeeds(const ArchiveFile& archive, uint32_t id, MemoryNeeds* needs)
     const format::ObjectEntry& entry = archive.index().objects[object];
     chunk = std::max(chunk, ChunkBytes(entry));
     coder = std::max(coder, CoderBytes(archive, object));
-    for (const uint32_t parent : entry.whole_parents()) {
+    for (const uint32_t parent : archive.graph().whole_parents(object)) {
       MemoryNeeds inner;
       AddThreadNeeds(archive, parent, &inner);
       nested = std::max(nested, inner.thread);
     }
-    if (!entry.has_chunked_base()) break;
-    object = entry.base;
+    object = archive.graph().chunk_parent(object);
+    if (object == kNoObject) break;
   }
   needs->thread = kBatchBytes + levels * chunk + coder + nested;
   if (archive.has_rows()) needs->thread += kRowModelBytes;
@@ -83,22 +59,19 @@ uint64_t AddHeldWhole(const ArchiveFile& archive, uint32_t object,
 uint64_t AddWholeNeeds(const ArchiveFile& archive, uint32_t object,
                        std::unordered_set<uint32_t>* wholes) {
   uint64_t bytes = 0;
-  while (true) {
-    const format::ObjectEntry& entry = archive.index().objects[object];
-    for (const uint32_t parent : entry.whole_parents())
+  for (; object != kNoObject; object = archive.graph().chunk_parent(object)) {
+    for (const uint32_t parent : archive.graph().whole_parents(object)) {
       bytes += AddHeldWhole(archive, parent, wholes);
-    if (!entry.has_chunked_base()) return bytes;
-    object = entry.base;
+    }
   }
+  return bytes;
 }
 
 bool TakesWholes(const ArchiveFile& archive, uint32_t object) {
-  while (true) {
-    const format::ObjectEntry& entry = archive.index().objects[object];
-    if (entry.whole_parents().count > 0) return true;
-    if (!entry.has_chunked_base()) return false;
-    object = entry.base;
+  for (; object != kNoObject; object = archive.graph().chunk_parent(object)) {
+    if (!archive.graph().whole_parents(object).empty()) return true;
   }
+  return false;
 }
 
 MemoryNeeds NeedsOf(const ArchiveFile& archive, uint32_t object) {

@@ -55,6 +55,7 @@ void AddTensors(const SourceFileEntry& file, format::Index* index, uint32_t part
 format::Index MakeIndex(const PackPlan& plan, EncodedObjects encoded) {
   format::Index index;
   index.objects = std::move(encoded.objects);
+  index.parents = std::move(encoded.parents);
   index.chunks = std::move(encoded.chunks);
   const auto position = [](const auto& table) { return static_cast<uint32_t>(table.size()); };
   for (size_t v = 0; v < plan.variants.size(); ++v) {

@@ -11,12 +11,12 @@
 #include "base/hash.h"
 #include "base/pipeline.h"
 #include "base/status_macros.h"
-#include "chain/chunk_coder.h"
 #include "format/limits.h"
+#include "scheme/chunk_coder.h"
 #include "store/file_items.h"
 #include "store/object_cache.h"
+#include "store/parent_contents.h"
 #include "store/parent_sightings.h"
-#include "store/whole_parents.h"
 
 namespace qstore::store {
 namespace {
@@ -25,7 +25,7 @@ using Bytes = std::vector<std::byte>;
 
 // What an item holds at most: content and payload of a chunk more than kItemBytes.
 uint64_t TokenBytes(Level level) {
-  const uint64_t elems = level == Level::kMax ? chain::kMaxLevelChunkElems : chain::kChunkElems;
+  const uint64_t elems = level == Level::kMax ? scheme::kMaxLevelChunkElems : scheme::kChunkElems;
   return 3 * (kItemBytes + elems * sizeof(float));
 }
 
@@ -54,8 +54,8 @@ struct Slot {
 };
 
 struct Worker {
-  chain::ChunkCoder coder;
-  Bytes base;
+  scheme::ChunkCoder coder;
+  Bytes parent;
 };
 
 class Encoder {
@@ -97,7 +97,16 @@ class Encoder {
   Status LayOutChunks() {
     uint64_t next = 0;
     for (const PlannedObject& object : plan_.objects) {
-      format::ObjectEntry entry = ToEntry(object);
+      format::ObjectEntry entry;
+      entry.byte_size = object.spec.byte_size;
+      entry.row_elems = object.spec.row_elems;
+      entry.chunk_elems = object.spec.chunk_elems;
+      entry.dtype = object.spec.dtype;
+      entry.scheme = object.scheme_id;
+      entry.params = object.params;
+      entry.parents.begin = static_cast<uint32_t>(encoded_.parents.size());
+      encoded_.parents.insert(encoded_.parents.end(), object.parents.begin(), object.parents.end());
+      entry.parents.end = static_cast<uint32_t>(encoded_.parents.size());
       entry.first_chunk = static_cast<uint32_t>(next);
       entry.chunk_count = static_cast<uint32_t>(object.spec.chunk_count());
       next += object.spec.chunk_count();
@@ -168,20 +177,20 @@ class Encoder {
   Status EncodeChunk(uint32_t id, uint32_t chunk, std::span<const std::byte> raw, Worker* worker,
                      Slot* slot) {
     const PlannedObject& object = plan_.objects[id];
-    const format::ObjectEntry& entry = encoded_.objects[id];
-    QSTORE_ASSIGN(WholeContents parents, FetchWholeParents(entry, [this](uint32_t parent) {
-                    return wholes_.Get(parent);
-                  }));
-    if (entry.has_chunked_base()) {
-      QSTORE_TRY(ReadParent(entry.base, chunk, &worker->base, slot));
-      parents.bytes.base = worker->base;
+    ParentContents parents;
+    if (object.bound != nullptr) {
+      QSTORE_TRY(ReadChunkOfParent(object, chunk, &worker->parent, slot));
+      const scheme::ChunkAt at{object.spec.first_elem(chunk), object.spec.chunk_elem_count(chunk)};
+      QSTORE_ASSIGN(parents,
+                    ParentContents::Fetch(*object.bound, object.parents, at, worker->parent,
+                                          [this](uint32_t parent) { return wholes_.Get(parent); }));
+      if (chunk == 0) QSTORE_TRY(SightWholes(object, slot));
     }
-    if (chunk == 0) QSTORE_TRY(SightWholes(entry, slot));
     if (slot->payloads.size() == slot->chunks.size()) slot->payloads.emplace_back();
     Bytes& payload = slot->payloads[slot->chunks.size()];
     EncodedChunk coded;
     QSTORE_ASSIGN(coded.entry.codec, worker->coder.Encode(object.spec, options_.level, chunk, raw,
-                                                          parents.bytes, &payload));
+                                                          parents.given(), &payload));
     coded.chunk = ChunkNumber(id, chunk);
     coded.entry.stored_size = static_cast<uint32_t>(payload.size());
     coded.entry.checksum = base::Hash64(payload);
@@ -195,6 +204,17 @@ class Encoder {
     return encoded_.objects[object].first_chunk + chunk;
   }
 
+  // Where one is taken by chunks.
+  Status ReadChunkOfParent(const PlannedObject& object, uint32_t chunk, Bytes* out,
+                           Slot* slot) const {
+    for (size_t p = 0; p < object.parents.size(); ++p) {
+      if (object.bound->TakeOf(p) == scheme::Take::kChunk) {
+        QSTORE_TRY(ReadParent(object.parents[p], chunk, out, slot));
+      }
+    }
+    return {};
+  }
+
   Status ReadParent(uint32_t id, uint32_t chunk, Bytes* out, Slot* slot) const {
     const PlannedObject& parent = plan_.objects[id];
     const uint64_t elem_bytes = parent.spec.elem_bytes();
@@ -206,8 +226,10 @@ class Encoder {
     return {};
   }
 
-  Status SightWholes(const format::ObjectEntry& child, Slot* slot) {
-    for (const uint32_t id : child.whole_parents()) {
+  Status SightWholes(const PlannedObject& child, Slot* slot) {
+    for (size_t p = 0; p < child.parents.size(); ++p) {
+      if (child.bound->TakeOf(p) != scheme::Take::kWhole) continue;
+      const uint32_t id = child.parents[p];
       QSTORE_ASSIGN(const auto content, wholes_.Get(id));
       const format::ObjectEntry& object = encoded_.objects[id];
       for (uint32_t chunk = 0; chunk < object.chunk_count; ++chunk) {

@@ -14,7 +14,8 @@ namespace qstore::store {
 
 /// What coding leaves for the index.
 struct EncodedObjects {
-  std::vector<format::ObjectEntry> objects;  ///< With their chunks.
+  std::vector<format::ObjectEntry> objects;  ///< With their chunks. Parameters are the plan's.
+  std::vector<uint32_t> parents;             ///< As format::Index has them.
   std::vector<format::ChunkEntry> chunks;
   /// By variant and file.
   std::vector<std::vector<std::array<uint8_t, 16>>> digests;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "plan/planner.h"
 
 namespace qstore::store {
 
@@ -16,26 +17,6 @@ std::vector<uint32_t> CodingOrder(const SourceVariant& variant) {
     }
   }
   return order;
-}
-
-format::ObjectEntry ToEntry(const PlannedObject& object) {
-  format::ObjectEntry entry;
-  entry.byte_size = object.spec.byte_size;
-  entry.row_elems = object.spec.row_elems;
-  entry.chunk_elems = object.spec.chunk_elems;
-  entry.dtype = object.spec.dtype;
-  entry.relation = object.spec.relation;
-  entry.parent_dtype = object.spec.parent_dtype;
-  entry.own_dtype = object.spec.own_dtype;
-  const auto parent = [&](chain::ParentRole role) { return object.parents[role]; };
-  entry.base = parent(chain::kBase);
-  entry.scales = parent(chain::kScales);
-  entry.zeros = parent(chain::kZeros);
-  entry.groups = parent(chain::kGroups);
-  entry.own_scales = parent(chain::kOwnScales);
-  entry.own_zeros = parent(chain::kOwnZeros);
-  entry.own_groups = parent(chain::kOwnGroups);
-  return entry;
 }
 
 namespace {
@@ -93,11 +74,11 @@ Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions
   std::vector<SourceTables> tables;
   tables.reserve(variants.size());
   for (const SourceVariant& variant : variants) tables.emplace_back(variant);
-  std::vector<const chain::TensorTable*> views;
+  std::vector<const scheme::TensorTable*> views;
   for (const SourceTables& table : tables) views.push_back(&table.all());
 
   PackPlan plan;
-  std::vector<size_t> order = chain::OrderVariants(views);
+  std::vector<size_t> order = plan::OrderVariants(views);
   QSTORE_TRY(ApplyChoices(variants, options, &order));
   for (const size_t v : order) plan.variants.push_back(std::move(variants[v]));
   QSTORE_TRY(FixParents(options, &plan));

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "chain/object_spec.h"
 #include "format/index.h"
 #include "qstore/level.h"
 #include "qstore/status.h"
+#include "scheme/object_spec.h"
+#include "scheme/scheme.h"
 #include "store/source_model.h"
 
 namespace qstore::store {
@@ -23,17 +25,13 @@ struct PartPlace {
   uint32_t part = 0;
 };
 
-inline constexpr std::array<uint32_t, chain::kParentRoles> kNoParents = [] {
-  std::array<uint32_t, chain::kParentRoles> none{};
-  none.fill(kNoObject);
-  return none;
-}();
-
 struct PlannedObject {
-  chain::ObjectSpec spec;
+  scheme::ObjectSpec spec;
   PartPlace place;  ///< The first part with this content; its bytes are the ones that are coded.
-  std::array<uint32_t, chain::kParentRoles> parents = kNoParents;
-  unsigned depth = 0;  ///< Ancestors by way of base parents.
+  SchemeId scheme_id = kNoScheme;
+  std::vector<std::byte> params;
+  std::vector<uint32_t> parents;               ///< Objects, in the order of `bound`.
+  std::shared_ptr<const scheme::Bound> bound;  ///< Null without a scheme.
   bool is_parent = false;
 };
 
@@ -56,9 +54,6 @@ struct PackPlan {
 /// Positions of the files of a variant in the order they are coded: opaque ones first, so that the
 /// tensors lie together.
 std::vector<uint32_t> CodingOrder(const SourceVariant& variant);
-
-/// The object as the index holds it, without its chunks.
-format::ObjectEntry ToEntry(const PlannedObject& object);
 
 struct PlanOptions {
   Level level = Level::kBalanced;

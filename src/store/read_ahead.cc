@@ -51,7 +51,7 @@ void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
   const format::ChunkEntry& entry = archive.chunk(object, chunk);
   extents->push_back({entry.offset, entry.stored_size});
   if (!archive.NeedsParents(object, chunk)) return;
-  for (const uint32_t parent : archive.index().objects[object].whole_parents()) {
+  for (const uint32_t parent : archive.graph().whole_parents(object)) {
     AddWhole(archive, parent, whole, extents);
   }
 }
@@ -59,9 +59,8 @@ void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
 void AddChunkWithAncestors(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
                            std::unordered_set<uint32_t>* whole, std::vector<Extent>* extents) {
   AddChunk(archive, object, chunk, whole, extents);
-  while (archive.NeedsParents(object, chunk) &&
-         archive.index().objects[object].has_chunked_base()) {
-    object = archive.index().objects[object].base;
+  while (archive.NeedsParents(object, chunk) && archive.graph().chunk_parent(object) != kNoObject) {
+    object = archive.graph().chunk_parent(object);
     AddChunk(archive, object, chunk, whole, extents);
   }
 }

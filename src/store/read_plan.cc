@@ -13,7 +13,7 @@ constexpr uint64_t kLargestUnit = uint64_t{1} << 20;
 constexpr uint64_t kSmallestUnit = uint64_t{1} << 17;
 constexpr uint64_t kUnitsPerThread = 8;
 constexpr size_t kUnitTasks = 256;
-// Of a base parent taken whole: below, waiting costs more than threads gain.
+// Of a parent taken whole: below, waiting costs more than threads gain.
 constexpr uint64_t kWorthSharing = uint64_t{1} << 16;
 
 }  // namespace
@@ -29,7 +29,9 @@ void ReadPlan::Build(bool shared, unsigned threads) {
   MakeNodes();
   SetTargets();
   MarkWholes();
-  SpanSubtrees();
+  for (Node& node : nodes_) {
+    if (!HasTreeParent(node.object)) SpanSubtree(&node);
+  }
   MakeTasks();
   MakeUnits(threads);
   CountUses();
@@ -38,18 +40,24 @@ void ReadPlan::Build(bool shared, unsigned threads) {
 
 // Objects that come from the cache are decoded for themselves.
 bool ReadPlan::HasTreeParent(uint32_t object) const {
-  return is_shared_ && archive_.index().objects[object].has_chunked_base() &&
+  return is_shared_ && archive_.graph().chunk_parent(object) != kNoObject &&
          !std::binary_search(cached_.begin(), cached_.end(), object);
 }
 
-// The base parent that chunks of the object take whole and that is worth being put together by
-// several threads, else kNone.
-uint32_t ReadPlan::WholeBase(uint32_t id) const {
-  const format::ObjectEntry& object = archive_.index().objects[id];
-  if (!is_shared_ || !object.has_base() || object.has_chunked_base()) return WholeBuffers::kNone;
-  if (archive_.index().objects[object.base].byte_size < kWorthSharing) return WholeBuffers::kNone;
-  for (uint32_t chunk = 0; chunk < object.chunk_count; ++chunk) {
-    if (archive_.NeedsParents(id, chunk)) return object.base;
+// Of an object that takes all its parents whole the largest one, when it is worth being put
+// together by several threads, else kNone.
+uint32_t ReadPlan::LargestWhole(uint32_t id) const {
+  const auto& objects = archive_.index().objects;
+  const auto wholes = archive_.graph().whole_parents(id);
+  if (!is_shared_ || wholes.empty() || archive_.graph().chunk_parent(id) != kNoObject) {
+    return WholeBuffers::kNone;
+  }
+  const uint32_t largest = *std::max_element(
+      wholes.begin(), wholes.end(),
+      [&](uint32_t a, uint32_t b) { return objects[a].byte_size < objects[b].byte_size; });
+  if (objects[largest].byte_size < kWorthSharing) return WholeBuffers::kNone;
+  for (uint32_t chunk = 0; chunk < objects[id].chunk_count; ++chunk) {
+    if (archive_.NeedsParents(id, chunk)) return largest;
   }
   return WholeBuffers::kNone;
 }
@@ -62,14 +70,14 @@ void ReadPlan::FindCached() {
     while (!reached.empty()) {
       const uint32_t id = reached.back();
       reached.pop_back();
-      const format::ObjectEntry& object = archive_.index().objects[id];
-      const auto whole = object.whole_parents();
+      const auto whole = archive_.graph().whole_parents(id);
       cached_.insert(cached_.end(), whole.begin(), whole.end());
-      if (object.has_chunked_base()) reached.push_back(object.base);
-      const uint32_t base = WholeBase(id);
-      if (base == WholeBuffers::kNone) continue;
-      shared.push_back(base);
-      reached.push_back(base);
+      const uint32_t chunk_parent = archive_.graph().chunk_parent(id);
+      if (chunk_parent != kNoObject) reached.push_back(chunk_parent);
+      const uint32_t largest = LargestWhole(id);
+      if (largest == WholeBuffers::kNone) continue;
+      shared.push_back(largest);
+      reached.push_back(largest);
     }
   }
   std::sort(cached_.begin(), cached_.end());
@@ -80,15 +88,15 @@ void ReadPlan::FindCached() {
   });
 }
 
-// Objects asked for and all their ancestors by way of base parents, but for cached ones.
+// Objects asked for and all their ancestors, but for cached ones.
 void ReadPlan::MakeNodes() {
   std::vector<uint32_t> wanted;
   for (const ReadTarget& target : targets_) {
     if (wanted.empty() || wanted.back() != target.object) wanted.push_back(target.object);
   }
   for (size_t w = 0; w < wanted.size(); ++w) {
-    const uint32_t whole = WholeBase(wanted[w]);
-    if (HasTreeParent(wanted[w])) wanted.push_back(archive_.index().objects[wanted[w]].base);
+    const uint32_t whole = LargestWhole(wanted[w]);
+    if (HasTreeParent(wanted[w])) wanted.push_back(archive_.graph().chunk_parent(wanted[w]));
     if (whole != WholeBuffers::kNone) wanted.push_back(whole);
   }
   std::sort(wanted.begin(), wanted.end());
@@ -96,11 +104,11 @@ void ReadPlan::MakeNodes() {
   nodes_.resize(wanted.size());
   for (size_t n = 0; n < wanted.size(); ++n) nodes_[n].object = wanted[n];
   for (size_t n = 0; n < wanted.size(); ++n) {
-    nodes_[n].depth = archive_.ChunkedAncestors(wanted[n]);
+    nodes_[n].depth = archive_.graph().ChunkedAncestors(wanted[n]);
     nodes_[n].chunk_begin = UINT32_MAX;
     if (!HasTreeParent(wanted[n])) continue;
-    const uint32_t base = NodeOf(archive_.index().objects[wanted[n]].base);
-    nodes_[base].children.push_back(static_cast<uint32_t>(n));
+    const uint32_t parent = NodeOf(archive_.graph().chunk_parent(wanted[n]));
+    nodes_[parent].children.push_back(static_cast<uint32_t>(n));
   }
 }
 
@@ -113,7 +121,7 @@ uint32_t ReadPlan::NodeOf(uint32_t object) const {
 
 uint32_t ReadPlan::RootOf(uint32_t node) const {
   while (HasTreeParent(nodes_[node].object)) {
-    node = NodeOf(archive_.index().objects[nodes_[node].object].base);
+    node = NodeOf(archive_.graph().chunk_parent(nodes_[node].object));
   }
   return node;
 }
@@ -139,16 +147,16 @@ void ReadPlan::SetTargets() {
 // together where the caller wants it.
 void ReadPlan::MarkWholes() {
   for (Node& node : nodes_) {
-    const uint32_t base = WholeBase(node.object);
-    if (base == WholeBuffers::kNone) continue;
-    Node& parent = nodes_[NodeOf(base)];
+    const uint32_t largest = LargestWhole(node.object);
+    if (largest == WholeBuffers::kNone) continue;
+    Node& parent = nodes_[NodeOf(largest)];
     if (parent.whole == WholeBuffers::kNone) {
-      const format::ObjectEntry& object = archive_.index().objects[base];
+      const format::ObjectEntry& object = archive_.index().objects[largest];
       parent.is_cached = false;
       parent.whole = static_cast<uint32_t>(wholes_.size());
       parent.chunk_begin = 0;
       parent.chunk_end = object.chunk_count;
-      WholeBuffers::Whole whole{base, static_cast<size_t>(object.byte_size)};
+      WholeBuffers::Whole whole{largest, static_cast<size_t>(object.byte_size)};
       for (size_t t = parent.targets.first; t < parent.targets.second; ++t) {
         if (targets_[t].out.size() == whole.size) whole.place = targets_[t].out;
       }
@@ -158,13 +166,13 @@ void ReadPlan::MarkWholes() {
   }
 }
 
-// Parents come before their children: what a subtree spans is known from the back.
-void ReadPlan::SpanSubtrees() {
-  for (size_t n = nodes_.size(); n-- > 0;) {
-    for (const uint32_t child : nodes_[n].children) {
-      nodes_[n].chunk_begin = std::min(nodes_[n].chunk_begin, nodes_[child].chunk_begin);
-      nodes_[n].chunk_end = std::max(nodes_[n].chunk_end, nodes_[child].chunk_end);
-    }
+// Trees are as high as rows of ancestors are long, which the format bounds.
+void ReadPlan::SpanSubtree(Node* node) {
+  for (const uint32_t c : node->children) {
+    Node& child = nodes_[c];
+    SpanSubtree(&child);
+    node->chunk_begin = std::min(node->chunk_begin, child.chunk_begin);
+    node->chunk_end = std::max(node->chunk_end, child.chunk_end);
   }
 }
 
@@ -174,8 +182,8 @@ bool ReadPlan::PutsTogether(const Node& node) const {
                      [this](uint32_t child) { return PutsTogether(nodes_[child]); });
 }
 
-// Only a root takes a base parent whole, and the root of that one's tree comes before it: so this
-// ends.
+// Only a root has a large parent that it takes whole, and no object is an ancestor of its own: so
+// this ends.
 void ReadPlan::AddTasks(uint32_t root) {
   Node& node = nodes_[root];
   if (node.is_planned) return;

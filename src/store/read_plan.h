@@ -107,14 +107,14 @@ class ReadPlan {
   Status Share(unsigned threads, uint64_t memory);
 
   bool HasTreeParent(uint32_t object) const;
-  uint32_t WholeBase(uint32_t object) const;
+  uint32_t LargestWhole(uint32_t object) const;
   void FindCached();
   void MakeNodes();
   uint32_t NodeOf(uint32_t object) const;
   uint32_t RootOf(uint32_t node) const;
   void SetTargets();
   void MarkWholes();
-  void SpanSubtrees();
+  void SpanSubtree(Node* node);
   bool PutsTogether(const Node& node) const;
   void AddTasks(uint32_t root);
   void MakeTasks();

@@ -28,9 +28,9 @@ uint64_t PlanBytes(const ArchiveFile& archive, std::span<const ReadTarget> targe
     return true;
   };
   for (const ReadTarget& target : targets) {
-    for (uint32_t object = target.object; add(object) && index.objects[object].has_base();) {
-      for (const uint32_t parent : index.objects[object].whole_parents()) add(parent);
-      object = index.objects[object].base;
+    for (uint32_t object = target.object; object != kNoObject && add(object);) {
+      for (const uint32_t parent : archive.graph().whole_parents(object)) add(parent);
+      object = archive.graph().chunk_parent(object);
     }
   }
   return bytes;
@@ -103,14 +103,14 @@ void ReadPlan::SetTreeNeeds(Node* root) {
 void ReadPlan::AddTreeNeeds(const Node& node, std::unordered_set<uint32_t>* wholes, uint64_t* bytes,
                             size_t* steps) {
   ++*steps;
-  const format::ObjectEntry& object = archive_.index().objects[node.object];
-  for (const uint32_t parent : object.whole_parents()) {
-    const bool is_taken = node.takes != WholeBuffers::kNone && parent == object.base;
+  for (const uint32_t parent : archive_.graph().whole_parents(node.object)) {
+    const bool is_taken = node.takes != WholeBuffers::kNone && parent == wholes_[node.takes].object;
     if (!is_taken) *bytes += AddHeldWhole(archive_, parent, wholes);
   }
   // Ancestors that are no nodes come with the chunk.
-  if (object.has_chunked_base() && !HasTreeParent(node.object)) {
-    *bytes += AddWholeNeeds(archive_, object.base, wholes);
+  const uint32_t chunk_parent = archive_.graph().chunk_parent(node.object);
+  if (chunk_parent != kNoObject && !HasTreeParent(node.object)) {
+    *bytes += AddWholeNeeds(archive_, chunk_parent, wholes);
   }
   for (const uint32_t child : node.children) AddTreeNeeds(nodes_[child], wholes, bytes, steps);
 }

@@ -116,7 +116,7 @@ void SourceTable::Add(TensorPlace place) {
   places_.push_back(place);
 }
 
-chain::TensorDesc SourceTable::tensor(size_t index) const {
+scheme::TensorDesc SourceTable::tensor(size_t index) const {
   const TensorPlace place = places_[index];
   const io::SafetensorsTensor& tensor = variant_->files[place.file].header.tensors[place.tensor];
   return {tensor.name, tensor.dtype, tensor.shape};

@@ -12,15 +12,14 @@
 #include <vector>
 
 #include "base/disk_ids.h"
-#include "chain/planner.h"
 #include "io/file.h"
 #include "io/safetensors.h"
 #include "qstore/pack.h"
 #include "qstore/status.h"
+#include "scheme/tensor_table.h"
+#include "store/object_graph.h"
 
 namespace qstore::store {
-
-inline constexpr uint32_t kNoObject = UINT32_MAX;
 
 /// A stretch of an input file that becomes an object: a safetensors header, a tensor, a whole file.
 struct SourcePart {
@@ -57,7 +56,7 @@ struct TensorPlace {
 };
 
 /// The tensors of the files of a variant, or of those of one folder.
-class SourceTable final : public chain::TensorTable {
+class SourceTable final : public scheme::TensorTable {
  public:
   SourceTable() = default;
   explicit SourceTable(const SourceVariant* variant) : variant_(variant) {}
@@ -65,7 +64,7 @@ class SourceTable final : public chain::TensorTable {
   void Add(TensorPlace place);
 
   size_t size() const override { return places_.size(); }
-  chain::TensorDesc tensor(size_t index) const override;
+  scheme::TensorDesc tensor(size_t index) const override;
   std::optional<size_t> Find(std::string_view name) const override;
   TensorPlace place(size_t index) const { return places_[index]; }
 

@@ -1,112 +1,161 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
+#include <memory>
+#include <utility>
 #include <vector>
 
-#include "base/disk_ids.h"
-#include "chain/object_spec.h"
 #include "fuzz/fuzz_input.h"
 #include "qstore/dtype.h"
+#include "scheme/chunk_coder.h"
+#include "scheme/registry.h"
 
 namespace qstore::fuzz {
 
-/// A chunk of an object, with parents of the sizes that its relation wants.
+/// A chunk of an object, with parents of the sizes that its scheme wants.
 struct ChunkCase {
-  chain::ObjectSpec spec;
+  scheme::ObjectSpec spec;
   uint64_t chunk = 0;
-  std::vector<std::byte> base;
-  std::vector<std::byte> scales;
-  std::vector<std::byte> zeros;
-  std::vector<std::byte> groups;
-  std::vector<std::byte> own_scales;
-  std::vector<std::byte> own_zeros;
-  std::vector<std::byte> own_groups;
+  std::unique_ptr<const scheme::Bound> bound;
+  std::vector<std::vector<std::byte>> contents;  ///< Of the parents, as `given` has them.
+  std::vector<scheme::ParentContent> parents;
 
   size_t byte_size() const { return spec.chunk_elem_count(chunk) * spec.elem_bytes(); }
-  chain::ParentBytes parents() const {
-    return {base, scales, zeros, groups, own_scales, own_zeros, own_groups};
-  }
+  scheme::Given given() const { return {bound.get(), parents}; }
 };
 
-/// Scales, zero points and groups of a GPTQ tensor, the last ones of small numbers or none.
-inline void TakeGptqParts(const base::GptqShape& shape, DType scales_dtype, FuzzInput* in,
-                          std::vector<std::byte>* scales, std::vector<std::byte>* zeros,
-                          std::vector<std::byte>* groups) {
-  const uint64_t cells = shape.groups * shape.outputs;
-  *scales = in->Bytes(cells * DTypeBits(scales_dtype) / 8);
-  *zeros = in->Bytes(cells * shape.bits / 8);
-  if (in->Below(2) == 0) return;
-  for (uint64_t i = 0; i < shape.inputs; ++i) {
-    const auto group = static_cast<uint32_t>(in->Number<uint8_t>() % (shape.groups + 1));
-    for (unsigned b = 0; b < 32; b += 8) groups->push_back(static_cast<std::byte>(group >> b));
-  }
+inline scheme::ObjectSpec ObjectOf(DType dtype, uint64_t elems, uint64_t row_elems,
+                                   uint64_t chunk_elems) {
+  scheme::ObjectSpec spec;
+  spec.dtype = dtype;
+  spec.byte_size = elems * DTypeBits(dtype) / 8;
+  spec.row_elems = std::max<uint64_t>(1, row_elems);
+  spec.chunk_elems = std::max<uint64_t>(1, chunk_elems);
+  return spec;
 }
 
-/// The rest of a case under a GPTQ relation: at most 4 Ki weights.
-inline void TakeGptqCase(FuzzInput* in, ChunkCase* out) {
+/// What a case takes off the input: a number of a scheme, a child and parents that it may want.
+struct BindingCase {
+  scheme::ObjectSpec child;
+  std::vector<scheme::ObjectSpec> parents;
+  std::vector<std::byte> params;
+  uint64_t chunk = 0;
+};
+
+struct GptqCase {
+  uint64_t inputs = 0;
+  uint64_t outputs = 0;
+  uint64_t groups = 0;
+  unsigned bits = 0;
+};
+
+/// Scales, zero points and perhaps groups; returns whether there are groups.
+inline bool AddGptqSides(const GptqCase& shape, DType scales_dtype, FuzzInput* in,
+                         BindingCase* out) {
+  const uint64_t cells = shape.groups * shape.outputs;
+  out->parents.push_back(ObjectOf(scales_dtype, cells, shape.outputs, cells));
+  const uint64_t zero_words = cells * shape.bits / 32;
+  out->parents.push_back(ObjectOf(DType::kI32, zero_words, zero_words, zero_words));
+  if (in->Below(2) == 0) return false;
+  out->parents.push_back(ObjectOf(DType::kI32, shape.inputs, shape.inputs, shape.inputs));
+  return true;
+}
+
+/// At most 4 Ki weights.
+inline void TakeGptqBinding(FuzzInput* in, bool is_floats, BindingCase* out) {
   static constexpr DType kScales[] = {DType::kF16, DType::kBF16, DType::kF32};
   static constexpr unsigned kBits[] = {4, 8, 2, 3};
-  auto& spec = out->spec;
-  base::GptqShape shape;
+  GptqCase shape;
   shape.groups = 1 + in->Below(4);
   shape.inputs = 32 * shape.groups;
   shape.outputs = 32 << in->Below(2);
   shape.bits = kBits[in->Below(4)];
-  spec.parent_shape = shape;
-  spec.parent_dtype = kScales[in->Below(3)];
+  const uint64_t weights = shape.inputs * shape.outputs;
+  const auto words = [&](unsigned bits) {
+    return ObjectOf(DType::kI32, weights * bits / 32, shape.outputs, bits * shape.outputs);
+  };
+  const DType scales = kScales[in->Below(3)];
   out->chunk = in->Below(2);
-  TakeGptqParts(shape, spec.parent_dtype, in, &out->scales, &out->zeros, &out->groups);
-  if (spec.relation == Relation::kGptqFloats) {
-    spec.dtype = in->Below(2) == 0 ? DType::kBF16 : DType::kF16;
-    spec.row_elems = shape.inputs;
-    spec.byte_size = 2 * shape.elem_count();
-    spec.chunk_elems = shape.inputs * (shape.outputs - 3);
-    out->base = in->Bytes(shape.elem_count() * shape.bits / 8);
+  out->parents.push_back(words(shape.bits));
+  const bool has_groups = AddGptqSides(shape, scales, in, out);
+  if (is_floats) {
+    out->child = ObjectOf(in->Below(2) == 0 ? DType::kBF16 : DType::kF16, weights, shape.inputs,
+                          shape.inputs * (shape.outputs - 3));
+    out->params = {static_cast<std::byte>(scales), std::byte{has_groups}};
     return;
   }
-  spec.dtype = DType::kI32;
-  spec.shape = shape;
-  spec.shape.bits = kBits[in->Below(4)];
-  spec.own_dtype = kScales[in->Below(3)];
-  TakeGptqParts(spec.shape, spec.own_dtype, in, &out->own_scales, &out->own_zeros,
-                &out->own_groups);
-  spec.row_elems = shape.outputs;
-  spec.byte_size = shape.elem_count() * spec.shape.bits / 8;
-  spec.chunk_elems = spec.shape.bits * shape.outputs;
-  if (out->chunk >= spec.chunk_count()) out->chunk = 0;
-  out->base = in->Bytes(32 * shape.outputs * shape.bits / 8);
+  GptqCase own = shape;
+  own.bits = kBits[in->Below(4)];
+  const DType own_scales = kScales[in->Below(3)];
+  out->child = words(own.bits);
+  const bool own_groups = AddGptqSides(own, own_scales, in, out);
+  out->params = {static_cast<std::byte>(scales), static_cast<std::byte>(own_scales),
+                 static_cast<std::byte>((has_groups ? 1 : 0) + (own_groups ? 2 : 0))};
 }
 
-/// The spec's fields come off the front of the input; at most 4 Ki elements
-/// in one chunk or two.
-inline ChunkCase TakeChunkCase(FuzzInput* in) {
+/// At most 4 Ki elements in one chunk or two. Without scheme where the parents do not fit it.
+inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
   static constexpr DType kModelled[] = {DType::kU8,  DType::kI8,  DType::kF16, DType::kBF16,
                                         DType::kF32, DType::kI64, DType::kI16, DType::kF8E4M3};
   static constexpr DType kCastParents[] = {DType::kF16, DType::kBF16, DType::kF32, DType::kI8};
+  const DType dtype = kModelled[in->Below(std::size(kModelled))];
+  const auto scheme = static_cast<SchemeId>(in->Below(scheme::Schemes().size() + 1));
+  if (scheme == 3 || scheme == 4) {
+    TakeGptqBinding(in, scheme == 3, out);
+    return scheme;
+  }
+  const uint64_t row_elems = 1 + in->Below(300);
+  const uint64_t rows = std::min<uint64_t>(in->Below(16), 4096 / row_elems);
+  const uint64_t elems = rows * row_elems;
+  const uint64_t chunk_elems =
+      elems > 1 && in->Below(2) != 0 ? std::max(1 + in->Below(elems - 1), (elems + 1) / 2) : elems;
+  out->child = ObjectOf(dtype, elems, row_elems, chunk_elems);
+  out->chunk = 1;
+  if (scheme == kNoScheme || elems == 0) return kNoScheme;
+  if (scheme == 2) {
+    const DType parent = kCastParents[in->Below(std::size(kCastParents))];
+    out->parents.push_back(ObjectOf(parent, elems, row_elems, chunk_elems));
+    out->params = {static_cast<std::byte>(parent)};
+    return scheme;
+  }
+  out->parents.push_back(ObjectOf(DType::kI8, elems, row_elems, chunk_elems));
+  out->parents.push_back(ObjectOf(DType::kF32, rows, rows, rows));
+  return scheme;
+}
+
+/// Content of groups of inputs is small numbers, which mostly are groups.
+inline std::vector<std::byte> TakeContent(FuzzInput* in, const scheme::ObjectSpec& parent,
+                                          uint64_t size) {
+  if (parent.dtype != DType::kI32 || parent.row_elems * 4 != size || size > 512) {
+    return in->Bytes(size);
+  }
+  std::vector<std::byte> content(size);
+  for (size_t i = 0; i < size; i += 4) content[i] = static_cast<std::byte>(in->Below(5));
+  return content;
+}
+
+/// The case comes off the front of the input.
+inline ChunkCase TakeChunkCase(FuzzInput* in) {
   ChunkCase out;
-  auto& spec = out.spec;
-  spec.dtype = kModelled[in->Below(std::size(kModelled))];
-  spec.relation = static_cast<Relation>(in->Below(kRelationCount));
-  if (spec.relation == Relation::kGptqFloats || spec.relation == Relation::kGptqIntegers) {
-    TakeGptqCase(in, &out);
-    return out;
+  BindingCase binding;
+  const SchemeId id = TakeBinding(in, &binding);
+  out.spec = binding.child;
+  if (out.spec.chunk_count() > 1) out.chunk = binding.chunk;
+  if (id == kNoScheme) return out;
+  auto bound = scheme::BindScheme(id, out.spec, binding.parents, binding.params);
+  if (!bound.ok()) return out;
+  out.bound = std::move(bound).value();
+  const scheme::ChunkAt at{out.spec.first_elem(out.chunk), out.spec.chunk_elem_count(out.chunk)};
+  for (size_t p = 0; p < binding.parents.size(); ++p) {
+    const bool is_whole = out.bound->TakeOf(p) == scheme::Take::kWhole;
+    const uint64_t size = is_whole ? binding.parents[p].byte_size : out.bound->NeedOf(p, at).size();
+    out.contents.push_back(TakeContent(in, binding.parents[p], size));
+    out.parents.push_back({{}, is_whole});
   }
-  spec.row_elems = 1 + in->Below(300);
-  const uint64_t rows = in->Below(16);
-  const uint64_t elems = std::min<uint64_t>(rows * spec.row_elems, 4096);
-  spec.byte_size = elems * spec.elem_bytes();
-  spec.chunk_elems = std::max<uint64_t>(elems, 1);
-  if (elems > 1 && in->Below(2) != 0) {
-    spec.chunk_elems = 1 + in->Below(elems - 1);
-    out.chunk = 1;
-  }
-  if (spec.relation == Relation::kNone || elems == 0) return out;
-  spec.parent_dtype = spec.relation == Relation::kLlmInt8
-                          ? DType::kI8
-                          : kCastParents[in->Below(std::size(kCastParents))];
-  out.base = in->Bytes(spec.chunk_elem_count(out.chunk) * DTypeBits(spec.parent_dtype) / 8);
-  if (spec.relation == Relation::kLlmInt8) out.scales = in->Bytes(rows * 4);
+  for (size_t p = 0; p < out.parents.size(); ++p) out.parents[p].bytes = out.contents[p];
   return out;
 }
 

@@ -114,8 +114,42 @@ def claim_raw_size(size):
     return change
 
 
+def objects_of(parts):
+    """The object table: (bytes of an element, size, chunk_elems, scheme) by object."""
+    begin, _ = parts.section(4)
+    count, at = parts.varint(begin)
+    widths = [DTYPE_BYTES[dtype] for dtype in parts.index[at : at + count]]
+    at += count
+    columns = []
+    for _ in range(4):
+        column = []
+        for _ in range(count):
+            value, at = parts.varint(at)
+            column.append(value)
+        columns.append(column)
+    sizes, _, chunk_elems, schemes = columns
+    return list(zip(widths, sizes, chunk_elems, schemes, strict=True))
+
+
+def number_of_scheme(scheme, parts):
+    """The first chunk that is coded by that scheme."""
+    begin, _ = parts.section(5)
+    count, at = parts.varint(begin)
+    codecs = parts.index[at : at + count]
+    first = 0
+    for width, size, chunk_elems, number in objects_of(parts):
+        chunks = -(-size // (width * chunk_elems))
+        for chunk in range(first, first + chunks):
+            if number == scheme and codecs[chunk] == SCHEME:
+                return chunk
+        first += chunks
+    raise KeyError(scheme)
+
+
 def number_of_codec(codec, parts):
-    """The first chunk of that codec."""
+    """The first chunk of that codec, or of a scheme's name."""
+    if isinstance(codec, str):
+        return number_of_scheme(SCHEMES[codec], parts)
     begin, _ = parts.section(5)
     count, at = parts.varint(begin)
     return parts.index[at : at + count].index(codec)
@@ -129,6 +163,21 @@ def damage_payload(codec, offset, value):
         _, start, stop = parts.chunk(number)
         parts.payloads[(start if offset >= 0 else stop) + offset] = value
         parts.rechecksum(number)
+
+    return change
+
+
+def unknown_scheme(scheme):
+    """An object of that scheme is of one that no reader knows."""
+
+    def change(parts):
+        begin, _ = parts.section(4)
+        count, at = parts.varint(begin)
+        at += count
+        for _ in range(3 * count):
+            _, at = parts.varint(at)
+        column = parts.index[at : at + count]
+        parts.index[at + column.index(scheme)] = 99
 
     return change
 
@@ -170,8 +219,11 @@ def set_tensor_dtype(row, dtype):
     return change
 
 
-RAW, ZSTD, PLANES, INT8, FLOAT, BINS, CAST, GPTQ_FLOATS, GPTQ_INTEGERS = range(9)
-ROWS = 40
+RAW, ZSTD, PLANES, INT8, FLOAT, SCHEME, ROWS = range(7)
+BINS, CAST, GPTQ_FLOATS, GPTQ_INTEGERS = "llm-int8", "cast", "gptq", "gptq-integers"
+SCHEMES = {BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4}
+# By number of a dtype; 0 for those of parts of bytes.
+DTYPE_BYTES = [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8]
 PATH = b"tokenizer/vocab.txt"
 
 # KIND.RULE: the valid archive it is made from, and what is changed.
@@ -192,6 +244,7 @@ DAMAGES = {
     "corrupt.missing-section": ("pair", drop_last_section),
     "unsupported-feature.section": ("pair", lambda parts: parts.index.extend(b"\x14\0")),
     "unsupported-feature.codec": ("pair", unknown_codec),
+    "unsupported-feature.scheme": ("pair", unknown_scheme(1)),
     "corrupt.padded-varint": ("pair", pad_first_varint(1)),
     "corrupt.tensor-name": ("pair", swap(b"norm.bias", b"norm.bits")),
     "corrupt.tensor-dtype": ("pair", set_tensor_dtype(1, 4)),

@@ -12,7 +12,7 @@ from index_mutations import archive_of, varint
 
 NONE, LLM_INT8, GPTQ_FLOATS = 0, 1, 3
 U8, I8, F16, BF16, I32, F32 = 4, 5, 13, 14, 15, 17
-RAW, ZSTD, CODED_GPTQ_FLOATS = 0, 1, 7
+RAW, ZSTD, SCHEME = 0, 1, 5
 HEADER_SIZE, FOOTER_SIZE = 24, 56
 MIB = 1 << 20
 
@@ -27,8 +27,9 @@ class Object(NamedTuple):
     chunk_elems: int
     dtype: int = U8
     row_elems: int = 1
-    relation: int = NONE
-    parents: bytes = b""
+    scheme: int = NONE
+    params: bytes = b""
+    parents: tuple = ()  # Distances to the numbers of earlier objects.
 
 
 def frame_of_zeros(size):
@@ -127,8 +128,11 @@ def archive(objects, files, times=1):
                 numbers(thing.size for thing in objects) * times,
                 numbers(thing.row_elems for thing in objects) * times,
                 numbers(thing.chunk_elems for thing in objects) * times,
-                bytes(thing.relation for thing in objects) * times,
-                b"".join(thing.parents for thing in objects),
+                bytes(thing.scheme for thing in objects) * times,
+                numbers(len(thing.params) for thing in objects if thing.scheme),
+                b"".join(thing.params for thing in objects),
+                numbers(len(thing.parents) for thing in objects if thing.scheme),
+                numbers(2 * distance - 1 for thing in objects for distance in thing.parents),
             ),
             section(
                 5,
@@ -197,11 +201,11 @@ def whole_parents(layers, size):
         scales = zeros(2 * outputs, dtype=F16)
         zero_points = zeros(outputs, dtype=I32)
         weights = zeros(2 * inputs * outputs, 2 * inputs * 16, dtype=F16, row_elems=inputs)
-        weights.payloads[0] = (CODED_GPTQ_FLOATS, coded)
-        # Type of the scales; distances to words, scales and zero points; no g_idx.
-        parents = bytes([F16, 3, 2, 1, 0])
+        weights.payloads[0] = (SCHEME, coded)
+        # Words, scales and zero points; the type of the scales, and that there is no g_idx.
+        parents = {"parents": (3, 2, 1), "params": bytes([F16, 0])}
         objects += [words, scales, zero_points]
-        objects.append(weights._replace(relation=GPTQ_FLOATS, parents=parents))
+        objects.append(weights._replace(scheme=GPTQ_FLOATS, **parents))
         numbers_.append(first + 3)
         assert first + 3 == len(objects) - 1
     order = [*numbers_, *(i for i in range(len(objects)) if i not in numbers_)]
@@ -221,10 +225,9 @@ def children_of_one(count, rows):
     objects = [head, zeros(rows, layer, dtype=I8)]
     for child in range(count):
         objects.append(zeros(4 * rows, layer, dtype=F32))
-        # The parent's type; distances to it and to the scales.
-        parents = bytes([I8]) + varint(2 + 2 * child) + varint(1)
+        parents = (2 + 2 * child, 1)
         weights = zeros(2 * rows, 2 * layer, dtype=BF16, row_elems=1)
-        objects.append(weights._replace(relation=LLM_INT8, parents=parents))
+        objects.append(weights._replace(scheme=LLM_INT8, parents=parents))
     order = [0, *range(3, len(objects), 2)]
     side = [1, *range(2, len(objects), 2)]
     content = first + bytes(2 * rows * count)

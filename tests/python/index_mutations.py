@@ -87,14 +87,10 @@ class Tables:
         self.column(count, "B")
         for _ in range(3):
             self.column(count, "N")
-        # Base, scales, zero points, groups; then a dtype and three own parents.
-        for relation in b"".join(self.column(count, "B")):
-            if relation:
-                self.take("B")
-                self.column({1: 2, 2: 1}.get(relation, 4), "N")
-            if relation == 4:
-                self.take("B")
-                self.column(3, "N")
+        children = sum(scheme > 0 for scheme in self.column(count, "N"))
+        for size in self.column(children, "L"):
+            self.take("B", size)
+        self.column(sum(self.column(children, "N")), "N")
 
     def chunks(self, count):
         self.column(count, "B")
@@ -129,9 +125,10 @@ def change_field(rng, fields):
         fields[i][1] = rng.choice((rng.choice(near), rng.choice(NUMBERS), rng.choice(peers)))
     elif kind == "S" or len(value) > 1:
         fields[i][1] = rng.choice(STRINGS)
-        lengths = [field for field in fields if field[0] == "L"]
-        if kind == "B" and lengths:
-            lengths[i - len(fields)][1] = len(fields[i][1])
+        # What has a length elsewhere stands right behind these, in their order.
+        lengths = [at for at, (what, _) in enumerate(fields) if what == "L"]
+        if kind == "B" and lengths and 0 < i - lengths[-1] <= len(lengths):
+            fields[lengths[i - lengths[-1] - 1]][1] = len(fields[i][1])
     else:
         fields[i][1] = bytes([rng.choice((*range(24), 127, 128, 255))])
 

@@ -74,7 +74,7 @@ def parents_of(archive):
     for variant in ok_json("inspect", archive, "--tensors")["variants"]:
         for tensor in variant["tensor_list"]:
             if tensor["name"].endswith(("weight", "qweight")) and "norm" not in tensor["name"]:
-                parent = tensor["parent"]["variant"] if tensor["parent"] else ""
+                parent = tensor["parents"][0]["variant"] if tensor["parents"] else ""
                 found.setdefault(variant["name"], set()).add(parent)
     return found
 

@@ -16,7 +16,8 @@ import decoder  # noqa: E402
 import planes  # noqa: E402
 
 I8, U8, BF16, F32 = 5, 4, 14, 17
-PLANES, INT8, BINS = 2, 3, 5
+PLANES, INT8, SCHEME = 2, 3, 5
+LLM_INT8 = 1
 SLACK = bytes(8)
 
 
@@ -26,11 +27,11 @@ def section(kind, *columns):
 
 
 def archive_of(objects, content):
-    """One file of all objects, each of one chunk: (dtype, size, row_elems, codec, payload). One in
-    bins has the two before it as its parents."""
+    """One file of all objects, each of one chunk: (dtype, size, row_elems, codec, payload). One of
+    a scheme, LLM.int8, has the two before it as its parents."""
     sizes = [thing[1] for thing in objects]
     width = {I8: 1, U8: 1, BF16: 2, F32: 4}
-    relations = bytes(1 if thing[3] == BINS else 0 for thing in objects)
+    schemes = bytes(LLM_INT8 if thing[3] == SCHEME else 0 for thing in objects)
     payloads = b"".join(thing[4] for thing in objects)
     index = section(1, varint(1), varint(1) + b"v", varint(1))
     index += section(
@@ -41,8 +42,8 @@ def archive_of(objects, content):
     index += section(
         4, varint(len(objects)), bytes(thing[0] for thing in objects),
         *(varint(size) for size in sizes), *(varint(thing[2]) for thing in objects),
-        *(varint(thing[1] // width[thing[0]]) for thing in objects), relations,
-        bytes([I8, 2, 1]) if any(relations) else b"",
+        *(varint(thing[1] // width[thing[0]]) for thing in objects), schemes,
+        bytes([0, 2, 3, 1]) if any(schemes) else b"",  # No parameters; two parents.
     )  # fmt: skip
     index += section(
         5, varint(len(objects)), bytes(thing[3] for thing in objects),
@@ -129,7 +130,7 @@ def of_bins(space, wide):
     # With absmax 1 the one multiple of 2^7 in bin 127 is the pattern of 1.
     payload = bytes([7, 0, 0, 1]) + varint(0) + varint(0) + varint(0) + wide + varint(0) + SLACK
     content = struct.pack("<H", 0x3F80) * 256
-    things = [(I8, 256, 256, 0, q), (F32, 4, 1, 0, scales), (BF16, 512, 256, BINS, payload)]
+    things = [(I8, 256, 256, 0, q), (F32, 4, 1, 0, scales), (BF16, 512, 256, SCHEME, payload)]
     return by_both(space, archive_of(things, q + scales + content))
 
 

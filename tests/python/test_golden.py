@@ -13,6 +13,7 @@ sys.path.insert(0, str(ROOT / "tests" / "reference"))
 import decoder  # noqa: E402
 import planes  # noqa: E402
 import records  # noqa: E402
+import schemes  # noqa: E402
 
 GOLDEN = ROOT / "tests" / "golden"
 VALID = sorted(path.stem for path in (GOLDEN / "valid").glob("*.qstore"))
@@ -62,7 +63,7 @@ def test_reference_decoder_restores_valid_archive(name):
 
 
 def test_valid_archives_use_everything_the_format_has():
-    """Every codec, relation, plane mode and file kind, so that none can change unseen."""
+    """Every codec, scheme, plane mode and file kind, so that none can change unseen."""
     seen = Counter()
     plane = planes.decode_plane
 
@@ -78,18 +79,18 @@ def test_valid_archives_use_everything_the_format_has():
                 archive.variant(variant.name)
             for thing in archive.index.objects:
                 seen.update(chunk.codec for chunk in thing.chunks)
-                seen[thing.relation] += 1
+                seen[f"scheme {thing.scheme}"] += 1
             seen.update(file.kind for file in archive.index.files)
             seen.update(tensor.dtype for file in archive.index.files for tensor in file.tensors)
     finally:
         planes.decode_plane = plane
     everything = [
-        *records.CODECS.values(),
-        *records.RELATIONS,
+        *records.CODECS,
         *records.FILE_KINDS,
         *records.DTYPES,
     ]
     everything += [f"plane {mode}" for mode in range(5)]
+    everything += [f"scheme {number}" for number in (0, *schemes.SCHEMES)]
     assert set(everything) - set(seen) == set()
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import planes
 import zstandard
-from floats import FLOATS, decode_bins, decode_cast_delta, decode_floats, values_of
+from floats import FLOATS, decode_floats, values_of
 from planes import Corrupt, Cursor, require
 from rows import decode_row_stream, float_symbols, int8_symbols
 
@@ -22,8 +22,6 @@ class ChunkSpec:
     first_elem: int
     elem_count: int
     row_elems: int
-    relation: str
-    parent_dtype: str
 
 
 def decode_rows(cursor, spec):
@@ -50,20 +48,8 @@ def decode_rows(cursor, spec):
     return patterns.astype(kind.unsigned).tobytes()
 
 
-def check_parents(spec, parent_base, parent_scales):
-    require(spec.dtype in FLOATS, "relation: object is no float")
-    if spec.relation == "kLlmInt8":
-        require(spec.parent_dtype == "I8", "relation: base parent is not I8")
-        require(len(parent_base) == spec.elem_count, "relation: base parent of another size")
-        require(parent_scales is not None, "relation: no scales")
-    else:
-        require(spec.parent_dtype in FLOATS, "relation: base parent is no float")
-        size = spec.elem_count * FLOATS[spec.parent_dtype].bytes
-        require(len(parent_base) == size, "relation: base parent of another size")
-
-
-def decode_chunk(codec, spec, payload, parent_base=None, parent_scales=None):
-    """The content of one chunk; `parent_base` covers its elements, `parent_scales` all rows."""
+def decode_chunk(codec, spec, payload, given=None):
+    """The content of one chunk. `given` is for kScheme: the scheme, and the parents' contents."""
     size = spec.elem_count * spec.elem_bytes
     if codec == "kRaw":
         require(len(payload) == size, "raw chunk of another length")
@@ -83,15 +69,12 @@ def decode_chunk(codec, spec, payload, parent_base=None, parent_scales=None):
         content = decode_floats(cursor, n, kind).astype(kind.unsigned).tobytes()
     elif codec == "kRows":
         content = decode_rows(cursor, spec)
-    elif codec in ("kBins", "kCastDelta"):
-        wanted = {"kBins": "kLlmInt8", "kCastDelta": "kCast"}[codec]
-        require(spec.relation == wanted, "codec without its relation")
-        check_parents(spec, parent_base, parent_scales)
-        if codec == "kBins":
-            patterns = decode_bins(cursor, spec, parent_base, parent_scales)
-        else:
-            patterns = decode_cast_delta(cursor, spec, parent_base)
-        content = patterns.astype(FLOATS[spec.dtype].unsigned).tobytes()
+    elif codec == "kScheme":
+        scheme, contents = given
+        content = scheme.decode(cursor, spec, contents)
+        # What parents tell all of has no payload, and so no slack.
+        if not payload:
+            return content
     else:
         raise Corrupt("unknown codec")
     require(cursor.rest() == bytes(READ_SLACK), "payload does not end in the slack")

@@ -10,15 +10,13 @@ import struct
 import sys
 from pathlib import Path
 
-import rules
 import xxhash
-from chunks import READ_SLACK, ChunkSpec, decode_chunk, decode_zstd, states_content_size
-from gptq import Tensor as GptqTensor
-from gptq import decode_gptq_floats, decode_gptq_integers
+from chunks import ChunkSpec, decode_chunk, decode_zstd, states_content_size
 from index import Index
-from planes import Cursor, require
-from records import DTYPE_BITS, GPTQ, Unsupported
+from planes import require
+from records import Unsupported
 from safetensors_header import check_table
+from schemes import SCHEMES
 
 HEADER_MAGIC = bytes([0xF1]) + b"QST\r\n\x1a\n"
 FOOTER_MAGIC = bytes([0xF1]) + b"qstend\n"
@@ -66,31 +64,6 @@ class Archive:
         end = HEADER_SIZE + self.index.payload_size
         require(end == offset, "chunks do not end where the index begins")
 
-    def gptq_chunk(self, chunk, thing, spec, payload):
-        cursor = Cursor(payload)
-        shape = rules.parent_shape(self.index, thing)
-
-        def content(number):
-            return None if number == -1 else self.object_content(number)
-
-        def tensor(of, dtype, scales, zeros, groups):
-            return GptqTensor(of, dtype, content(scales), content(zeros), content(groups))
-
-        parent = tensor(shape, thing.parent_dtype, thing.scales, thing.zeros, thing.groups)
-        words = self.object_content(thing.base)
-        if chunk.codec == "kGptqFloats":
-            out = decode_gptq_floats(cursor, spec, words, parent)
-        else:
-            own = rules.own_shape(self.index, thing)
-            size = 4 * shape.bits
-            begin = spec.first_elem // own.bits * size
-            words = words[begin : begin + spec.elem_count // own.bits * size]
-            self_ = tensor(own, thing.own_dtype, thing.own_scales, thing.own_zeros,
-                           thing.own_groups)  # fmt: skip
-            out = decode_gptq_integers(cursor, spec, words, parent, self_)
-        require(cursor.rest() == bytes(READ_SLACK), "payload does not end in the slack")
-        return out
-
     def object_content(self, number):
         """The bytes of an object, its parents decoded first."""
         if number not in self.decoded:
@@ -106,26 +79,23 @@ class Archive:
         begin = HEADER_SIZE + chunk.offset
         payload = self.data[begin : begin + chunk.stored_size]
         require(xxhash.xxh3_64_intdigest(payload) == chunk.checksum, "checksum of a chunk")
-        base = scales = None
-        if thing.relation not in ("kNone", *GPTQ):
-            size = DTYPE_BITS[thing.parent_dtype] // 8
-            whole = self.object_content(thing.base)
-            base = whole[first * size : (first + count) * size]
-        if thing.relation == "kLlmInt8":
-            scales = self.object_content(thing.scales)
-        spec = ChunkSpec(
-            thing.dtype,
-            thing.elem_bytes,
-            first,
-            count,
-            thing.row_elems,
-            thing.relation,
-            thing.parent_dtype,
-        )
-        if chunk.codec in GPTQ:
-            require(chunk.codec == thing.relation, "codec without its relation")
-            return self.gptq_chunk(chunk, thing, spec, payload)
-        return decode_chunk(chunk.codec, spec, payload, base, scales)
+        spec = ChunkSpec(thing.dtype, thing.elem_bytes, first, count, thing.row_elems)
+        given = self.given(thing, first, count) if chunk.codec == "kScheme" else None
+        return decode_chunk(chunk.codec, spec, payload, given)
+
+    def given(self, thing, first, count):
+        """The scheme of an object, and what it takes of the parents for some elements."""
+        require(thing.scheme, "codec of a scheme without one")
+        if thing.scheme not in SCHEMES:
+            raise Unsupported(f"unknown scheme {thing.scheme}")
+        parents = [self.index.objects[parent] for parent in thing.parents]
+        scheme = SCHEMES[thing.scheme](thing, parents, thing.params)
+        contents = [self.object_content(parent) for parent in thing.parents]
+        if scheme.by_chunks is not None:
+            need = scheme.need(first, count)
+            content = contents[scheme.by_chunks]
+            contents[scheme.by_chunks] = content[need.start : need.stop]
+        return scheme, contents
 
     def file_content(self, file):
         content = b"".join(self.object_content(part) for part in file.parts)

@@ -197,13 +197,13 @@ def convert(patterns, source, target):
     return wide.astype(np.int64) if target == "F32" else from_f32(wide, target)
 
 
-def decode_cast_delta(cursor, spec, parent_base):
+def decode_cast_delta(cursor, spec, parent_base, parent_dtype):
     kind = FLOATS[spec.dtype]
     z = np.frombuffer(
         planes.decode_byte_planes(cursor, spec.elem_count, kind.bytes), kind.unsigned
     ).astype(np.int64)
-    parent = np.frombuffer(parent_base, FLOATS[spec.parent_dtype].unsigned)
-    cast = convert(parent, spec.parent_dtype, spec.dtype)
+    parent = np.frombuffer(parent_base, FLOATS[parent_dtype].unsigned)
+    cast = convert(parent, parent_dtype, spec.dtype)
     mask = (1 << 8 * kind.bytes) - 1
     sign = 1 << kind.sign_bit
     ordinal = np.where(cast & sign, ~cast & mask, cast | sign)

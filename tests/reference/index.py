@@ -6,18 +6,16 @@ import re
 import rules
 from planes import Cursor, require
 from records import (
+    CODECS,
     DTYPE_BITS,
     DTYPES,
     FILE_KINDS,
-    GPTQ,
-    RELATIONS,
     Chunk,
     File,
     Object,
     Tensor,
     Unsupported,
     Variant,
-    codec_named,
     named,
     text_of,
 )
@@ -27,6 +25,8 @@ MAX_VARIANTS = 1024
 MAX_RANK = 255
 MAX_TENSOR_NAME_BYTES = 65535
 MAX_CHUNK_BYTES = 1 << 24
+MAX_PARAM_BYTES = 1024
+MAX_PARENTS = 16
 
 
 def unzigzag(code, expected):
@@ -134,36 +134,25 @@ class Index:
         for thing in self.objects:
             thing.chunk_elems = cursor.varint()
         for thing in self.objects:
-            thing.relation = named(RELATIONS, cursor.byte(), "relation")
+            thing.scheme = cursor.varint()
+            require(thing.scheme < 1 << 16, "number of a scheme")
+        children = [thing for thing in self.objects if thing.scheme]
+        sizes = [cursor.varint() for _ in children]
+        for thing, size in zip(children, sizes, strict=True):
+            require(size <= MAX_PARAM_BYTES, "parameters beyond the limit")
+            thing.params = bytes(cursor.take(size))
+        counts = [cursor.varint() for _ in children]
+        require(all(0 < count <= MAX_PARENTS for count in counts), "number of parents")
+        counts = iter(counts)
         for number, thing in enumerate(self.objects):
-            if thing.relation != "kNone":
-                thing.parent_dtype = named(DTYPES, cursor.byte(), "dtype")
-                thing.base = number - cursor.varint()
-                require(0 <= thing.base < number, "parent behind its child")
-            if thing.relation in ("kLlmInt8", *GPTQ):
-                thing.scales = number - cursor.varint()
-                require(0 <= thing.scales < number, "parent behind its child")
-            if thing.relation in GPTQ:
-                self.read_gptq_parents(cursor, number, thing)
-
-    def read_gptq_parents(self, cursor, number, thing):
-        thing.zeros = number - cursor.varint()
-        require(0 <= thing.zeros < number, "parent behind its child")
-        if distance := cursor.varint():
-            thing.groups = number - distance
-            require(thing.groups >= 0, "parent before all objects")
-        if thing.relation == "kGptqFloats":
-            return
-        thing.own_dtype = named(DTYPES, cursor.byte(), "dtype")
-        own = [unzigzag(cursor.varint(), number) for _ in range(3)]
-        require(all(0 <= parent < len(self.objects) for parent in own), "own parent is no object")
-        require(number not in own[:2], "object is its own parent")
-        thing.own_scales, thing.own_zeros, groups = own
-        thing.own_groups = -1 if groups == number else groups
+            if thing.scheme:
+                thing.parents = [unzigzag(cursor.varint(), number) for _ in range(next(counts))]
+                require(number not in thing.parents, "object is its own parent")
+                require(all(0 <= p < count for p in thing.parents), "parent is no object")
 
     def read_chunks(self, cursor):
         count = cursor.varint()
-        chunks = [Chunk(codec_named(cursor.byte())) for _ in range(count)]
+        chunks = [Chunk(named(CODECS, cursor.byte(), "codec")) for _ in range(count)]
         offset = 0
         for chunk in chunks:
             chunk.stored_size = cursor.varint()

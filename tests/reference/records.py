@@ -32,12 +32,7 @@ DTYPE_BITS = {
 }
 DTYPES = list(DTYPE_BITS)
 FILE_KINDS = ("kOpaque", "kSafetensors")
-RELATIONS = ("kNone", "kLlmInt8", "kCast", "kGptqFloats", "kGptqIntegers")
-GPTQ = RELATIONS[3:]
-CODECS = {
-    0: "kRaw", 1: "kZstd", 2: "kPlanes", 3: "kInt8", 4: "kFloat", 5: "kBins", 6: "kCastDelta",
-    7: "kGptqFloats", 8: "kGptqIntegers", 40: "kRows",
-}  # fmt: skip
+CODECS = ("kRaw", "kZstd", "kPlanes", "kInt8", "kFloat", "kScheme", "kRows")
 
 
 class Unsupported(Corrupt):
@@ -82,16 +77,9 @@ class Object:
     byte_size: int = 0
     row_elems: int = 0
     chunk_elems: int = 0
-    relation: str = ""
-    parent_dtype: str = ""
-    base: int = -1
-    scales: int = -1
-    zeros: int = -1
-    groups: int = -1
-    own_dtype: str = ""
-    own_scales: int = -1
-    own_zeros: int = -1
-    own_groups: int = -1
+    scheme: int = 0
+    params: bytes = b""
+    parents: list = field(default_factory=list)
     chunks: list = field(default_factory=list)
 
     @property
@@ -107,12 +95,6 @@ def named(names, number, what):
     if number >= len(names):
         raise Unsupported(f"unknown {what} {number}")
     return names[number]
-
-
-def codec_named(number):
-    if number not in CODECS:
-        raise Unsupported(f"unknown codec {number}")
-    return CODECS[number]
 
 
 def text_of(data):

@@ -3,14 +3,13 @@
 
 import math
 
-from floats import FLOATS
-from gptq import shape_of
 from planes import require
-from records import DTYPE_BITS, GPTQ, bytes_of
+from records import DTYPE_BITS, bytes_of
+from schemes import SCHEMES
 
 MAX_SIZE = 1 << 62
-MAX_SCALES_BYTES = 1 << 26
 MAX_DEPTH = 8
+MAX_ANCESTORS = 255
 MAX_WHOLE_BYTES = 1 << 29
 
 
@@ -50,83 +49,41 @@ def check_object(index, number, thing):
         raw *= thing.elem_bytes
         require(chunk.stored_size <= raw, "payload larger than its content")
         require(chunk.codec != "kRaw" or chunk.stored_size == raw, "size of a raw chunk")
-    if thing.relation == "kNone":
-        return
-    if thing.relation in GPTQ:
-        check_gptq(index, thing)
-        check_depth(index, number)
-        return
-    require(thing.dtype in FLOATS, "relation: object is no float")
-    parents = ("I8",) if thing.relation == "kLlmInt8" else FLOATS
-    require(thing.parent_dtype in parents, "relation: type of the base parent")
-    base = index.objects[thing.base]
-    require(base.elem_bytes == DTYPE_BITS[thing.parent_dtype] // 8, "elements of a parent")
-    require(base.elem_count == thing.elem_count, "elements of a parent")
-    require(base.chunk_elems == thing.chunk_elems, "chunks of a parent")
-    check_depth(index, number)
-    if thing.relation == "kLlmInt8":
-        scales = index.objects[thing.scales]
-        require(scales.relation == "kNone", "scales with parents")
-        require(scales.byte_size <= MAX_SCALES_BYTES, "scales beyond the limit")
-        rows, rest = divmod(thing.elem_count, thing.row_elems)
-        require(rest == 0 and scales.byte_size == 4 * rows, "one scale a row")
+    check_ancestors(index, number)
+    if thing.scheme in SCHEMES:
+        parents = [index.objects[parent] for parent in thing.parents]
+        scheme = SCHEMES[thing.scheme](thing, parents, thing.params)
+        check_takes(scheme, thing, parents)
 
 
-def check_depth(index, number):
-    depth = 0
-    while index.objects[number].relation != "kNone":
-        number = index.objects[number].base
-        depth += 1
-    require(depth <= MAX_DEPTH, "too many ancestors")
+def check_ancestors(index, number):
+    """The length of the longest row of ancestors, and how many there are by every way."""
+    known = {}
+
+    def ancestors(at, row):
+        require(row <= MAX_DEPTH, "too many ancestors in a row")
+        if at not in known:
+            found = [ancestors(parent, row + 1) for parent in index.objects[at].parents]
+            depth = max((d + 1 for d, _ in found), default=0)
+            known[at] = depth, sum(n + 1 for _, n in found)
+        return known[at]
+
+    depth, count = ancestors(number, 0)
+    require(depth <= MAX_DEPTH and count <= MAX_ANCESTORS, "too many ancestors")
 
 
-def gptq_shape(index, words, scales, scale_type, zeros, groups):
-    """The shape of a GPTQ tensor of these objects."""
-    require(words.elem_bytes == 4, "gptq: words")
-    for part in (scales, zeros, groups):
-        if part != -1:
-            require(index.objects[part].relation == "kNone", "gptq: parent with parents")
-            require(index.objects[part].byte_size <= MAX_SCALES_BYTES, "gptq: large parent")
-    shape = shape_of(
-        words.row_elems,
-        words.byte_size,
-        index.objects[scales].byte_size,
-        scale_type,
-        index.objects[zeros].byte_size,
-    )
-    if groups == -1:
-        require(shape.inputs % shape.groups == 0, "gptq: groups of unequal size")
-    else:
-        require(index.objects[groups].byte_size == 4 * shape.inputs, "gptq: groups")
-    return shape
-
-
-def parent_shape(index, thing):
-    base = index.objects[thing.base]
-    return gptq_shape(index, base, thing.scales, thing.parent_dtype, thing.zeros, thing.groups)
-
-
-def own_shape(index, thing):
-    return gptq_shape(
-        index, thing, thing.own_scales, thing.own_dtype, thing.own_zeros, thing.own_groups
-    )
-
-
-def check_gptq(index, thing):
-    base = index.objects[thing.base]
-    shape = parent_shape(index, thing)
-    if thing.relation == "kGptqFloats":
-        require(thing.dtype in ("F16", "BF16"), "gptq: object is no 16-bit float")
-        require(thing.row_elems == shape.inputs, "gptq: rows")
-        require(thing.elem_count == shape.inputs * shape.outputs, "gptq: elements")
-        require(thing.chunk_elems % shape.inputs == 0, "gptq: chunks of whole rows")
-        require(base.byte_size <= MAX_WHOLE_BYTES, "gptq: base parent beyond the limit")
-        return
-    own = own_shape(index, thing)
-    require((own.inputs, own.outputs) == (shape.inputs, shape.outputs), "gptq: shapes")
-    unit, rest = divmod(thing.chunk_elems, own.outputs * own.bits)
-    require(unit > 0 and rest == 0, "gptq: chunks")
-    require(base.chunk_elems == unit * own.outputs * shape.bits, "gptq: chunks of a parent")
+def check_takes(scheme, thing, parents):
+    for at, parent in enumerate(parents):
+        if at != scheme.by_chunks:
+            require(parent.byte_size <= MAX_WHOLE_BYTES, "large parent taken whole")
+            continue
+        require(len(parent.chunks) == len(thing.chunks), "chunks of a parent")
+        size = parent.chunk_elems * parent.elem_bytes
+        for i in range(len(thing.chunks)):
+            first = i * thing.chunk_elems
+            need = scheme.need(first, min(thing.chunk_elems, thing.elem_count - first))
+            whole = range(i * size, min(parent.byte_size, (i + 1) * size))
+            require(need == whole, "chunks of a parent")
 
 
 def check_path(path):

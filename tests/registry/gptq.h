@@ -11,19 +11,19 @@
 
 #include "base/float_convert.h"
 #include "codec/kernels/kernels.h"
-#include "quant/gptq.h"
+#include "scheme/gptq/gptq_tensor.h"
 
 namespace qstore::testing {
 
 /// A GPTQ tensor as files hold it.
 struct GptqParts {
-  base::GptqShape shape;
+  scheme::GptqShape shape;
   std::vector<std::byte> weights;
   std::vector<std::byte> scales;  ///< F16.
   std::vector<std::byte> zeros;
   std::vector<std::byte> groups;
 
-  quant::GptqTensor tensor() const { return {shape, DType::kF16, weights, scales, zeros, groups}; }
+  scheme::GptqTensor tensor() const { return {shape, DType::kF16, weights, scales, zeros, groups}; }
 };
 
 template <class T>

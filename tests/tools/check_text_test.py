@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tools/check_words.py and tools/check_spec_names.py must refuse, and what they must not."""
+"""What check_words.py, check_spec_names.py and check_scheme_names.py of tools must refuse, and what
+they must not."""
 
 import sys
 import tempfile
@@ -7,6 +8,7 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import check_scheme_names  # noqa: E402
 import check_spec_names  # noqa: E402
 import check_words  # noqa: E402
 
@@ -78,6 +80,32 @@ class CheckSpecNamesTest(unittest.TestCase):
     def test_wrong_value_fails(self):
         (found,) = spec_offences(SPEC.replace("| 1 |", "| 2 |"))
         self.assertIn("Codec.kZstd = 1", found)
+
+
+class SchemeNames(unittest.TestCase):
+    SCHEME = 'std::string_view name() const override { return "round-off"; }\n'
+
+    def offences_of(self, text, file="src/plan/order.cc"):
+        with tempfile.TemporaryDirectory() as root:
+            for path, content in {"src/scheme/awq4/awq4.cc": self.SCHEME, file: text}.items():
+                place = Path(root, path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_text(content)
+            return list(check_scheme_names.offences(root))
+
+    def test_names_in_any_spelling_are_found(self):
+        for text in ("// as RoundOff has it", "awq4::Find()", 'name == "round-off"', "kRoundOff"):
+            self.assertEqual(len(self.offences_of(text + "\n")), 1, text)
+
+    def test_others_are_not(self):
+        self.assertEqual(self.offences_of("scheme::Schemes()\n"), [])
+        self.assertEqual(self.offences_of('"awq4"\n', "cli/cmd_quantize.cc"), [])
+        self.assertEqual(self.offences_of("a round offer, gawq\n"), [])
+
+    def test_a_tree_without_schemes_is_none(self):
+        with tempfile.TemporaryDirectory() as root:
+            Path(root, "src/scheme").mkdir(parents=True)
+            self.assertEqual(len(list(check_scheme_names.offences(root))), 1)
 
 
 if __name__ == "__main__":

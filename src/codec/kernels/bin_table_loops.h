@@ -21,8 +21,9 @@ inline float RoundHalfEven(float x) {
   return x + kMagic - kMagic;
 }
 
-// first[k], k = 1 to 128, as quant::FindBins defines it: a boundary computed in floating point is
-// at most a pattern away. False when a check of the result fails.
+// first[k], k = 1 to 128, as the grid of LLM.int8() (scheme/llm_int8/int8_grid.h) defines it: a
+// boundary computed in floating point is at most a pattern away. False when a check of the result
+// fails.
 inline bool FindBf16(float absmax, uint32_t* first) {
   const float scale = 127.0f / absmax;
   const float step = absmax / 127.0f;

@@ -156,8 +156,8 @@ struct Kernels {
   size_t (*find_places)(const uint8_t* words, size_t count, size_t most, uint32_t* places);
 
   /// The bins of a BF16 row whose largest magnitude is `absmax`, finite and at least 2^-100, with
-  /// candidates that are multiples of 2^shift (0 to 7): as from quant::FindBins. False, and no
-  /// table, for some rows whose magnitudes are so small or so large that bins are irregular.
+  /// candidates that are multiples of 2^shift (0 to 7): as from scheme/llm_int8/int8_grid.h. False,
+  /// and no table, for some rows whose magnitudes are so small or so large that bins are irregular.
   bool (*bf16_bins)(float absmax, unsigned shift, BinTable8* table);
 
   /// 16-bit patterns from integers and truncated binary codes: `count` elements of one row. The

@@ -48,8 +48,8 @@ def test_inspect(qstore, pair):
     tensor = next(tensor for tensor in bf16.tensors if tensor.name == "0.weight")
     assert tensor.shape == (2048, 1024) and tensor.dtype == "BF16"
     assert tensor.file == "b.safetensors"
-    assert tensor.relation == "llm-int8"
-    assert tensor.parent == ("int8", "0.weight") and tensor.scales == ("int8", "0.SCB")
+    assert tensor.scheme == "llm-int8"
+    assert tensor.parents == (("int8", "0.weight"), ("int8", "0.SCB"))
     assert 0 < tensor.stored_bytes < tensor.byte_size
     norm = next(tensor for tensor in bf16.tensors if tensor.name == "norm")
     assert norm.same_as == ("int8", "norm")

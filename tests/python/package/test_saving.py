@@ -37,7 +37,7 @@ def test_several_variants(qstore, space, pair):
         assert loaded.keys() == tensors.keys()
         assert all(equal(loaded[name], tensor) for name, tensor in tensors.items())
     told = qstore.inspect(space / "m.qstore")
-    assert told.variants[1].tensors[0].parent == ("int8", "0.weight")
+    assert told.variants[1].tensors[0].parents[0] == ("int8", "0.weight")
 
 
 def test_what_cannot_be_saved(qstore, space):

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "codec/huffman.h"
-#include "quant/bins.h"
+#include "scheme/llm_int8/int8_grid.h"
 
 namespace qstore::codec {
 namespace {
@@ -226,10 +226,10 @@ TEST_P(KernelsTest, Bins8) {
   }
 }
 
-// The table that the bins make which quant::FindBins finds one by one.
+// The table that the bins make which FindBins finds one by one.
 BinTable8 TableOf(float absmax, unsigned shift) {
-  uint32_t first[quant::kMaxMagnitude + 2];
-  EXPECT_TRUE(quant::FindBins({DType::kBF16, false}, absmax, first));
+  uint32_t first[scheme::kMaxMagnitude + 2];
+  EXPECT_TRUE(scheme::Int8Grid().FindBins({DType::kBF16, false}, absmax, first));
   BinTable8 table{};
   for (size_t k = 0; k < kBinCount; ++k) {
     uint32_t count = 0;

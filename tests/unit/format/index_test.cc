@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <functional>
 #include <random>
 #include <string>
@@ -45,9 +46,10 @@ TEST(Index, ComesBackAsItWas) {
   }
   EXPECT_EQ(back->dims, index.dims);
   ASSERT_EQ(back->objects.size(), index.objects.size());
-  EXPECT_EQ(back->objects[6].relation, Relation::kLlmInt8);
-  EXPECT_EQ(back->objects[6].base, 3u);
-  EXPECT_EQ(back->objects[6].scales, 2u);
+  EXPECT_EQ(back->objects[6].scheme, 1u);
+  EXPECT_EQ(std::vector<uint32_t>(back->parents_of(back->objects[6]).begin(),
+                                  back->parents_of(back->objects[6]).end()),
+            (std::vector<uint32_t>{3, 2}));
   EXPECT_EQ(back->objects[6].first_chunk, index.objects[6].first_chunk);
   ASSERT_EQ(back->chunks.size(), index.chunks.size());
   for (size_t i = 0; i < index.chunks.size(); ++i) {
@@ -68,7 +70,7 @@ TEST(Index, TakesNoMoreMemoryThanAllowed) {
   }
   const auto back = DecodeIndex(*stored, footer, least);
   EXPECT_GE(least, back->memory());
-  EXPECT_LE(least, back->memory() + stored->size() + 2 * index.objects.size() + index.parts.size());
+  EXPECT_LE(least, back->memory() + stored->size() + 3 * index.objects.size() + index.parts.size());
 }
 
 struct HostileCase {
@@ -116,8 +118,10 @@ INSTANTIATE_TEST_SUITE_P(
         HostileCase{"FileSize", [](Index* x) { x->files[1].size++; }},
         HostileCase{"OpaqueWithTensors", [](Index* x) { x->files[1].kind = FileKind::kOpaque; }},
         HostileCase{"SafetensorsWithoutParts",
-                    [](Index* x) { x->files[0].kind = FileKind::kSafetensors, x->files[0].size = 0,
-                                   x->files[0].parts.end = 0, x->files[1].parts.begin = 0; }},
+                    [](Index* x) {
+                      x->files[0].kind = FileKind::kSafetensors, x->files[0].size = 0,
+                      x->files[0].parts.end = 0, x->files[1].parts.begin = 0;
+                    }},
         HostileCase{"PartBeyondObjects", [](Index* x) { x->parts[5] = 7; }},
         HostileCase{"ObjectInNoFile", [](Index* x) { AddRaw(x, DType::kU8, 4, 4, 4); }},
         HostileCase{"TensorIsHeader", [](Index* x) { x->tensors[0].part = 1; }},
@@ -132,16 +136,13 @@ INSTANTIATE_TEST_SUITE_P(
         HostileCase{"CutElement", [](Index* x) { x->objects[0].dtype = DType::kI32; }},
         HostileCase{"EmptyRows", [](Index* x) { x->objects[0].row_elems = 0; }},
         HostileCase{"EmptyChunks", [](Index* x) { x->objects[0].chunk_elems = 0; }},
-        HostileCase{"HugeChunks",
-                    [](Index* x) { x->objects[0].chunk_elems = kMaxChunkBytes + 1; }},
+        HostileCase{"HugeChunks", [](Index* x) { x->objects[0].chunk_elems = kMaxChunkBytes + 1; }},
         HostileCase{"TooFewChunks", [](Index* x) { x->objects[6].chunk_elems = 2; }},
         HostileCase{"TooManyChunks", [](Index* x) { x->objects[1].chunk_elems = 100; }},
-        HostileCase{"ParentIsItself", [](Index* x) { x->objects[6].base = 6; }},
-        HostileCase{"ParentComesLater", [](Index* x) { x->objects[6].scales = 7; }},
-        HostileCase{"BaseOfOtherLength", [](Index* x) { x->objects[6].base = 0; }},
-        HostileCase{"BaseOfOtherElement",
-                    [](Index* x) { x->objects[6].parent_dtype = DType::kF16; }},
-        HostileCase{"ScalesOfOtherLength", [](Index* x) { x->objects[6].scales = 4; }},
+        HostileCase{"ParentIsItself", [](Index* x) { x->parents[0] = 6; }},
+        HostileCase{"ParentIsNoObject", [](Index* x) { x->parents[1] = 7; }},
+        HostileCase{"ParentsWithoutScheme",
+                    [](Index* x) { x->objects[6].parents.end = x->objects[6].parents.begin; }},
         HostileCase{"RawChunkOfOtherSize", [](Index* x) { x->chunks[0].stored_size = 9; }},
         HostileCase{"ChunkLargerThanContent",
                     [](Index* x) {
@@ -154,109 +155,81 @@ INSTANTIATE_TEST_SUITE_P(
         HostileCase{"LongTensorName",
                     [](Index* x) { x->tensors[2].name = Long(kMaxTensorNameBytes + 1); },
                     ErrorCode::kLimit},
-        HostileCase{"UnknownRelation",
-                    [](Index* x) { x->objects[0].relation = Relation{kRelationCount}; },
-                    ErrorCode::kUnsupportedFeature},
         HostileCase{"UnknownCodec",
                     [](Index* x) { x->chunks[0].codec = ChunkCodec{kChunkCodecCount}; },
                     ErrorCode::kUnsupportedFeature},
         HostileCase{"UnknownFileKind",
                     [](Index* x) { x->files[0].kind = FileKind{kFileKindCount}; },
                     ErrorCode::kUnsupportedFeature},
-        HostileCase{"ParentOfATypeWithoutRelation",
-                    [](Index* x) { x->objects[6].parent_dtype = DType::kU8; }, ErrorCode::kCorrupt},
-        HostileCase{"ChildThatIsNoFloat", [](Index* x) { x->objects[6].dtype = DType::kI16; },
-                    ErrorCode::kCorrupt},
-        HostileCase{"UnknownTensorType",
-                    [](Index* x) { x->tensors[0].dtype = DType{kDTypeCount}; },
+        HostileCase{"UnknownTensorType", [](Index* x) { x->tensors[0].dtype = DType{kDTypeCount}; },
                     ErrorCode::kUnsupportedFeature}),
     [](const auto& test) { return std::string(test.param.name); });
 
-// A qweight of 8 bits with another of 4 bits as parent, its own scales behind it, and 16-bit floats
-// of the first; 64 inputs, 32 outputs, 2 groups.
-Index GptqIndex() {
-  Index index;
-  AddRaw(&index, DType::kI32, 1024, 32, 128);    // 0: qweight of 4 bits
-  AddRaw(&index, DType::kF16, 128, 32, 64);      // 1: scales
-  AddRaw(&index, DType::kI32, 32, 4, 8);         // 2: qzeros
-  AddRaw(&index, DType::kI32, 256, 64, 64);      // 3: g_idx
-  AddRaw(&index, DType::kI32, 2048, 32, 256);    // 4: qweight of 8 bits
-  AddRaw(&index, DType::kF32, 256, 32, 64);      // 5: its scales
-  AddRaw(&index, DType::kI32, 64, 8, 16);        // 6: its qzeros
-  AddRaw(&index, DType::kBF16, 4096, 64, 1024);  // 7: weights
-  ObjectEntry& integers = index.objects[4];
-  integers.relation = Relation::kGptqIntegers;
-  integers.parent_dtype = DType::kF16;
-  integers.own_dtype = DType::kF32;
-  integers.base = 0;
-  integers.scales = 1;
-  integers.zeros = 2;
-  integers.groups = 3;
-  integers.own_scales = 5;
-  integers.own_zeros = 6;
-  ObjectEntry& floats = index.objects[7];
-  floats.relation = Relation::kGptqFloats;
-  floats.parent_dtype = DType::kF32;
-  floats.base = 4;
-  floats.scales = 5;
-  floats.zeros = 6;
-  floats.groups = 3;
-  uint64_t size = 0;
-  for (uint32_t i = 0; i < index.objects.size(); ++i) {
-    index.parts.push_back(i);
-    size += index.objects[i].byte_size;
-  }
-  index.variants = {{"v", {0, 1}}};
-  index.files = {{"f", size, {}, FileKind::kOpaque, {0, 8}, {0, 0}}};
-  return index;
-}
-
-TEST(Index, GptqParentsComeBack) {
-  const Index index = GptqIndex();
+TEST(Index, ParametersComeBack) {
+  const std::byte params[] = {std::byte{7}, std::byte{0}, std::byte{255}};
+  Index index = SampleIndex();
+  SetParents(&index, 2, UINT16_MAX, params, {6});
+  index.objects[6].scheme = kNoScheme;
+  index.objects[6].parents = {};
+  // Laid out as a reader finds them: by object.
+  index.parents = {6};
+  index.objects[2].parents = {0, 1};
   Footer footer = FooterFor(index);
   auto stored = EncodeIndex(index, &footer);
   ASSERT_TRUE(stored.ok());
   auto back = DecodeIndex(*stored, footer);
   ASSERT_TRUE(back.ok()) << back.status().ToString();
-  const ObjectEntry& integers = back->objects[4];
-  EXPECT_EQ(integers.zeros, 2u);
-  EXPECT_EQ(integers.groups, 3u);
-  EXPECT_EQ(integers.own_scales, 5u);
-  EXPECT_EQ(integers.own_zeros, 6u);
-  EXPECT_EQ(integers.own_groups, kNoParent);
-  EXPECT_EQ(integers.own_dtype, DType::kF32);
-  EXPECT_EQ(integers.whole_parents().count, 5u);
-  EXPECT_EQ(back->objects[7].whole_parents().count, 4u);
+  const ObjectEntry& object = back->objects[2];
+  EXPECT_EQ(object.scheme, UINT16_MAX);
+  EXPECT_TRUE(std::ranges::equal(object.params, params));
+  EXPECT_EQ(back->parents_of(object)[0], 6u);
 }
 
-TEST(Index, GptqParentsThatDoNotFitAreRefused) {
-  const auto code = [](const std::function<void(Index*)>& change) {
-    Index index = GptqIndex();
-    change(&index);
-    return StoreAndRead(index).code();
-  };
-  EXPECT_EQ(code([](Index*) {}), ErrorCode::kOk);
-  const std::vector<std::function<void(Index*)>> changes = {
-      [](Index* x) { x->objects[7].scales = 1; },
-      [](Index* x) { x->objects[7].parent_dtype = DType::kI32; },
-      [](Index* x) { x->objects[7].dtype = DType::kI16; },
-      [](Index* x) { x->objects[7].row_elems = 32; },
-      [](Index* x) { x->objects[7].zeros = 2; },
-      [](Index* x) { x->objects[7].groups = 2; },
-      [](Index* x) { x->objects[7].base = 0; },
-      [](Index* x) { x->objects[7].scales = 4; },
-      [](Index* x) { x->objects[4].own_scales = 1; },
-      [](Index* x) { x->objects[4].own_scales = 4; },
-      [](Index* x) { x->objects[4].own_zeros = 8; },
-      [](Index* x) { x->objects[4].own_zeros = 7; },
-      [](Index* x) { x->objects[4].own_groups = 6; },
-      [](Index* x) { x->objects[4].own_dtype = DType::kF16; },
-      [](Index* x) { x->objects[4].row_elems = 64; },
-      [](Index* x) { x->objects[0].row_elems = 16; },
-  };
-  for (size_t i = 0; i < changes.size(); ++i) {
-    EXPECT_EQ(code(changes[i]), ErrorCode::kCorrupt) << i;
+// Objects each of which has the one before for its only parent; the last one has further ones.
+Index ChainOf(uint32_t count, const std::vector<uint32_t>& more = {}) {
+  Index index;
+  for (uint32_t i = 0; i < count; ++i) {
+    AddRaw(&index, DType::kF16, 8, 4, 4);
+    if (i == 0) continue;
+    std::vector<uint32_t> parents = {i - 1};
+    if (i + 1 == count) parents.insert(parents.end(), more.begin(), more.end());
+    SetParents(&index, i, 2, {}, parents);
   }
+  index.variants = {{"v", {0, 1}}};
+  for (uint32_t i = 0; i < count; ++i) index.parts.push_back(i);
+  index.files = {{"f", 8 * uint64_t{count}, {}, FileKind::kOpaque, {0, count}, {0, 0}}};
+  return index;
+}
+
+TEST(Index, AncestorsHaveALimit) {
+  EXPECT_TRUE(StoreAndRead(ChainOf(kMaxDepth + 1)).ok());
+  EXPECT_EQ(StoreAndRead(ChainOf(kMaxDepth + 2)).code(), ErrorCode::kLimit);
+  // Each object of a layer has all of the layer before for parents.
+  Index index;
+  constexpr uint32_t kWide = 7;
+  for (uint32_t i = 0; i < 4 * kWide; ++i) {
+    AddRaw(&index, DType::kF16, 8, 4, 4);
+    std::vector<uint32_t> parents;
+    for (uint32_t p = 0; p < kWide; ++p) parents.push_back((i / kWide - 1) * kWide + p);
+    if (i >= kWide) SetParents(&index, i, 2, {}, parents);
+    index.parts.push_back(i);
+  }
+  const auto count = static_cast<uint32_t>(index.parts.size());
+  index.variants = {{"v", {0, 1}}};
+  index.files = {{"f", 8 * uint64_t{count}, {}, FileKind::kOpaque, {0, count}, {0, 0}}};
+  EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kLimit);
+}
+
+TEST(Index, ParentsMayComeLaterButNotInACircle) {
+  Index index = ChainOf(4);
+  index.objects[0].scheme = 2;
+  index.parents.insert(index.parents.begin(), 3);
+  for (uint32_t i = 0; i < 4; ++i) index.objects[i].parents = {i, i + 1};
+  EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kLimit);
+  index.objects[3].scheme = kNoScheme;
+  index.objects[3].parents = {};
+  index.parents.resize(3);
+  EXPECT_TRUE(StoreAndRead(index).ok()) << StoreAndRead(index).ToString();
 }
 
 TEST(Index, DimensionsBesideAZeroMayBeOfAnySize) {
@@ -266,24 +239,6 @@ TEST(Index, DimensionsBesideAZeroMayBeOfAnySize) {
   EXPECT_TRUE(StoreAndRead(index).ok()) << StoreAndRead(index).ToString();
   index.dims[4] = 2;
   EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kCorrupt);
-}
-
-TEST(Index, ChainsHaveALimit) {
-  Index index;
-  AddRaw(&index, DType::kF16, 8, 4, 4);
-  for (uint32_t i = 1; i <= kMaxDepth + 1; ++i) {
-    AddRaw(&index, DType::kF16, 8, 4, 4);
-    index.objects[i].relation = Relation::kCast;
-    index.objects[i].parent_dtype = DType::kBF16;
-    index.objects[i].base = i - 1;
-  }
-  index.variants = {{"v", {0, 1}}};
-  for (uint32_t i = 0; i < index.objects.size(); ++i) index.parts.push_back(i);
-  const auto count = static_cast<uint32_t>(index.parts.size());
-  index.files = {{"f", 8 * index.parts.size(), {}, FileKind::kOpaque, {0, count}, {0, 0}}};
-  EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kLimit);
-  index.objects.back().base = 0;
-  EXPECT_TRUE(StoreAndRead(index).ok());
 }
 
 class RawIndex : public testing::Test {

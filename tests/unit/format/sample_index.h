@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "format/index.h"
 
 namespace qstore::format {
@@ -28,6 +31,17 @@ inline void AddRaw(Index* index, DType dtype, uint64_t byte_size, uint64_t row_e
   index->objects.push_back(object);
 }
 
+/// Gives an object a scheme. `params` outlive the index.
+inline void SetParents(Index* index, uint32_t id, SchemeId scheme,
+                       std::span<const std::byte> params, const std::vector<uint32_t>& parents) {
+  ObjectEntry& object = index->objects[id];
+  object.scheme = scheme;
+  object.params = params;
+  object.parents.begin = static_cast<uint32_t>(index->parents.size());
+  index->parents.insert(index->parents.end(), parents.begin(), parents.end());
+  object.parents.end = static_cast<uint32_t>(index->parents.size());
+}
+
 /// int8: config.json, model.safetensors (a.SCB, a.weight, empty). bf16: the same config.json,
 /// model.safetensors (a.weight as the child of int8's, in chunks of two rows).
 inline Index SampleIndex() {
@@ -39,11 +53,7 @@ inline Index SampleIndex() {
   AddRaw(&index, DType::kU8, 0, 1, 8);        // 4: empty
   AddRaw(&index, DType::kU8, 90, 1000, 50);   // 5: header of bf16
   AddRaw(&index, DType::kBF16, 24, 4, 8);     // 6: a.weight of bf16
-  ObjectEntry& child = index.objects[6];
-  child.relation = Relation::kLlmInt8;
-  child.parent_dtype = DType::kI8;
-  child.base = 3;
-  child.scales = 2;
+  SetParents(&index, 6, 1, {}, {3, 2});
   index.dims = {3, 3, 4, 0, 7, 3, 4};
   index.tensors = {{"a.SCB", 2, 0, 1, DType::kF32},
                    {"a.weight", 3, 1, 2, DType::kI8},

@@ -103,8 +103,8 @@ class ChainRead : public ::testing::Test {
     const size_t v = *archive.FindVariant(variant);
     const char* tensor = variant == std::string("bf16") ? "a.weight" : "a.qweight";
     const size_t at = *archive.FindTensor(v, tensor) - archive.variant(v).first_tensor;
-    const std::optional<size_t> parent = (*archive.CodingsOf(v))[at].parent;
-    return parent ? NameOf(archive, *parent) : "";
+    const std::vector<size_t> parents = (*archive.CodingsOf(v))[at].parents;
+    return parents.empty() ? "" : NameOf(archive, parents[0]);
   }
 
   static std::unique_ptr<TempDir> dir_;

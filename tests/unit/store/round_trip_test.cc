@@ -45,9 +45,9 @@ TEST(RoundTrip, TensorsOfSeveralChunksAndParents) {
   const auto a = archive.FindTensor(1, "a.weight");
   ASSERT_TRUE(a.ok());
   const TensorCoding& coding = codings[*a - archive.variant(1).first_tensor];
-  EXPECT_EQ(coding.relation, "llm-int8");
-  EXPECT_EQ(coding.parent, *archive.FindTensor(0, "a.weight"));
-  EXPECT_EQ(coding.scales, *archive.FindTensor(0, "a.SCB"));
+  EXPECT_EQ(coding.scheme, "llm-int8");
+  EXPECT_EQ(coding.parents, (std::vector<size_t>{*archive.FindTensor(0, "a.weight"),
+                                                 *archive.FindTensor(0, "a.SCB")}));
   EXPECT_LT(coding.stored_bytes * 8, 1100u * 700 * 4);
 }
 
@@ -180,8 +180,8 @@ TEST(RoundTrip, ComponentsWithEqualTensorNames) {
   for (size_t t = 0; t < high.tensor_count; ++t) {
     const TensorInfo tensor = archive.tensor(high.first_tensor + t);
     if (!tensor.name.ends_with("a.weight")) continue;
-    EXPECT_EQ(codings[t].relation, "llm-int8");
-    const TensorInfo parent = archive.tensor(*codings[t].parent);
+    EXPECT_EQ(codings[t].scheme, "llm-int8");
+    const TensorInfo parent = archive.tensor(codings[t].parents.at(0));
     EXPECT_EQ(archive.file(parent.file).path, archive.file(tensor.file).path);
   }
 }

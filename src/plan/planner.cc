@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/planner.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "base/status_macros.h"
+
+namespace qstore::plan {
+namespace {
+
+using scheme::ChunkAt;
+using scheme::ChunkCoder;
+using scheme::ObjectSpec;
+using scheme::ParentContent;
+using scheme::Region;
+using scheme::Take;
+
+// Samples are chunks of a finer division of the tensor, coded as chunks are.
+constexpr uint64_t kSampleElems = 32768;
+constexpr uint64_t kSamples = 3;
+
+// What takes so many times the bytes of the cheapest after some samples is not coded further.
+constexpr double kHopeless = 1.5;
+
+// Bytes between the runs of a region from which on they are read one by one: a short read takes as
+// long as copying some thousand bytes.
+constexpr uint64_t kWorthGathering = 8192;
+
+// A parent must gain this share of the bytes, or it is not worth reading.
+constexpr double kWorthwhile = 0.98;
+
+std::vector<uint64_t> SampleChunks(const ObjectSpec& spec) {
+  const uint64_t count = spec.chunk_count();
+  std::vector<uint64_t> chunks;
+  for (uint64_t s = 0; s < std::min(kSamples, count); ++s) {
+    chunks.push_back(count <= kSamples ? s : (2 * s + 1) * count / (2 * kSamples));
+  }
+  return chunks;
+}
+
+/// A tensor coded alone or under a candidate, and what its samples took so far.
+struct Contender {
+  const Candidate* candidate = nullptr;  // Null: alone.
+  std::vector<std::vector<std::byte>> contents;
+  std::vector<ParentContent> parents;
+  uint64_t bytes = 0;
+};
+
+class Sampler {
+ public:
+  Sampler(const ObjectSpec& spec, const ByteSource& content, Level level, ChunkCoder* coder)
+      : content_(content), level_(level), coder_(coder), spec_(spec) {
+    spec_.chunk_elems = SampleElems(spec);
+  }
+
+  std::vector<uint64_t> chunks() const { return SampleChunks(spec_); }
+
+  /// Of a chunk that Measure is to be called for next.
+  Status ReadChunk(uint64_t chunk) {
+    raw_.resize(spec_.chunk_elem_count(chunk) * spec_.elem_bytes());
+    return content_.Read(spec_.first_elem(chunk) * spec_.elem_bytes(), raw_);
+  }
+
+  /// Adds the bytes that the chunk takes.
+  Status Measure(uint64_t chunk, Contender* contender) {
+    scheme::Given given;
+    if (contender->candidate != nullptr) {
+      QSTORE_TRY(ReadParents({spec_.first_elem(chunk), spec_.chunk_elem_count(chunk)}, contender));
+      given = {contender->candidate->bound, contender->parents};
+    }
+    QSTORE_ASSIGN([[maybe_unused]] const ChunkCodec codec,
+                  coder_->Encode(spec_, level_, chunk, raw_, given, &payload_));
+    contender->bytes += payload_.size();
+    return {};
+  }
+
+ private:
+  // Rows, and what words hold together, must stay whole.
+  static uint64_t SampleElems(const ObjectSpec& spec) {
+    if (spec.sample_elems != 0) return spec.sample_elems;
+    const uint64_t rows = std::max<uint64_t>(1, kSampleElems / spec.row_elems);
+    return std::min(spec.chunk_elems, rows * spec.row_elems);
+  }
+
+  // What is taken whole is the same for all samples, unless a part of it is worth gathering.
+  static Status ReadParents(const ChunkAt& at, Contender* contender) {
+    const scheme::Bound& bound = *contender->candidate->bound;
+    contender->contents.resize(bound.parent_count());
+    contender->parents.resize(bound.parent_count());
+    for (size_t p = 0; p < bound.parent_count(); ++p) {
+      auto& content = contender->contents[p];
+      const ByteSource& source = *contender->candidate->parents[p];
+      const Region need = bound.NeedOf(p, at);
+      const bool is_part =
+          bound.TakeOf(p) == Take::kChunk || (need.runs > 1 && need.stride >= kWorthGathering);
+      if (is_part) {
+        QSTORE_TRY(ReadRegion(source, need, &content));
+      } else if (content.empty()) {
+        content.resize(source.size());
+        QSTORE_TRY(source.Read(0, content));
+      }
+      contender->parents[p] = {content, !is_part};
+    }
+    return {};
+  }
+
+  static Status ReadRegion(const ByteSource& source, const Region& region,
+                           std::vector<std::byte>* out) {
+    out->resize(region.size());
+    for (uint64_t r = 0; r < region.runs; ++r) {
+      QSTORE_TRY(source.Read(region.begin + r * region.stride,
+                             std::span(*out).subspan(r * region.run, region.run)));
+    }
+    return {};
+  }
+
+  const ByteSource& content_;
+  Level level_;
+  ChunkCoder* coder_;
+  ObjectSpec spec_;  // In chunks that are samples.
+  std::vector<std::byte> raw_;
+  std::vector<std::byte> payload_;
+};
+
+// Codes samples until all are coded or nobody is left beside the cheapest.
+Status Compete(Sampler* sampler, std::vector<Contender*> rest) {
+  for (const uint64_t chunk : sampler->chunks()) {
+    if (rest.size() < 2) break;
+    QSTORE_TRY(sampler->ReadChunk(chunk));
+    uint64_t least = UINT64_MAX;
+    for (Contender* contender : rest) {
+      QSTORE_TRY(sampler->Measure(chunk, contender));
+      least = std::min(least, contender->bytes);
+    }
+    std::erase_if(rest, [&](Contender* contender) {
+      const bool is_out =
+          static_cast<double>(contender->bytes) > kHopeless * static_cast<double>(least);
+      if (is_out) contender->bytes = UINT64_MAX;
+      return is_out;
+    });
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::optional<size_t>> ChooseParent(const ObjectSpec& spec, const ByteSource& content,
+                                           std::span<const Candidate> candidates, Level level,
+                                           ChunkCoder* coder) {
+  std::optional<size_t> best;
+  if (candidates.empty() || spec.byte_size == 0) return best;
+  std::vector<Contender> contenders(1 + candidates.size());
+  for (size_t i = 0; i < candidates.size(); ++i) contenders[i + 1].candidate = &candidates[i];
+  std::vector<Contender*> all;
+  all.reserve(contenders.size());
+  for (Contender& contender : contenders) all.push_back(&contender);
+  // What a sample costs at level max differs little from balanced, but takes far longer to find.
+  Sampler sampler(spec, content, std::min(level, Level::kBalanced), coder);
+  QSTORE_TRY(Compete(&sampler, all));
+  double limit = kWorthwhile * static_cast<double>(contenders[0].bytes);
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const auto bytes = static_cast<double>(contenders[i + 1].bytes);
+    if (bytes < limit) {
+      limit = bytes;
+      best = i;
+    }
+  }
+  return best;
+}
+
+}  // namespace qstore::plan

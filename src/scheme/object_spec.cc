@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheme/object_spec.h"
+
+#include "codec/floating.h"
+#include "scheme/tensor_table.h"
+
+namespace qstore::scheme {
+
+uint64_t ChooseChunkElems(uint64_t row_elems, Level level) {
+  const uint64_t target = level == Level::kMax ? kMaxLevelChunkElems : kChunkElems;
+  return row_elems >= target ? target : target / row_elems * row_elems;
+}
+
+ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_size, Level level) {
+  ObjectSpec spec;
+  spec.byte_size = byte_size;
+  const unsigned bits = DTypeBits(dtype);
+  if (bits % 8 == 0 && byte_size % (bits / 8) == 0) {
+    spec.dtype = dtype;
+    // The rows of a convolution are its output channels, which quantizers scale one by one.
+    const auto row = shape.size() > 1 ? shape.subspan(1) : shape;
+    spec.row_elems = std::max<uint64_t>(1, ElementCount(row));
+  }
+  const bool is_modelled = spec.dtype == DType::kI8 || codec::IsCodedFloat(spec.dtype);
+  const bool has_rows = is_modelled && shape.size() > 1;
+  spec.chunk_elems = ChooseChunkElems(spec.row_elems, has_rows ? level : Level::kBalanced);
+  return spec;
+}
+
+}  // namespace qstore::scheme

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheme/registry.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/status_macros.h"
+#include "format/limits.h"
+#include "scheme/cast/cast.h"
+#include "scheme/gptq/gptq.h"
+#include "scheme/llm_int8/llm_int8.h"
+
+namespace qstore::scheme {
+namespace {
+
+// Chunk i of both is of the same elements: as needs are linear, the first and the last one tell.
+bool GoByChunks(const Bound& bound, size_t p) {
+  const ObjectSpec& child = bound.child();
+  const ObjectSpec& parent = bound.parent(p);
+  const uint64_t count = child.chunk_count();
+  if (parent.chunk_count() != count) return false;
+  if (count == 0) return true;
+  for (const uint64_t chunk : {uint64_t{0}, count - 1}) {
+    const Region need = bound.NeedOf(p, {child.first_elem(chunk), child.chunk_elem_count(chunk)});
+    const uint64_t begin = parent.first_elem(chunk) * parent.elem_bytes();
+    const uint64_t size = parent.chunk_elem_count(chunk) * parent.elem_bytes();
+    if (need.runs != 1 || need.begin != begin || need.run != size) return false;
+  }
+  return true;
+}
+
+Status CheckTakes(const Bound& bound) {
+  size_t by_chunks = 0;
+  for (size_t p = 0; p < bound.parent_count(); ++p) {
+    if (bound.TakeOf(p) == Take::kChunk) {
+      if (++by_chunks > 1) return InternalError("two parents are taken by chunks");
+      if (!GoByChunks(bound, p)) return Corrupt("its chunks are not those of its parent");
+    } else if (bound.parent(p).byte_size > format::kMaxWholeBytes) {
+      return LimitExceeded("a parent taken whole is larger than 512 MiB");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::span<const Scheme* const> Schemes() {
+  static const Scheme* const kSchemes[] = {&LlmInt8(), &Cast(), &GptqFloats(), &GptqIntegers()};
+  return kSchemes;
+}
+
+const Scheme* FindScheme(SchemeId id) {
+  const auto schemes = Schemes();
+  const auto found =
+      std::find_if(schemes.begin(), schemes.end(), [id](const Scheme* s) { return s->id() == id; });
+  return found == schemes.end() ? nullptr : *found;
+}
+
+Result<std::unique_ptr<const Bound>> BindScheme(SchemeId id, const ObjectSpec& child,
+                                                std::span<const ObjectSpec> parents,
+                                                std::span<const std::byte> params) {
+  const Scheme* scheme = FindScheme(id);
+  if (scheme == nullptr) {
+    return Status(ErrorCode::kUnsupportedFeature,
+                  "scheme " + std::to_string(id) + " is unknown here");
+  }
+  QSTORE_ASSIGN(auto bound, scheme->Bind(child, parents, params));
+  QSTORE_TRY(CheckTakes(*bound));
+  return bound;
+}
+
+}  // namespace qstore::scheme

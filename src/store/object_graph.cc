@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/object_graph.h"
+
+#include <array>
+#include <string>
+#include <utility>
+
+#include "base/status_macros.h"
+#include "format/limits.h"
+#include "scheme/registry.h"
+
+namespace qstore::store {
+namespace {
+
+// Of a bound scheme, its parents not included.
+constexpr uint64_t kBoundBytes = 384;
+
+uint64_t MemoryOf(const format::Index& index, uint64_t node_bytes) {
+  uint64_t bytes = index.objects.size() * node_bytes + index.parents.size() * sizeof(uint32_t);
+  for (const format::ObjectEntry& object : index.objects) {
+    if (object.scheme == kNoScheme) continue;
+    bytes += kBoundBytes + object.parents.size() * sizeof(scheme::ObjectSpec);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+scheme::ObjectSpec SpecOf(const format::ObjectEntry& object) {
+  scheme::ObjectSpec spec;
+  spec.dtype = object.dtype;
+  spec.byte_size = object.byte_size;
+  spec.row_elems = object.row_elems;
+  spec.chunk_elems = object.chunk_elems;
+  return spec;
+}
+
+Result<ObjectGraph> ObjectGraph::Make(const format::Index& index, uint64_t max_memory) {
+  ObjectGraph graph;
+  graph.memory_ = MemoryOf(index, sizeof(Node));
+  if (graph.memory_ > max_memory) {
+    return LimitExceeded("the index takes more than the memory allowed (max_memory)");
+  }
+  graph.nodes_.resize(index.objects.size());
+  for (uint32_t id = 0; id < index.objects.size(); ++id) {
+    if (index.objects[id].scheme == kNoScheme) continue;
+    const Status status = graph.Bind(index, id);
+    if (!status.ok()) return status.WithContext("object " + std::to_string(id));
+  }
+  graph.Connect(index);
+  return graph;
+}
+
+Status ObjectGraph::Bind(const format::Index& index, uint32_t id) {
+  const format::ObjectEntry& object = index.objects[id];
+  const auto ids = index.parents_of(object);
+  std::array<scheme::ObjectSpec, format::kMaxParents> parents;
+  for (size_t p = 0; p < ids.size(); ++p) parents[p] = SpecOf(index.objects[ids[p]]);
+  auto bound = scheme::BindScheme(object.scheme, SpecOf(object),
+                                  std::span(parents).first(ids.size()), object.params);
+  // It costs those tensors, not the archive.
+  if (bound.status().code() == ErrorCode::kUnsupportedFeature) return {};
+  QSTORE_TRY(bound.status());
+  nodes_[id].bound = std::move(bound).value();
+  return {};
+}
+
+void ObjectGraph::Connect(const format::Index& index) {
+  std::vector<bool> is_whole(nodes_.size());  // Taken whole by some object.
+  const auto for_each_parent = [&](uint32_t id, const auto& visit) {
+    if (nodes_[id].bound == nullptr) return;
+    const auto ids = index.parents_of(index.objects[id]);
+    for (size_t p = 0; p < ids.size(); ++p) visit(ids[p], nodes_[id].bound->TakeOf(p));
+  };
+  for (uint32_t id = 0; id < nodes_.size(); ++id) {
+    for_each_parent(id, [&](uint32_t parent, scheme::Take take) {
+      if (take == scheme::Take::kWhole) is_whole[parent] = true;
+    });
+  }
+  wholes_.reserve(index.parents.size());
+  for (uint32_t id = 0; id < nodes_.size(); ++id) {
+    Node& node = nodes_[id];
+    node.wholes.begin = static_cast<uint32_t>(wholes_.size());
+    for_each_parent(id, [&](uint32_t parent, scheme::Take take) {
+      if (take == scheme::Take::kWhole || (is_whole[id] && is_whole[parent])) {
+        wholes_.push_back(parent);
+      } else {
+        node.chunk_parent = parent;
+      }
+    });
+    node.wholes.end = static_cast<uint32_t>(wholes_.size());
+  }
+}
+
+unsigned ObjectGraph::ChunkedAncestors(uint32_t object) const {
+  unsigned count = 0;
+  for (; chunk_parent(object) != kNoObject; object = chunk_parent(object)) ++count;
+  return count;
+}
+
+}  // namespace qstore::store

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "format/limits.h"
+#include "qstore/status.h"
+#include "scheme/chunk_coder.h"
+#include "scheme/scheme.h"
+#include "store/whole_source.h"
+
+namespace qstore::store {
+
+/// What a chunk needs of its object's parents, kept alive as long as this is.
+class ParentContents {
+ public:
+  /// Fetches parents by `get`. `ids` are the objects that `bound` has as parents. Of one taken by
+  /// chunks the content is `chunk`, where that is given.
+  static Result<ParentContents> Fetch(
+      const scheme::Bound& bound, std::span<const uint32_t> ids, const scheme::ChunkAt& at,
+      std::optional<std::span<const std::byte>> chunk,
+      const std::function<Result<WholeContent>(uint32_t object)>& get);
+
+  scheme::Given given() const { return {bound_, std::span(contents_).first(count_)}; }
+
+ private:
+  const scheme::Bound* bound_ = nullptr;
+  size_t count_ = 0;
+  std::array<scheme::ParentContent, format::kMaxParents> contents_;
+  std::vector<std::shared_ptr<const void>> held_;
+};
+
+}  // namespace qstore::store

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/planner.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "registry/given.h"
+#include "registry/gptq.h"
+#include "registry/weights.h"
+#include "scheme/gptq/gptq.h"
+
+namespace qstore::plan {
+namespace {
+
+using scheme::ObjectSpec;
+using testing::GptqParts;
+using Bytes = std::vector<std::byte>;
+
+// Counts the bytes that are asked for.
+class CountingSource final : public ByteSource {
+ public:
+  explicit CountingSource(Bytes bytes) : bytes_(std::move(bytes)) {}
+  uint64_t size() const override { return bytes_.size(); }
+  Status Read(uint64_t offset, std::span<std::byte> out) const override {
+    if (offset > bytes_.size() || out.size() > bytes_.size() - offset) return Corrupt("too far");
+    std::copy_n(bytes_.begin() + static_cast<ptrdiff_t>(offset), out.size(), out.begin());
+    read_ += out.size();
+    return {};
+  }
+  uint64_t bytes_read() const { return read_; }
+
+ private:
+  Bytes bytes_;
+  mutable uint64_t read_ = 0;
+};
+
+constexpr uint64_t kInputs = 128;
+
+struct Parent {
+  explicit Parent(const GptqParts& parts)
+      : shape(parts.shape),
+        weights(parts.weights),
+        scales(parts.scales),
+        zeros(parts.zeros),
+        groups(parts.groups) {}
+  Candidate ToCandidate(const ObjectSpec& spec) {
+    const auto object = [](DType dtype, uint64_t row, const CountingSource& source) {
+      return scheme::SpecFor(dtype, std::array{source.size() / row / (DTypeBits(dtype) / 8), row},
+                             source.size());
+    };
+    const ObjectSpec parents[] = {object(DType::kI32, shape.outputs, weights),
+                                  object(DType::kF16, shape.outputs, scales),
+                                  object(DType::kI32, shape.outputs * shape.bits / 32, zeros),
+                                  object(DType::kI32, shape.inputs, groups)};
+    const std::byte params[] = {testing::NumberOf(DType::kF16), std::byte{1}};
+    bound = testing::BindOrFail(scheme::GptqFloats(), spec, parents, params);
+    return {bound.get(), {&weights, &scales, &zeros, &groups}};
+  }
+  scheme::GptqShape shape;
+  CountingSource weights, scales, zeros, groups;
+  std::shared_ptr<const scheme::Bound> bound;
+};
+
+struct Model {
+  explicit Model(uint64_t outputs)
+      : high(testing::MakePair(DType::kBF16, outputs, kInputs, 1).high), content(high) {
+    for (size_t i = 0; i < kInputs * outputs; ++i) {
+      values.push_back(testing::PatternValue(DType::kBF16, high.data() + 2 * i));
+    }
+    spec = scheme::SpecFor(DType::kBF16, std::array{outputs, kInputs}, high.size());
+  }
+  Parent Quantized(unsigned bits) const {
+    const uint64_t outputs = values.size() / kInputs;
+    return Parent(testing::MakeGptq(values, kInputs, outputs, bits, 4, bits));
+  }
+  Result<std::optional<size_t>> Choose(std::vector<Candidate> candidates) const {
+    scheme::ChunkCoder coder;
+    return ChooseParent(spec, content, candidates, Level::kBalanced, &coder);
+  }
+  Bytes high;
+  CountingSource content;
+  std::vector<float> values;
+  ObjectSpec spec;
+};
+
+// A sample has 256 of the outputs.
+TEST(ChooseParent, CodesNoFurtherSampleOfWhatIsHopeless) {
+  const Model model(2048);
+  Parent low = model.Quantized(4);
+  Parent high = model.Quantized(8);
+  const auto chosen = model.Choose({low.ToCandidate(model.spec), high.ToCandidate(model.spec)});
+  ASSERT_TRUE(chosen.ok()) << chosen.status().ToString();
+  EXPECT_EQ(*chosen, 1u);
+  EXPECT_EQ(model.content.bytes_read(), model.high.size() / 8);
+  EXPECT_EQ(low.weights.bytes_read(), low.weights.size() / 8);
+  EXPECT_EQ(high.weights.bytes_read(), high.weights.size() / 8);
+}
+
+TEST(ChooseParent, CodesAllSamplesOfWhatIsAlike) {
+  const Model model(2048);
+  Parent first = model.Quantized(8);
+  Parent second = model.Quantized(8);
+  const auto chosen = model.Choose({first.ToCandidate(model.spec), second.ToCandidate(model.spec)});
+  ASSERT_TRUE(chosen.ok()) << chosen.status().ToString();
+  EXPECT_EQ(*chosen, 0u);
+  EXPECT_EQ(first.weights.bytes_read(), 3 * first.weights.size() / 8);
+  EXPECT_EQ(second.weights.bytes_read(), 3 * second.weights.size() / 8);
+  EXPECT_EQ(second.scales.bytes_read(), second.scales.size());
+}
+
+TEST(ChooseParent, ReadsParentsOfFewOutputsOnce) {
+  const Model model(1024);
+  Parent first = model.Quantized(8);
+  Parent second = model.Quantized(8);
+  const auto chosen = model.Choose({first.ToCandidate(model.spec), second.ToCandidate(model.spec)});
+  ASSERT_TRUE(chosen.ok()) << chosen.status().ToString();
+  EXPECT_EQ(*chosen, 0u);
+  EXPECT_EQ(first.weights.bytes_read(), first.weights.size());
+}
+
+TEST(ChooseParent, TakesNoneWhereNothingIsGained) {
+  const Model model(2048);
+  Parent other(testing::MakeGptq(Model(2048).values, kInputs, 2048, 8, 4, 1));
+  Bytes noise(model.high.size());
+  std::mt19937 random(5);
+  for (auto& byte : noise) byte = static_cast<std::byte>(random());
+  const CountingSource content(noise);
+  scheme::ChunkCoder coder;
+  const std::array candidates{other.ToCandidate(model.spec)};
+  const auto chosen = ChooseParent(model.spec, content, candidates, Level::kBalanced, &coder);
+  ASSERT_TRUE(chosen.ok()) << chosen.status().ToString();
+  EXPECT_EQ(*chosen, std::nullopt);
+}
+
+}  // namespace
+}  // namespace qstore::plan
