@@ -72,12 +72,15 @@ void AddPackCommand(CLI::App& app, int* exit_code) {
       ->type_name("LEVEL");
   command
       ->add_option("--parent", arguments->parents,
-                   "Variant whose tensors explain those of another; else each tensor's is measured")
+                   "Code CHILD relative to PARENT only (default: choose by measurement)")
       ->check(CLI::Validator(CheckParent, ""))
       ->type_name("CHILD=PARENT")
       ->allow_extra_args(false);
-  command->add_option("--root", arguments->options.root, "Variant to store first, without parents")
-      ->type_name("NAME");
+  command
+      ->add_option("--direct", arguments->options.direct,
+                   "Variant that must load from its own bytes; may be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
       ->type_name("N");
   command->add_option("--memory", arguments->options.memory_limit, "Aim for memory in use (512MiB)")

@@ -129,7 +129,7 @@ class QSTORE_EXPORT Archive {
   /// Bytes read from the file since Open began.
   uint64_t bytes_read() const;
 
-  /// In the order they are stored: parents come before their children.
+  /// In the order they are stored.
   size_t variant_count() const;
   VariantInfo variant(size_t index) const;
   Result<size_t> FindVariant(std::string_view name) const;

@@ -20,7 +20,7 @@ struct VariantSource {
   std::filesystem::path path;
 };
 
-/// Says that tensors of `child` may have parents in `parent` only. Both name variants.
+/// Says that tensors of `child` may have parents of `parent` only. Both name variants.
 struct ParentChoice {
   std::string child;
   std::string parent;
@@ -28,10 +28,13 @@ struct ParentChoice {
 
 struct PackOptions {
   Level level = Level::kBalanced;
-  /// Where a variant's tensors find the ones that explain them. Without a choice each tensor has
-  /// the parent that saves most, among all variants with fewer bits.
+  /// Where a variant's tensors find the ones that they follow from. Without a choice each tensor
+  /// has the parents, of any other variant, with which all of them take few bytes and loads read
+  /// little more for it.
   std::vector<ParentChoice> parents;
-  std::string root;      ///< The variant stored first, without parents; empty: the fewest bits.
+  /// Names of variants that must load from their own bytes: their tensors have no parents of other
+  /// variants.
+  std::vector<std::string> direct;
   unsigned threads = 0;  ///< 0: all processors this process may run on.
   /// Aim for the memory in use, in bytes; bounds the chunks in flight, hence the threads at work.
   /// At least one chunk (about 16 MiB) is always held, and the tables of names and chunks.

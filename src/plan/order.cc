@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "plan/order.h"
+
 #include <algorithm>
 #include <numeric>
 
-#include "plan/planner.h"
 #include "scheme/registry.h"
 
 namespace qstore::plan {

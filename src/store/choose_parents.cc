@@ -5,15 +5,21 @@
 #include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "format/limits.h"
-#include "plan/planner.h"
+#include "plan/arrangement.h"
+#include "plan/measure.h"
 #include "scheme/registry.h"
 #include "store/pack_plan.h"
 
 namespace qstore::store {
 namespace {
 
+// An edge must gain this share of the bytes, or it is not worth reading more for.
+constexpr double kWorthwhile = 0.98;
+
 /// Parents that an object may have, bound to it.
 struct Proposal {
+  uint32_t child = 0;
+  double bytes = 0;  // What the child then takes.
   SchemeId scheme_id = kNoScheme;
   std::vector<std::byte> params;
   std::vector<uint32_t> parents;
@@ -75,14 +81,18 @@ class ParentChooser {
   }
 
   Status Run() {
+    FindDirect();
+    alone_.resize(plan_.objects.size());
+    std::vector<std::vector<Proposal>> proposals(plan_.objects.size());
     const auto work = [&](const base::PipelineItem& item) {
-      PlannedObject& object = plan_.objects[item.index];
-      return Choose(&object, &coders_[item.worker])
+      const PlannedObject& object = plan_.objects[item.index];
+      return MeasureEdges(static_cast<uint32_t>(item.index), &coders_[item.worker],
+                          &proposals[item.index])
           .WithContext(plan_.file(object.place).source.string());
     };
-    const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
-    QSTORE_TRY(base::RunPipeline(plan_.objects.size(),
-                                 {options_.threads, size_t{4} * options_.threads}, work, retire));
+    QSTORE_TRY(ForAll(plan_.objects.size(), work));
+    QSTORE_TRY(MeasureParents(proposals));
+    Adopt(&proposals);
     AncestorLimits limits(&plan_);
     for (uint32_t id = 0; id < plan_.objects.size(); ++id) limits.Keep(id);
     for (const PlannedObject& object : plan_.objects) {
@@ -92,38 +102,95 @@ class ParentChooser {
   }
 
  private:
-  Status Choose(PlannedObject* object, scheme::ChunkCoder* coder) const {
-    const SourceFileEntry& file = plan_.file(object->place);
-    if (object->place.variant == 0 || file.kind == FileKind::kOpaque || object->place.part == 0 ||
-        object->spec.byte_size == 0) {
+  template <class Work>
+  Status ForAll(size_t count, const Work& work) {
+    const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
+    return base::RunPipeline(count, {options_.threads, size_t{4} * options_.threads}, work, retire);
+  }
+
+  // What those take that have no edges themselves.
+  Status MeasureParents(const std::vector<std::vector<Proposal>>& proposals) {
+    std::vector<uint32_t> ids;
+    for (const std::vector<Proposal>& of_child : proposals) {
+      for (const Proposal& proposal : of_child) {
+        if (alone_[proposal.parents[0]] == 0) ids.push_back(proposal.parents[0]);
+      }
+    }
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    return ForAll(ids.size(), [&](const base::PipelineItem& item) -> Status {
+      const uint32_t id = ids[item.index];
+      const PlannedObject& object = plan_.objects[id];
+      const auto measured =
+          plan::Measure(object.spec, Source(id), {}, options_.level, &coders_[item.worker]);
+      if (measured.ok()) alone_[id] = measured->alone;
+      return measured.status().WithContext(plan_.file(object.place).source.string());
+    });
+  }
+
+  // What a direct variant has is loaded from its own bytes, also where others have it too.
+  void FindDirect() {
+    is_direct_.resize(plan_.objects.size());
+    for (size_t v = 0; v < plan_.variants.size(); ++v) {
+      if (!plan_.is_direct[v]) continue;
+      for (const SourceFileEntry& file : plan_.variants[v].files) {
+        for (const SourcePart& part : file.parts) is_direct_[part.object] = true;
+      }
+    }
+  }
+
+  Status MeasureEdges(uint32_t id, scheme::ChunkCoder* coder, std::vector<Proposal>* proposals) {
+    const PlannedObject& object = plan_.objects[id];
+    const SourceFileEntry& file = plan_.file(object.place);
+    if (is_direct_[id] || file.kind == FileKind::kOpaque || object.place.part == 0 ||
+        object.spec.byte_size == 0) {
       return {};
     }
-    std::vector<Proposal> proposals = Propose(*object);
-    if (proposals.empty()) return {};
+    *proposals = Propose(id);
+    if (proposals->empty()) return {};
 
     size_t count = 0;
-    for (const Proposal& proposal : proposals) count += proposal.parents.size();
+    for (const Proposal& proposal : *proposals) count += proposal.parents.size();
     std::vector<PartSource> contents;
     contents.reserve(count);
     std::vector<plan::Candidate> candidates;
-    candidates.reserve(proposals.size());
-    for (const Proposal& proposal : proposals) {
+    candidates.reserve(proposals->size());
+    for (const Proposal& proposal : *proposals) {
       plan::Candidate candidate{proposal.bound.get(), {}};
       for (const uint32_t parent : proposal.parents) {
         candidate.parents.push_back(&contents.emplace_back(Source(parent)));
       }
       candidates.push_back(std::move(candidate));
     }
-    const PartSource content(file.file.get(), plan_.part(object->place));
-    QSTORE_ASSIGN(const std::optional<size_t> chosen,
-                  plan::ChooseParent(object->spec, content, candidates, options_.level, coder));
-    if (!chosen) return {};
-    Proposal& proposal = proposals[*chosen];
-    object->scheme_id = proposal.scheme_id;
-    object->params = std::move(proposal.params);
-    object->parents = std::move(proposal.parents);
-    object->bound = std::move(proposal.bound);
+    const PartSource content(file.file.get(), plan_.part(object.place));
+    QSTORE_ASSIGN(const plan::Measured measured,
+                  plan::Measure(object.spec, content, candidates, options_.level, coder));
+    alone_[id] = measured.alone;
+    for (size_t i = 0; i < proposals->size(); ++i) (*proposals)[i].bytes = measured.given[i];
+    std::erase_if(*proposals, [&](const Proposal& proposal) {
+      return proposal.bytes >= kWorthwhile * measured.alone;
+    });
     return {};
+  }
+
+  void Adopt(std::vector<std::vector<Proposal>>* proposals) {
+    std::vector<plan::WeighedEdge> edges;
+    std::vector<Proposal*> by_edge;
+    for (std::vector<Proposal>& of_child : *proposals) {
+      for (Proposal& proposal : of_child) {
+        edges.push_back({proposal.child, proposal.parents[0], proposal.bytes});
+        by_edge.push_back(&proposal);
+      }
+    }
+    for (const auto& chosen : plan::Arrange(alone_, edges)) {
+      if (!chosen) continue;
+      Proposal& proposal = *by_edge[*chosen];
+      PlannedObject& object = plan_.objects[proposal.child];
+      object.scheme_id = proposal.scheme_id;
+      object.params = std::move(proposal.params);
+      object.parents = std::move(proposal.parents);
+      object.bound = std::move(proposal.bound);
+    }
   }
 
   PartSource Source(uint32_t object) const {
@@ -131,14 +198,17 @@ class ParentChooser {
     return {plan_.file(place).file.get(), plan_.part(place)};
   }
 
-  std::vector<Proposal> Propose(const PlannedObject& object) const {
+  // Edges from all other variants, whichever come first.
+  std::vector<Proposal> Propose(uint32_t id) const {
+    const PlannedObject& object = plan_.objects[id];
     const SourceFileEntry& file = plan_.file(object.place);
     const io::SafetensorsTensor& tensor = file.header.tensors[object.place.part - 1];
     const scheme::TensorDesc target{tensor.name, tensor.dtype, tensor.shape};
     std::vector<Proposal> proposals;
     const uint32_t own = object.place.variant;
     const SourceTable& own_table = tables_[own].Near(file.path);
-    for (uint32_t v = own; v-- > 0;) {
+    for (uint32_t v = 0; v < plan_.variants.size(); ++v) {
+      if (v == own || FollowsFrom(v, own)) continue;
       if (plan_.fixed_parents[own] && *plan_.fixed_parents[own] != v) continue;
       const SourceTable& other = tables_[v].Near(file.path);
       std::vector<scheme::Edge> edges;
@@ -146,7 +216,7 @@ class ParentChooser {
         each->Detect(target, own_table, other, &edges);
       }
       for (scheme::Edge& edge : edges) {
-        Proposal proposal{edge.scheme->id(), std::move(edge.params), {}, nullptr};
+        Proposal proposal{id, 0, edge.scheme->id(), std::move(edge.params), {}, nullptr};
         for (const scheme::ParentRef& parent : edge.parents) {
           const SourceTable& table = parent.is_own ? own_table : other;
           proposal.parents.push_back(ObjectOf(parent.is_own ? own : v, table.place(parent.tensor)));
@@ -155,6 +225,15 @@ class ParentChooser {
       }
     }
     return proposals;
+  }
+
+  // Whether the parents given say that the one variant follows from the other, by way of any.
+  bool FollowsFrom(uint32_t variant, uint32_t ancestor) const {
+    while (plan_.fixed_parents[variant]) {
+      variant = *plan_.fixed_parents[variant];
+      if (variant == ancestor) return true;
+    }
+    return false;
   }
 
   uint32_t ObjectOf(uint32_t variant, const TensorPlace& place) const {
@@ -179,6 +258,8 @@ class ParentChooser {
   const PlanOptions& options_;
   std::vector<SourceTables> tables_;
   std::vector<scheme::ChunkCoder> coders_;
+  std::vector<bool> is_direct_;  // By object.
+  std::vector<double> alone_;    // By object: what it takes without parents.
 };
 
 }  // namespace

@@ -122,7 +122,7 @@ Result<PackReport> RunPack(std::span<const VariantSource> variants,
 
   const unsigned threads = base::ThreadCount(options.threads);
   store::PlanOptions plan_options{
-      options.level, threads, options.parents, options.root, [&]() -> Status {
+      options.level, threads, options.parents, options.direct, [&]() -> Status {
         if (!options.progress || options.progress({0, report.source_bytes})) {
           return {};
         }

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
-#include "plan/planner.h"
+#include "plan/order.h"
 
 namespace qstore::store {
 
@@ -28,22 +28,26 @@ Result<size_t> FindSource(std::span<const SourceVariant> variants, const std::st
   return InvalidArgument("no variant is named '" + name + "'");
 }
 
-// Moves the root to the front, and each chosen parent before its child.
+// Moves direct variants to the front, and each chosen parent before its child.
 Status ApplyChoices(std::span<const SourceVariant> variants, const PlanOptions& options,
                     std::vector<size_t>* order) {
   const auto place = [&](size_t v) { return std::find(order->begin(), order->end(), v); };
-  if (!options.root.empty()) {
-    QSTORE_ASSIGN(const size_t root, FindSource(variants, options.root));
-    std::rotate(order->begin(), place(root), place(root) + 1);
+  const auto is_direct = [&](size_t v) {
+    return std::find(options.direct.begin(), options.direct.end(), variants[v].name) !=
+           options.direct.end();
+  };
+  for (const std::string& name : options.direct) {
+    QSTORE_TRY(FindSource(variants, name).status());
   }
+  std::stable_partition(order->begin(), order->end(), is_direct);
   // A chain of n parents settles after n rounds; only a circle never does.
   for (size_t round = 0; round <= variants.size(); ++round) {
     bool settled = true;
     for (const ParentChoice& choice : options.parents) {
       QSTORE_ASSIGN(const size_t child, FindSource(variants, choice.child));
       QSTORE_ASSIGN(const size_t parent, FindSource(variants, choice.parent));
-      if (choice.child == options.root) {
-        return InvalidArgument("variant '" + choice.child + "' is the root and has no parent");
+      if (is_direct(child)) {
+        return InvalidArgument("variant '" + choice.child + "' is direct and has no parent");
       }
       if (place(parent) < place(child)) continue;
       settled = false;
@@ -82,6 +86,10 @@ Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions
   QSTORE_TRY(ApplyChoices(variants, options, &order));
   for (const size_t v : order) plan.variants.push_back(std::move(variants[v]));
   QSTORE_TRY(FixParents(options, &plan));
+  for (const SourceVariant& variant : plan.variants) {
+    const auto& direct = options.direct;
+    plan.is_direct.push_back(std::find(direct.begin(), direct.end(), variant.name) != direct.end());
+  }
   QSTORE_TRY(AssignObjects(&plan, options));
   QSTORE_TRY(ChooseParents(&plan, options));
   return plan;

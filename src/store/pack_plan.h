@@ -41,6 +41,7 @@ struct PackPlan {
   std::vector<PlannedObject> objects;   ///< In coding order: by variant, opaque files first.
   /// By variant: the one that its parents must be of, or nothing where the measure decides.
   std::vector<std::optional<uint32_t>> fixed_parents;
+  std::vector<bool> is_direct;  ///< By variant: it loads from its own bytes.
 
   const SourceFileEntry& file(const PartPlace& place) const {
     return variants[place.variant].files[place.file];
@@ -59,21 +60,21 @@ struct PlanOptions {
   Level level = Level::kBalanced;
   unsigned threads = 1;
   std::vector<ParentChoice> parents;
-  std::string root;
+  std::vector<std::string> direct;
   std::function<Status()> poll;  ///< An error stops planning; called from one thread at a time.
 };
 
 /// Orders the variants, finds equal parts and chooses parents.
-/// Errors: read errors naming the file, those of options.poll, kInvalidArgument for parents or a
-/// root that the variants do not allow.
+/// Errors: read errors naming the file, those of options.poll, kInvalidArgument for parents or
+/// direct variants that the variants do not allow.
 Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions& options);
 
 /// Gives each part its object, one and the same for parts of equal content. Contents are compared
 /// byte by byte. A step of MakePlan.
 Status AssignObjects(PackPlan* plan, const PlanOptions& options);
 
-/// Gives each tensor of a later variant the parent in earlier ones that saves most, if any does.
-/// A step of MakePlan.
+/// Gives tensors parents of other variants, so that all of them take few bytes and loads read
+/// little more for it. A step of MakePlan.
 Status ChooseParents(PackPlan* plan, const PlanOptions& options);
 
 }  // namespace qstore::store

@@ -114,14 +114,14 @@ def test_the_planner_takes_what_is_cheapest(space):
     assert parents_of(space / "two.qstore") == {"q4": {""}, "bf16": {"q4"}}
 
 
-def test_parents_and_root_can_be_fixed(space):
+def test_parents_and_direct_variants_can_be_chosen(space):
     chain = chain_of(space, levels=(8, 4, 3, 2))
     archive = space / "m.qstore"
     pack(archive, "--parent", "bf16=q4", "--parent", "q8=q2", **chain)
     assert parents_of(archive)["bf16"] == {"q4"}
     assert parents_of(archive)["q8"] == {"q2"}
     assert_comes_back(archive, space / "one", **chain)
-    pack(archive, "--force", "--root", "q8", "--parent", "q4=q8", **chain)
+    pack(archive, "--force", "--direct", "q8", "--parent", "q4=q8", **chain)
     assert parents_of(archive)["q8"] == {""}
     assert parents_of(archive)["q4"] == {"q8"}
     assert_comes_back(archive, space / "two", **chain)
@@ -131,10 +131,10 @@ def test_parents_and_root_can_be_fixed(space):
     "options, words",
     (
         (("--parent", "q8=nine"), "no variant is named 'nine'"),
-        (("--root", "nine"), "no variant is named 'nine'"),
+        (("--direct", "nine"), "no variant is named 'nine'"),
         (("--parent", "q8=q4", "--parent", "q4=q8"), "circle"),
         (("--parent", "q8=q8"), "circle"),
-        (("--root", "q4", "--parent", "q4=q8"), "root"),
+        (("--direct", "q4", "--parent", "q4=q8"), "direct"),
         (("--parent", "bf16=q4", "--parent", "bf16=q8"), "two parents"),
     ),
 )

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plan/planner.h"
+#include "plan/measure.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <random>
 #include <utility>
 #include <vector>
@@ -79,9 +78,9 @@ struct Model {
     const uint64_t outputs = values.size() / kInputs;
     return Parent(testing::MakeGptq(values, kInputs, outputs, bits, 4, bits));
   }
-  Result<std::optional<size_t>> Choose(std::vector<Candidate> candidates) const {
+  Result<Measured> MeasureAll(std::vector<Candidate> candidates) const {
     scheme::ChunkCoder coder;
-    return ChooseParent(spec, content, candidates, Level::kBalanced, &coder);
+    return Measure(spec, content, candidates, Level::kBalanced, &coder);
   }
   Bytes high;
   CountingSource content;
@@ -90,41 +89,45 @@ struct Model {
 };
 
 // A sample has 256 of the outputs.
-TEST(ChooseParent, CodesNoFurtherSampleOfWhatIsHopeless) {
+TEST(Measure, CodesNoFurtherSampleOfWhatIsHopeless) {
   const Model model(2048);
   Parent low = model.Quantized(4);
   Parent high = model.Quantized(8);
-  const auto chosen = model.Choose({low.ToCandidate(model.spec), high.ToCandidate(model.spec)});
-  ASSERT_TRUE(chosen.ok()) << chosen.status().ToString();
-  EXPECT_EQ(*chosen, 1u);
+  const auto measured =
+      model.MeasureAll({low.ToCandidate(model.spec), high.ToCandidate(model.spec)});
+  ASSERT_TRUE(measured.ok()) << measured.status().ToString();
+  EXPECT_LT(measured->given[1], measured->given[0] / 1.5);
+  EXPECT_LT(measured->given[1], measured->alone / 1.5);
   EXPECT_EQ(model.content.bytes_read(), model.high.size() / 8);
   EXPECT_EQ(low.weights.bytes_read(), low.weights.size() / 8);
   EXPECT_EQ(high.weights.bytes_read(), high.weights.size() / 8);
 }
 
-TEST(ChooseParent, CodesAllSamplesOfWhatIsAlike) {
+TEST(Measure, CodesAllSamplesOfWhatIsAlike) {
   const Model model(2048);
   Parent first = model.Quantized(8);
   Parent second = model.Quantized(8);
-  const auto chosen = model.Choose({first.ToCandidate(model.spec), second.ToCandidate(model.spec)});
-  ASSERT_TRUE(chosen.ok()) << chosen.status().ToString();
-  EXPECT_EQ(*chosen, 0u);
+  const auto measured =
+      model.MeasureAll({first.ToCandidate(model.spec), second.ToCandidate(model.spec)});
+  ASSERT_TRUE(measured.ok()) << measured.status().ToString();
+  EXPECT_EQ(measured->given[0], measured->given[1]);
   EXPECT_EQ(first.weights.bytes_read(), 3 * first.weights.size() / 8);
   EXPECT_EQ(second.weights.bytes_read(), 3 * second.weights.size() / 8);
   EXPECT_EQ(second.scales.bytes_read(), second.scales.size());
 }
 
-TEST(ChooseParent, ReadsParentsOfFewOutputsOnce) {
+TEST(Measure, ReadsParentsOfFewOutputsOnce) {
   const Model model(1024);
   Parent first = model.Quantized(8);
   Parent second = model.Quantized(8);
-  const auto chosen = model.Choose({first.ToCandidate(model.spec), second.ToCandidate(model.spec)});
-  ASSERT_TRUE(chosen.ok()) << chosen.status().ToString();
-  EXPECT_EQ(*chosen, 0u);
+  const auto measured =
+      model.MeasureAll({first.ToCandidate(model.spec), second.ToCandidate(model.spec)});
+  ASSERT_TRUE(measured.ok()) << measured.status().ToString();
+  EXPECT_EQ(measured->given[0], measured->given[1]);
   EXPECT_EQ(first.weights.bytes_read(), first.weights.size());
 }
 
-TEST(ChooseParent, TakesNoneWhereNothingIsGained) {
+TEST(Measure, ParentsThatTellNothingGainNothing) {
   const Model model(2048);
   Parent other(testing::MakeGptq(Model(2048).values, kInputs, 2048, 8, 4, 1));
   Bytes noise(model.high.size());
@@ -133,9 +136,9 @@ TEST(ChooseParent, TakesNoneWhereNothingIsGained) {
   const CountingSource content(noise);
   scheme::ChunkCoder coder;
   const std::array candidates{other.ToCandidate(model.spec)};
-  const auto chosen = ChooseParent(model.spec, content, candidates, Level::kBalanced, &coder);
-  ASSERT_TRUE(chosen.ok()) << chosen.status().ToString();
-  EXPECT_EQ(*chosen, std::nullopt);
+  const auto measured = Measure(model.spec, content, candidates, Level::kBalanced, &coder);
+  ASSERT_TRUE(measured.ok()) << measured.status().ToString();
+  EXPECT_GE(measured->given[0], 0.98 * measured->alone);
 }
 
 }  // namespace

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "plan/planner.h"
+#include "plan/measure.h"
 
 #include <algorithm>
-#include <optional>
 #include <vector>
 
 #include "base/status_macros.h"
@@ -28,9 +27,6 @@ constexpr double kHopeless = 1.5;
 // long as copying some thousand bytes.
 constexpr uint64_t kWorthGathering = 8192;
 
-// A parent must gain this share of the bytes, or it is not worth reading.
-constexpr double kWorthwhile = 0.98;
-
 std::vector<uint64_t> SampleChunks(const ObjectSpec& spec) {
   const uint64_t count = spec.chunk_count();
   std::vector<uint64_t> chunks;
@@ -46,6 +42,7 @@ struct Contender {
   std::vector<std::vector<std::byte>> contents;
   std::vector<ParentContent> parents;
   uint64_t bytes = 0;
+  uint64_t samples = 0;
 };
 
 class Sampler {
@@ -56,6 +53,14 @@ class Sampler {
   }
 
   std::vector<uint64_t> chunks() const { return SampleChunks(spec_); }
+
+  /// Of all of the object, as its samples say.
+  double Estimate(const Contender& contender) const {
+    const auto per_sample =
+        static_cast<double>(contender.bytes) / static_cast<double>(contender.samples);
+    const auto sample_bytes = static_cast<double>(spec_.chunk_elem_count(0) * spec_.elem_bytes());
+    return per_sample * static_cast<double>(spec_.byte_size) / sample_bytes;
+  }
 
   /// Of a chunk that Measure is to be called for next.
   Status ReadChunk(uint64_t chunk) {
@@ -73,6 +78,7 @@ class Sampler {
     QSTORE_ASSIGN([[maybe_unused]] const ChunkCodec codec,
                   coder_->Encode(spec_, level_, chunk, raw_, given, &payload_));
     contender->bytes += payload_.size();
+    ++contender->samples;
     return {};
   }
 
@@ -124,21 +130,19 @@ class Sampler {
   std::vector<std::byte> payload_;
 };
 
-// Codes samples until all are coded or nobody is left beside the cheapest.
+// Codes samples until all are coded or nobody is left beside the cheapest. That something takes no
+// bytes at all is seen on all of them.
 Status Compete(Sampler* sampler, std::vector<Contender*> rest) {
   for (const uint64_t chunk : sampler->chunks()) {
-    if (rest.size() < 2) break;
+    if (rest.size() == 1 && rest[0]->bytes > 0) break;
     QSTORE_TRY(sampler->ReadChunk(chunk));
     uint64_t least = UINT64_MAX;
     for (Contender* contender : rest) {
       QSTORE_TRY(sampler->Measure(chunk, contender));
       least = std::min(least, contender->bytes);
     }
-    std::erase_if(rest, [&](Contender* contender) {
-      const bool is_out =
-          static_cast<double>(contender->bytes) > kHopeless * static_cast<double>(least);
-      if (is_out) contender->bytes = UINT64_MAX;
-      return is_out;
+    std::erase_if(rest, [&](const Contender* contender) {
+      return static_cast<double>(contender->bytes) > kHopeless * static_cast<double>(least);
     });
   }
   return {};
@@ -146,11 +150,11 @@ Status Compete(Sampler* sampler, std::vector<Contender*> rest) {
 
 }  // namespace
 
-Result<std::optional<size_t>> ChooseParent(const ObjectSpec& spec, const ByteSource& content,
-                                           std::span<const Candidate> candidates, Level level,
-                                           ChunkCoder* coder) {
-  std::optional<size_t> best;
-  if (candidates.empty() || spec.byte_size == 0) return best;
+Result<Measured> Measure(const ObjectSpec& spec, const ByteSource& content,
+                         std::span<const Candidate> candidates, Level level, ChunkCoder* coder) {
+  Measured measured;
+  measured.given.resize(candidates.size());
+  if (spec.byte_size == 0) return measured;
   std::vector<Contender> contenders(1 + candidates.size());
   for (size_t i = 0; i < candidates.size(); ++i) contenders[i + 1].candidate = &candidates[i];
   std::vector<Contender*> all;
@@ -159,15 +163,11 @@ Result<std::optional<size_t>> ChooseParent(const ObjectSpec& spec, const ByteSou
   // What a sample costs at level max differs little from balanced, but takes far longer to find.
   Sampler sampler(spec, content, std::min(level, Level::kBalanced), coder);
   QSTORE_TRY(Compete(&sampler, all));
-  double limit = kWorthwhile * static_cast<double>(contenders[0].bytes);
+  measured.alone = sampler.Estimate(contenders[0]);
   for (size_t i = 0; i < candidates.size(); ++i) {
-    const auto bytes = static_cast<double>(contenders[i + 1].bytes);
-    if (bytes < limit) {
-      limit = bytes;
-      best = i;
-    }
+    measured.given[i] = sampler.Estimate(contenders[i + 1]);
   }
-  return best;
+  return measured;
 }
 
 }  // namespace qstore::plan

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace qstore::plan {
+
+/// What a byte that a load reads counts, in bytes stored.
+/// docs/decisions/0012-what-a-load-may-cost.md.
+inline constexpr double kLoadWeight = 1.0 / 16;
+
+/// A way to store a node: given another one.
+struct WeighedEdge {
+  uint32_t child = 0;
+  uint32_t parent = 0;
+  double bytes = 0;  ///< What the child then takes.
+};
+
+/// For nodes that take `alone` bytes each by themselves: which edge into each is used, as a
+/// position in `edges`, or nothing. The sum of what all nodes take, and of what loading each reads
+/// times kLoadWeight, is small: no other choice for a single node, and no edge turned around, makes
+/// it smaller. The edges used form no circle. Deterministic.
+std::vector<std::optional<size_t>> Arrange(std::span<const double> alone,
+                                           std::span<const WeighedEdge> edges);
+
+}  // namespace qstore::plan

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plan/arrangement.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+namespace qstore::plan {
+namespace {
+
+using Choices = std::vector<std::optional<size_t>>;
+
+TEST(Arrange, NodesWithoutEdgesStayAlone) {
+  const std::vector<double> alone = {5, 6};
+  EXPECT_EQ(Arrange(alone, {}), (Choices{std::nullopt, std::nullopt}));
+}
+
+// Bits of a weight as they are measured: an int8 twin, and the 16 bits.
+TEST(Arrange, APairKeepsItsLowPrecisionDirect) {
+  const std::vector<double> alone = {7.0, 10.60};
+  const std::vector<WeighedEdge> edges = {{1, 0, 3.64}, {0, 1, 0.0}};
+  EXPECT_EQ(Arrange(alone, edges), (Choices{std::nullopt, 0u}));
+}
+
+TEST(Arrange, FurtherPrecisionsFollowFromTheHighOne) {
+  const std::vector<double> alone = {7.0, 10.60, 6.6, 4.2};
+  const std::vector<WeighedEdge> edges = {{1, 0, 3.64}, {0, 1, 0.0}, {1, 2, 4.05},
+                                          {2, 1, 0.0},  {1, 3, 6.5}, {3, 1, 0.0}};
+  const Choices chosen = Arrange(alone, edges);
+  double stored = 0;
+  for (size_t n = 0; n < alone.size(); ++n) {
+    stored += chosen[n] ? edges[*chosen[n]].bytes : alone[n];
+  }
+  EXPECT_LT(stored, 10.75);
+  EXPECT_EQ(std::set(chosen.begin(), chosen.end()).size(), 4u);
+}
+
+TEST(Arrange, AChainIsNotTakenWhereALoadPaysMoreThanItGains) {
+  // A child of the smallest gain reads a large parent.
+  const std::vector<double> alone = {100, 5};
+  const std::vector<WeighedEdge> edges = {{1, 0, 4}};
+  EXPECT_EQ(Arrange(alone, edges), (Choices{std::nullopt, std::nullopt}));
+  EXPECT_EQ(Arrange(std::vector<double>{10, 5}, edges), (Choices{std::nullopt, 0u}));
+}
+
+TEST(Arrange, RandomGraphsHaveNoCirclesAndNoBetterSingleChoice) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 200; ++round) {
+    const size_t count = 2 + random() % 6;
+    std::vector<double> alone(count);
+    for (double& a : alone) a = 1 + static_cast<double>(random() % 1000);
+    std::vector<WeighedEdge> edges;
+    for (uint32_t c = 0; c < count; ++c) {
+      for (uint32_t p = 0; p < count; ++p) {
+        if (p != c && random() % 3 != 0) {
+          edges.push_back({c, p, alone[c] * static_cast<double>(random() % 100) / 100});
+        }
+      }
+    }
+    const auto sum = [&](const Choices& chosen) {
+      double total = 0;
+      for (uint32_t n = 0; n < count; ++n) {
+        double load = 0;
+        uint32_t at = n;
+        for (size_t steps = 0; steps <= count; ++steps) {
+          load += chosen[at] ? edges[*chosen[at]].bytes : alone[at];
+          if (!chosen[at]) break;
+          at = edges[*chosen[at]].parent;
+          if (steps == count) return 1e18;
+        }
+        total += (chosen[n] ? edges[*chosen[n]].bytes : alone[n]) + kLoadWeight * load;
+      }
+      return total;
+    };
+    const Choices chosen = Arrange(alone, edges);
+    const double least = sum(chosen);
+    ASSERT_LT(least, 1e18);
+    for (uint32_t n = 0; n < count; ++n) {
+      Choices other = chosen;
+      other[n].reset();
+      EXPECT_GE(sum(other), least);
+      for (size_t e = 0; e < edges.size(); ++e) {
+        if (edges[e].child != n) continue;
+        other[n] = e;
+        EXPECT_GE(sum(other), least);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qstore::plan
