@@ -17,7 +17,7 @@ function(qstore_configure_target target)
 endfunction()
 
 # qstore_compile_together(TARGET SIZE EXCEPT MODULE...): the files of each folder in batches of SIZE, but
-# for those of the folders named. Two files of a batch must not give one name to two things of their
+# for those in the folders named or below them. Two files of a batch must not give one name to two things of their
 # own.
 function(qstore_compile_together target size)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "EXCEPT")
@@ -30,7 +30,14 @@ function(qstore_compile_together target size)
   foreach(source IN LISTS sources)
     get_filename_component(folder ${source} DIRECTORY)
     get_filename_component(module "${folder}" NAME)
-    if(module IN_LIST arg_EXCEPT)
+    string(REPLACE "/" ";" folders "${folder}")
+    set(is_apart OFF)
+    foreach(except IN LISTS arg_EXCEPT)
+      if(except IN_LIST folders)
+        set(is_apart ON)
+      endif()
+    endforeach()
+    if(is_apart)
       continue()
     endif()
     if(NOT DEFINED count_${module})

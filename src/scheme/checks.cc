@@ -8,6 +8,13 @@
 
 namespace qstore::scheme {
 
+Fit FitOfListed(size_t listed, uint64_t elem_count) {
+  // The share from which on a chunk is coded alone as well.
+  constexpr double kSuspicious = 0.02;
+  const double limit = kSuspicious * static_cast<double>(elem_count);
+  return static_cast<double>(listed) < limit ? Fit::kSure : Fit::kMaybe;
+}
+
 Result<DType> FloatTypeOf(std::byte param) {
   const auto number = static_cast<uint8_t>(param);
   if (number >= kDTypeCount || !codec::IsCodedFloat(static_cast<DType>(number))) {

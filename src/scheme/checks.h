@@ -8,6 +8,7 @@
 #include "qstore/dtype.h"
 #include "qstore/status.h"
 #include "scheme/object_spec.h"
+#include "scheme/scheme.h"
 
 // Rules that several schemes have.
 
@@ -23,5 +24,8 @@ Status CheckSmall(const ObjectSpec& parent);
 /// kCorrupt, saying that so many bytes of parameters and parents are wanted, unless there are.
 Status CheckCounts(std::span<const ObjectSpec> parents, size_t parent_count,
                    std::span<const std::byte> params, size_t param_count);
+
+/// How well parents explain elements of which so many had to be listed.
+Fit FitOfListed(size_t listed, uint64_t elem_count);
 
 }  // namespace qstore::scheme

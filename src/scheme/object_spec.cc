@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheme/object_spec.h"
 
-#include "codec/floating.h"
 #include "scheme/tensor_table.h"
 
 namespace qstore::scheme {
@@ -21,8 +20,8 @@ ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_s
     const auto row = shape.size() > 1 ? shape.subspan(1) : shape;
     spec.row_elems = std::max<uint64_t>(1, ElementCount(row));
   }
-  const bool is_modelled = spec.dtype == DType::kI8 || codec::IsCodedFloat(spec.dtype);
-  const bool has_rows = is_modelled && shape.size() > 1;
+  // Of whatever type: chunks of codes are those of the weights that they are of.
+  const bool has_rows = shape.size() > 1;
   spec.chunk_elems = ChooseChunkElems(spec.row_elems, has_rows ? level : Level::kBalanced);
   return spec;
 }

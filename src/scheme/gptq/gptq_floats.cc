@@ -8,9 +8,6 @@
 namespace qstore::scheme {
 namespace {
 
-// The share of values listed from which on a chunk is coded alone as well.
-constexpr double kSuspiciousListed = 0.02;
-
 constexpr uint64_t kWord = sizeof(uint32_t);
 // Rows of integers and scales of a chunk are set apart by some cache lines.
 constexpr uint64_t kRowGap = 512;
@@ -36,8 +33,7 @@ class BoundGptqFloats final : public Bound {
     const auto listed = EncodeGptqFloats(child().dtype, effort, OutputsOf(at).first, raw,
                                          Tensor(at, parents), scratch->Of<GptqScratch>(), out);
     if (!listed) return Fit::kNone;
-    const double limit = kSuspiciousListed * static_cast<double>(at.elem_count);
-    return static_cast<double>(*listed) < limit ? Fit::kSure : Fit::kMaybe;
+    return FitOfListed(*listed, at.elem_count);
   }
   Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
                 base::ByteReader* payload, Scratch* scratch,

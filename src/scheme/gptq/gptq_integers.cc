@@ -8,9 +8,6 @@
 namespace qstore::scheme {
 namespace {
 
-// The share of values listed from which on a chunk is coded alone as well.
-constexpr double kSuspiciousListed = 0.02;
-
 constexpr uint64_t kWord = sizeof(uint32_t);
 
 // The parts of a tensor, and those of the child itself.
@@ -43,8 +40,7 @@ class BoundGptqIntegers final : public Bound {
         EncodeGptqIntegers(effort, FirstInput(at), raw, Own(parents), parents[0].bytes,
                            Parent(parents), scratch->Of<GptqScratch>(), out);
     if (!listed) return Fit::kNone;
-    const double limit = kSuspiciousListed * static_cast<double>(at.elem_count);
-    return static_cast<double>(*listed) < limit ? Fit::kSure : Fit::kMaybe;
+    return FitOfListed(*listed, at.elem_count);
   }
   Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
                 base::ByteReader* payload, Scratch* scratch,

@@ -12,9 +12,6 @@
 namespace qstore::scheme {
 namespace {
 
-// The share of values outside their bins from which on a chunk is coded alone as well.
-constexpr double kSuspiciousListed = 0.02;
-
 enum Parent : uint8_t { kCodes, kScales };
 
 class BoundLlmInt8 final : public Bound {
@@ -34,8 +31,7 @@ class BoundLlmInt8 final : public Bound {
     auto* own = scratch->Of<BinsScratch>();
     const size_t listed =
         EncodeBins(child().dtype, effort, CodesOf(at, parents, own), raw, own, out);
-    const double limit = kSuspiciousListed * static_cast<double>(at.elem_count);
-    return static_cast<double>(listed) < limit ? Fit::kSure : Fit::kMaybe;
+    return FitOfListed(listed, at.elem_count);
   }
   Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
                 base::ByteReader* payload, Scratch* scratch,

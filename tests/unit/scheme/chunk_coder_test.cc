@@ -302,7 +302,7 @@ TEST(ChunkCoder, LevelMaxKnowsRowsThatAreAlike) {
   EXPECT_EQ(coder.Decode(spec, 0, ChunkCodec::kRows, payload, {}, out).code(), ErrorCode::kCorrupt);
 }
 
-TEST(ChunkCoder, LevelMaxHasLargerChunksWhereRowsAreModelled) {
+TEST(ChunkCoder, LevelMaxHasLargerChunksOfMatrices) {
   const uint64_t matrix[2] = {8192, 1024};
   const uint64_t list[1] = {8192 * 1024};
   const auto elems = [](DType dtype, std::span<const uint64_t> shape, Level level) {
@@ -313,7 +313,7 @@ TEST(ChunkCoder, LevelMaxHasLargerChunksWhereRowsAreModelled) {
     EXPECT_EQ(elems(dtype, matrix, Level::kBalanced), kChunkElems);
     EXPECT_EQ(elems(dtype, list, Level::kMax), kChunkElems);
   }
-  EXPECT_EQ(elems(DType::kI64, matrix, Level::kMax), kChunkElems);
+  EXPECT_EQ(elems(DType::kI64, matrix, Level::kMax), kMaxLevelChunkElems);
 }
 
 TEST(ChunkCoder, ParentsOfTheWrongSizeAreRefused) {
