@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "format/limits.h"
 #include "scheme/cast/cast.h"
+#include "scheme/fp8/fp8.h"
 #include "scheme/gptq/gptq.h"
 #include "scheme/llm_int8/llm_int8.h"
 
@@ -45,7 +46,8 @@ Status CheckTakes(const Bound& bound) {
 }  // namespace
 
 std::span<const Scheme* const> Schemes() {
-  static const Scheme* const kSchemes[] = {&LlmInt8(), &Cast(), &GptqFloats(), &GptqIntegers()};
+  static const Scheme* const kSchemes[] = {&LlmInt8(),      &Cast(), &GptqFloats(),
+                                           &GptqIntegers(), &Fp8(),  &Fp8Codes()};
   return kSchemes;
 }
 

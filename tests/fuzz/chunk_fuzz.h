@@ -121,6 +121,15 @@ inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
     out->params = {static_cast<std::byte>(parent)};
     return scheme;
   }
+  if (scheme == 5 || scheme == 6) {
+    out->child.dtype = scheme == 5 ? DType::kBF16 : DType::kF8E4M3;
+    out->child.byte_size = elems * out->child.elem_bytes();
+    const DType parent = scheme == 5 ? DType::kF8E4M3 : DType::kBF16;
+    out->parents.push_back(ObjectOf(parent, elems, row_elems, chunk_elems));
+    const uint64_t scales = in->Below(2) == 0 ? 1 : rows;
+    out->parents.push_back(ObjectOf(DType::kBF16, scales, 1, scales));
+    return scheme;
+  }
   out->parents.push_back(ObjectOf(DType::kI8, elems, row_elems, chunk_elems));
   out->parents.push_back(ObjectOf(DType::kF32, rows, rows, rows));
   return scheme;

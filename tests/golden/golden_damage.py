@@ -221,7 +221,8 @@ def set_tensor_dtype(row, dtype):
 
 RAW, ZSTD, PLANES, INT8, FLOAT, SCHEME, ROWS = range(7)
 BINS, CAST, GPTQ_FLOATS, GPTQ_INTEGERS = "llm-int8", "cast", "gptq", "gptq-integers"
-SCHEMES = {BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4}
+FP8, FP8_CODES = "fp8", "fp8-codes"
+SCHEMES = {BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4, FP8: 5, FP8_CODES: 6}
 # By number of a dtype; 0 for those of parts of bytes.
 DTYPE_BYTES = [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8]
 PATH = b"tokenizer/vocab.txt"
@@ -269,4 +270,7 @@ DAMAGES = {
     "corrupt.gptq-floats-low-count": ("gptq", damage_payload(GPTQ_FLOATS, 2, 129)),
     "corrupt.gptq-integers-zeros": ("gptq", damage_payload(GPTQ_INTEGERS, 1, 3)),
     "corrupt.gptq-integers-width": ("gptq", damage_payload(GPTQ_INTEGERS, 2, 5)),
+    "corrupt.fp8-group": ("fp8", damage_payload(FP8, 3, 2)),
+    "corrupt.fp8-codes-listed": ("fp8-direct", damage_payload(FP8_CODES, 0, 255)),
+    "corrupt.fp8-codes-slack": ("fp8-direct", damage_payload(FP8_CODES, -1, 1)),
 }

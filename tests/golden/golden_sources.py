@@ -8,6 +8,7 @@ from golden_models import (
     Tensor,
     bf16,
     bf16_values,
+    fp8_twin,
     gptq_twin,
     pair_of,
     tensor,
@@ -143,6 +144,25 @@ def source_gptq(folder, random):
         write_safetensors(folder / name / "model.safetensors", tensors)
 
 
+def source_fp8(folder, random):
+    """BF16 and FP8, a scale a row and a scale a matrix; some codes, weights and scales are odd."""
+    high, low = {}, {}
+    for name, by_row in {"a": True, "b": False}.items():
+        value = weights(random, 40, 64)
+        twin = fp8_twin(value, by_row)
+        value[1, 3:9] = [0, -0.0, 1e-39, 5, np.inf, np.nan]
+        codes = bytearray(twin["weight"].data)
+        codes[7], codes[1000], codes[2000] = 0x80, 0x7F, 0xFE
+        twin["weight"].data = bytes(codes)
+        high[f"{name}.weight"] = tensor("BF16", value)
+        low.update({f"{name}.{part}": t for part, t in twin.items()})
+    scales = np.frombuffer(low["a.weight_scale"].data, "<u2").copy()
+    scales[30:34] = [0, 0x7F80, 0x7FC0, 0x8001]
+    low["a.weight_scale"].data = scales.tobytes()
+    write_safetensors(folder / "bf16" / "model.safetensors", high)
+    write_safetensors(folder / "fp8" / "model.safetensors", low)
+
+
 # NAME: the source, the variants and the options of pack.
 ARCHIVES = {
     "pair": (source_pair, ["bf16=bf16", "int8=int8"], []),
@@ -157,4 +177,6 @@ ARCHIVES = {
     "file": (source_file, ["one=one.safetensors"], []),
     "gptq": (source_gptq, ["f16=f16", "q8=q8", "q4=q4"], []),
     "gptq-16-4": (source_gptq, ["bf16=bf16", "q4=q4"], ["--level", "max"]),
+    "fp8": (source_fp8, ["bf16=bf16", "fp8=fp8"], []),
+    "fp8-direct": (source_fp8, ["bf16=bf16", "fp8=fp8"], ["--direct", "bf16"]),
 }

@@ -107,6 +107,14 @@ def pairs():
 
 
 @pytest.fixture(scope="session")
+def fp8(pairs):
+    """The folder of FP8 copies of minilm in BF16: channel/ and tensor/."""
+    maker = HERE / "make_fp8.py"
+    recipe = [maker, HERE / "make_pairs.py", HERE / "requirements.txt"]
+    return made_once("fp8", recipe, maker, pairs / "minilm" / "bf16")
+
+
+@pytest.fixture(scope="session")
 def trained():
     """The folder of the Llama that was trained here: bf16/, fp16/, train.txt and held-out.txt.
 

@@ -104,7 +104,7 @@ def test_invalid_archive_is_refused(space, name):
     assert f"({kind})" in done.stderr
     assert archive.name in done.stderr
     refusals = 0
-    for variant in ("int8", "bf16", "f32", "one", "f16", "q8", "q4"):
+    for variant in ("int8", "bf16", "f32", "one", "f16", "q8", "q4", "fp8"):
         done = run("unpack", archive, variant, "-o", space / variant)
         refusals += done.returncode != 0
         assert (done.returncode == 0) == (space / variant).exists()

@@ -96,7 +96,9 @@ def first_patterns(absmax, dtype, via_fp16):
     return dict(zip(wanted.tolist(), reached.tolist(), strict=True))
 
 
-def decode_bins(cursor, spec, parent_base, parent_scales):
+def decode_bins(cursor, spec, q, rows, scales, first_of_scale):
+    """`q` are signed magnitudes; `rows` says which scale an element has; `first_of_scale` gives for
+    a scale, the dtype and via_fp16 the first pattern of each bin, or None."""
     kind = FLOATS[spec.dtype]
     n = spec.elem_count
     shift = cursor.byte()
@@ -118,15 +120,11 @@ def decode_bins(cursor, spec, parent_base, parent_scales):
 
     # For every element: the first candidate of its bin, and how many index codes the bin has.
     limit = 255 if small else 16383
-    q = np.frombuffer(parent_base, np.int8).astype(np.int64)
     magnitude = np.where(q == -128, 0, np.abs(q))
-    scales = np.frombuffer(parent_scales, "<f4")
-    rows = (spec.first_elem + np.arange(n)) // spec.row_elems
-    require(len(scales) * spec.row_elems >= spec.first_elem + n, "bins: too few scales")
     first = np.zeros(n, np.int64)
     codes = np.zeros(n, np.int64)
     for row in np.unique(rows):
-        starts = first_patterns(scales[row], spec.dtype, via_fp16)
+        starts = first_of_scale(scales[row], spec.dtype, via_fp16)
         if starts is None:
             continue
         up = {k: (p + (1 << shift) - 1) >> shift for k, p in starts.items()}
