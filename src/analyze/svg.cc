@@ -40,6 +40,15 @@ double NiceStep(double span) {
   return 10 * power;
 }
 
+// From 0 to `span`, a step apart.
+std::vector<double> Ticks(double span) {
+  const double step = NiceStep(span);
+  const auto count = static_cast<int>(span * 1.0001 / step);
+  std::vector<double> ticks;
+  for (int i = 0; i <= count; ++i) ticks.push_back(i * step);
+  return ticks;
+}
+
 // A picture that grows by shapes.
 class Picture {
  public:
@@ -139,7 +148,7 @@ std::string BarPlot(std::string_view title, const std::vector<std::string>& labe
   Picture picture(title, kTop + plot + kBottom + legend_height);
   const double largest = Largest(series);
   const auto at = [&](double value) { return kLeft + value / largest * (kWidth - kLeft - kRight); };
-  for (double tick = 0; tick <= largest * 1.0001; tick += NiceStep(largest)) {
+  for (const double tick : Ticks(largest)) {
     picture.Grid(at(tick), kTop, at(tick), kTop + plot);
     picture.Text("tick", at(tick), kTop + plot + 18, "middle", NumberText(tick));
   }
@@ -172,7 +181,7 @@ std::string LinePlot(std::string_view title, const std::vector<std::string>& lab
     return kLeft + static_cast<double>(i) / last * (kWidth - kLeft - kRight);
   };
   const auto at_y = [&](double value) { return kTop + kPlot * (1 - value / largest); };
-  for (double tick = 0; tick <= largest * 1.0001; tick += NiceStep(largest)) {
+  for (const double tick : Ticks(largest)) {
     picture.Grid(kLeft, at_y(tick), kWidth - kRight, at_y(tick));
     picture.Text("tick", kLeft - 8, at_y(tick) + 4, "end", NumberText(tick));
   }

@@ -44,7 +44,8 @@ class Encoder {
   Encoder(DType dtype, GptqRows* rows, const uint8_t* values, GptqScratch* scratch)
       : dtype_(dtype), rows_(*rows), values_(values), scratch_(*scratch) {
     const size_t total = rows_.rows() * rows_.inputs();
-    const size_t sampled_rows = std::clamp<size_t>(kSampleValues / rows_.inputs(), 1, rows_.rows());
+    const size_t inputs = std::max<size_t>(1, rows_.inputs());
+    const size_t sampled_rows = std::clamp<size_t>(kSampleValues / inputs, 1, rows_.rows());
     row_step_ = rows_.rows() / sampled_rows;
     scratch_.nibbles.resize(total);
     // At most 11 bits to a value.

@@ -78,7 +78,7 @@ void ReadGroups(std::span<const uint16_t> codes, unsigned group, BitCursor* floo
     const size_t end = std::min(codes.size(), i + group);
     uint64_t product = 1;
     for (size_t j = i; j < end; ++j) product *= codes[j];
-    const auto width = static_cast<unsigned>(std::bit_width(product)) - 1;
+    const auto width = static_cast<unsigned>(std::bit_width(product | 1)) - 1;
     const uint64_t threshold = (uint64_t{2} << width) - product;
     uint64_t number = ReadBits(floor_bits, width);
     if (number >= threshold) number = 2 * number + ReadBits(extra_bits, 1) - threshold;

@@ -179,7 +179,7 @@ class Encoder {
         number = number * scratch_->codes[j] + scratch_->index[j];
         codes *= scratch_->codes[j];
       }
-      const auto width = static_cast<unsigned>(std::bit_width(codes)) - 1;
+      const auto width = static_cast<unsigned>(std::bit_width(codes | 1)) - 1;
       const uint64_t threshold = (uint64_t{2} << width) - codes;
       floor_count_ += width;
       if (number < threshold) {
