@@ -20,7 +20,7 @@ Status CheckContents(const Given& given, const ChunkAt& at) {
   for (size_t p = 0; p < given.parents.size(); ++p) {
     const ParentContent& parent = given.parents[p];
     const uint64_t size =
-        parent.is_whole ? given.bound->parent(p).byte_size : given.bound->NeedOf(p, at).size();
+        parent.is_whole ? given.bound->parent_bytes(p) : given.bound->NeedOf(p, at).size();
     if (parent.bytes.size() != size) return Corrupt("scheme: a parent has another size");
   }
   return {};

@@ -15,9 +15,8 @@ namespace qstore::scheme {
 namespace {
 
 // Chunk i of both is of the same elements: as needs are linear, the first and the last one tell.
-bool GoByChunks(const Bound& bound, size_t p) {
+bool GoByChunks(const Bound& bound, size_t p, const ObjectSpec& parent) {
   const ObjectSpec& child = bound.child();
-  const ObjectSpec& parent = bound.parent(p);
   const uint64_t count = child.chunk_count();
   if (parent.chunk_count() != count) return false;
   if (count == 0) return true;
@@ -30,13 +29,14 @@ bool GoByChunks(const Bound& bound, size_t p) {
   return true;
 }
 
-Status CheckTakes(const Bound& bound) {
+Status CheckTakes(const Bound& bound, std::span<const ObjectSpec> parents) {
   size_t by_chunks = 0;
   for (size_t p = 0; p < bound.parent_count(); ++p) {
     if (bound.TakeOf(p) == Take::kChunk) {
       if (++by_chunks > 1) return InternalError("two parents are taken by chunks");
-      if (!GoByChunks(bound, p)) return Corrupt("its chunks are not those of its parent");
-    } else if (bound.parent(p).byte_size > format::kMaxWholeBytes) {
+      if (!GoByChunks(bound, p, parents[p]))
+        return Corrupt("its chunks are not those of its parent");
+    } else if (parents[p].byte_size > format::kMaxWholeBytes) {
       return LimitExceeded("a parent taken whole is larger than 512 MiB");
     }
   }
@@ -67,7 +67,7 @@ Result<std::unique_ptr<const Bound>> BindScheme(SchemeId id, const ObjectSpec& c
                   "scheme " + std::to_string(id) + " is unknown here");
   }
   QSTORE_ASSIGN(auto bound, scheme->Bind(child, parents, params));
-  QSTORE_TRY(CheckTakes(*bound));
+  QSTORE_TRY(CheckTakes(*bound, parents));
   return bound;
 }
 

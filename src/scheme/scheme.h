@@ -63,14 +63,19 @@ enum class Fit : uint8_t {
 class Bound {
  public:
   Bound(const ObjectSpec& child, std::span<const ObjectSpec> parents)
-      : child_(child), parents_(parents.begin(), parents.end()) {}
+      : child_(child), parent_count_(static_cast<uint32_t>(parents.size())) {
+    if (parents.size() > kInline) more_ = std::make_unique<uint64_t[]>(parents.size() - kInline);
+    for (size_t p = 0; p < parents.size(); ++p) {
+      (p < kInline ? sizes_[p] : more_[p - kInline]) = parents[p].byte_size;
+    }
+  }
   virtual ~Bound() = default;
   Bound(const Bound&) = delete;
   Bound& operator=(const Bound&) = delete;
 
   const ObjectSpec& child() const { return child_; }
-  size_t parent_count() const { return parents_.size(); }
-  const ObjectSpec& parent(size_t p) const { return parents_[p]; }
+  size_t parent_count() const { return parent_count_; }
+  uint64_t parent_bytes(size_t p) const { return p < kInline ? sizes_[p] : more_[p - kInline]; }
 
   /// At most one parent is taken by chunks.
   virtual Take TakeOf(size_t parent) const = 0;
@@ -99,11 +104,16 @@ class Bound {
   }
 
  protected:
-  Region Whole(size_t parent) const { return {0, parents_[parent].byte_size, 0, 1}; }
+  Region Whole(size_t parent) const { return {0, parent_bytes(parent), 0, 1}; }
 
  private:
+  // There are as many of these as tensors: most have few parents, whose sizes lie here.
+  static constexpr size_t kInline = 2;
+
   ObjectSpec child_;
-  std::vector<ObjectSpec> parents_;
+  uint32_t parent_count_;
+  uint64_t sizes_[kInline] = {};
+  std::unique_ptr<uint64_t[]> more_;
 };
 
 /// A parent as it was found: a tensor's position in the table of the child's own variant or of the

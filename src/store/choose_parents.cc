@@ -82,7 +82,10 @@ class ParentChooser {
 
   Status Run() {
     FindDirect();
-    alone_.resize(plan_.objects.size());
+    // What has no edges into it is not measured: it only counts for loads of its children.
+    for (const PlannedObject& object : plan_.objects) {
+      alone_.push_back(static_cast<double>(object.spec.byte_size));
+    }
     std::vector<std::vector<Proposal>> proposals(plan_.objects.size());
     const auto work = [&](const base::PipelineItem& item) {
       const PlannedObject& object = plan_.objects[item.index];
@@ -90,8 +93,9 @@ class ParentChooser {
                           &proposals[item.index])
           .WithContext(plan_.file(object.place).source.string());
     };
-    QSTORE_TRY(ForAll(plan_.objects.size(), work));
-    QSTORE_TRY(MeasureParents(proposals));
+    const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
+    QSTORE_TRY(base::RunPipeline(plan_.objects.size(),
+                                 {options_.threads, size_t{4} * options_.threads}, work, retire));
     Adopt(&proposals);
     AncestorLimits limits(&plan_);
     for (uint32_t id = 0; id < plan_.objects.size(); ++id) limits.Keep(id);
@@ -102,32 +106,6 @@ class ParentChooser {
   }
 
  private:
-  template <class Work>
-  Status ForAll(size_t count, const Work& work) {
-    const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
-    return base::RunPipeline(count, {options_.threads, size_t{4} * options_.threads}, work, retire);
-  }
-
-  // What those take that have no edges themselves.
-  Status MeasureParents(const std::vector<std::vector<Proposal>>& proposals) {
-    std::vector<uint32_t> ids;
-    for (const std::vector<Proposal>& of_child : proposals) {
-      for (const Proposal& proposal : of_child) {
-        if (alone_[proposal.parents[0]] == 0) ids.push_back(proposal.parents[0]);
-      }
-    }
-    std::sort(ids.begin(), ids.end());
-    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-    return ForAll(ids.size(), [&](const base::PipelineItem& item) -> Status {
-      const uint32_t id = ids[item.index];
-      const PlannedObject& object = plan_.objects[id];
-      const auto measured =
-          plan::Measure(object.spec, Source(id), {}, options_.level, &coders_[item.worker]);
-      if (measured.ok()) alone_[id] = measured->alone;
-      return measured.status().WithContext(plan_.file(object.place).source.string());
-    });
-  }
-
   // What a direct variant has is loaded from its own bytes, also where others have it too.
   void FindDirect() {
     is_direct_.resize(plan_.objects.size());

@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/object_graph.h"
 
-#include <array>
 #include <string>
 #include <utility>
 
 #include "base/status_macros.h"
-#include "format/limits.h"
 #include "scheme/registry.h"
 
 namespace qstore::store {
 namespace {
 
 // Of a bound scheme, its parents not included.
-constexpr uint64_t kBoundBytes = 384;
+constexpr uint64_t kBoundBytes = 256;
 
 uint64_t MemoryOf(const format::Index& index, uint64_t node_bytes) {
   uint64_t bytes = index.objects.size() * node_bytes + index.parents.size() * sizeof(uint32_t);
   for (const format::ObjectEntry& object : index.objects) {
     if (object.scheme == kNoScheme) continue;
-    bytes += kBoundBytes + object.parents.size() * sizeof(scheme::ObjectSpec);
+    bytes += kBoundBytes + object.parents.size() * sizeof(uint64_t);
   }
   return bytes;
 }
@@ -42,22 +40,24 @@ Result<ObjectGraph> ObjectGraph::Make(const format::Index& index, uint64_t max_m
     return LimitExceeded("the index takes more than the memory allowed (max_memory)");
   }
   graph.nodes_.resize(index.objects.size());
+  std::vector<scheme::ObjectSpec> parents;  // Of one object at a time.
   for (uint32_t id = 0; id < index.objects.size(); ++id) {
     if (index.objects[id].scheme == kNoScheme) continue;
-    const Status status = graph.Bind(index, id);
+    const Status status = graph.Bind(index, id, &parents);
     if (!status.ok()) return status.WithContext("object " + std::to_string(id));
   }
   graph.Connect(index);
   return graph;
 }
 
-Status ObjectGraph::Bind(const format::Index& index, uint32_t id) {
+Status ObjectGraph::Bind(const format::Index& index, uint32_t id,
+                         std::vector<scheme::ObjectSpec>* parents) {
   const format::ObjectEntry& object = index.objects[id];
-  const auto ids = index.parents_of(object);
-  std::array<scheme::ObjectSpec, format::kMaxParents> parents;
-  for (size_t p = 0; p < ids.size(); ++p) parents[p] = SpecOf(index.objects[ids[p]]);
-  auto bound = scheme::BindScheme(object.scheme, SpecOf(object),
-                                  std::span(parents).first(ids.size()), object.params);
+  parents->clear();
+  for (const uint32_t parent : index.parents_of(object)) {
+    parents->push_back(SpecOf(index.objects[parent]));
+  }
+  auto bound = scheme::BindScheme(object.scheme, SpecOf(object), *parents, object.params);
   // It costs those tensors, not the archive.
   if (bound.status().code() == ErrorCode::kUnsupportedFeature) return {};
   QSTORE_TRY(bound.status());

@@ -48,7 +48,8 @@ class ObjectGraph {
     uint32_t chunk_parent = kNoObject;
     format::Range wholes;
   };
-  Status Bind(const format::Index& index, uint32_t object);
+  Status Bind(const format::Index& index, uint32_t object,
+              std::vector<scheme::ObjectSpec>* parents);
   void Connect(const format::Index& index);
 
   std::vector<Node> nodes_;       // By object.
