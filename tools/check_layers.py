@@ -15,6 +15,7 @@ LEVELS = {
     "io": 1,
     "codec": 1,
     "format": 1,
+    "container": 2,
     "scheme": 2,
     "plan": 3,
     "store": 4,

@@ -41,7 +41,7 @@ struct FileInfo {
   std::string_view path;  ///< Relative, '/'-separated.
   uint64_t size = 0;
   std::array<uint8_t, 16> digest{};  ///< XXH3-128, the bytes that `xxhsum -H2` prints.
-  bool is_safetensors = false;
+  std::string_view container;        ///< "safetensors"; empty for bytes without known structure.
 };
 
 struct TensorInfo {

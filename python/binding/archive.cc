@@ -80,8 +80,7 @@ nb::list Files(const OpenArchive& archive, size_t variant) {
   for (size_t f = info.first_file; f < info.first_file + info.file_count; ++f) {
     const FileInfo file = archive.file(f);
     list.append(nb::make_tuple(Text(file.path), file.size,
-                               nb::bytes(file.digest.data(), file.digest.size()),
-                               file.is_safetensors));
+                               nb::bytes(file.digest.data(), file.digest.size()), file.container));
   }
   return list;
 }

@@ -20,7 +20,7 @@ class File(NamedTuple):
     path: str
     size: int
     digest: str
-    is_safetensors: bool
+    container: str  # "safetensors", or "" for bytes without known structure.
 
 
 class Tensor(NamedTuple):
@@ -187,8 +187,8 @@ class Archive:
     def files(self, variant: str | None = None) -> tuple[File, ...]:
         """The files of a variant, by path. Raises UnknownNameError."""
         return tuple(
-            File(path, size, digest.hex(), is_safetensors)
-            for path, size, digest, is_safetensors in self._native.files(self.find_variant(variant))
+            File(path, size, digest.hex(), container)
+            for path, size, digest, container in self._native.files(self.find_variant(variant))
         )
 
     def read_file(self, variant: str | None, path: str) -> bytes:

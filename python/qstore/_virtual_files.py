@@ -104,12 +104,12 @@ def variant_directory(
     folder.mkdir()
     weights: dict[str, WeightFile] = {}
     try:
-        for i, (path, size, _, is_safetensors) in enumerate(archive._native.files(number)):
+        for i, (path, size, _, container) in enumerate(archive._native.files(number)):
             target = folder / path
             if target.suffix in _OTHER_WEIGHTS:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
-            if is_safetensors:
+            if container == "safetensors":
                 target.touch()
                 weights[os.fspath(target)] = WeightFile(archive, number, i, threads, errors)
             else:

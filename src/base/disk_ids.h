@@ -10,12 +10,9 @@ namespace qstore {
 
 inline constexpr uint16_t kFormatVersion = 1;
 
-/// What a file of a variant is. docs/format.md, "Index".
-enum class FileKind : uint8_t {
-  kOpaque = 0,       ///< Bytes without known structure: one object, or none when empty.
-  kSafetensors = 1,  ///< The header's object, then one object for each tensor, by offset.
-};
-inline constexpr unsigned kFileKindCount = 2;
+/// What a file of a variant is: a row of container/registry.cc. docs/format.md, "Containers".
+using ContainerId = uint8_t;
+inline constexpr ContainerId kNoContainer = 0;  ///< Bytes without known structure.
 
 /// Parts of the index. A reader refuses kinds it does not know below kFirstSkippableSection and
 /// skips those from there on.

@@ -34,9 +34,9 @@ struct FileEntry {
   std::string_view path;  ///< See CheckPath. Ascending by PathLess within a variant.
   uint64_t size = 0;
   std::array<uint8_t, 16> digest{};  ///< XXH3-128 of the whole file, canonical byte order.
-  FileKind kind = FileKind::kOpaque;
+  ContainerId container = kNoContainer;
   Range parts;    ///< Objects laid end to end, as positions in Index::parts.
-  Range tensors;  ///< Ascending by name (bytes), no two equal. Empty for opaque files.
+  Range tensors;  ///< Ascending by name (bytes), no two equal. Empty without a container.
 };
 
 struct TensorEntry {

@@ -140,11 +140,9 @@ class Checker {
       if (size > kMaxSize) return LimitExceeded("larger than 2^62 bytes");
     }
     if (size != file.size) return Corrupt("its objects do not add up to its size");
-    const uint32_t wanted = file.kind == FileKind::kSafetensors ? file.tensors.size() + 1 : 0;
-    if (file.kind == FileKind::kSafetensors ? file.parts.size() != wanted
-                                            : file.tensors.size() != 0) {
-      return Corrupt("its tensors do not fit its objects");
-    }
+    const bool fits = file.container == kNoContainer ? file.tensors.size() == 0
+                                                     : file.parts.size() > file.tensors.size();
+    if (!fits) return Corrupt("its tensors do not fit its objects");
     return Tensors(file);
   }
 

@@ -50,7 +50,7 @@ Bytes Files(const Index& index) {
   Bytes out;
   base::ByteWriter writer(&out);
   writer.Varint(index.files.size());
-  Column(index.files, [&](const FileEntry& f) { writer.Fixed(static_cast<uint8_t>(f.kind)); });
+  Column(index.files, [&](const FileEntry& f) { writer.Fixed(f.container); });
   Column(index.files, [&](const FileEntry& f) { writer.String(f.path); });
   Column(index.files, [&](const FileEntry& f) { writer.Varint(f.size); });
   Column(index.files,

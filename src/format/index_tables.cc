@@ -93,11 +93,7 @@ Status TableDecoder::Files(base::ByteReader* in) {
   QSTORE_TRY(Resize(in, kFileRowBytes, &index_.files));
   auto& rows = index_.files;
   if (rows.size() != file_count_) return Corrupt("files of the variants do not add up");
-  for (FileEntry& f : rows) {
-    const auto kind = in->Fixed<uint8_t>();
-    if (kind >= kFileKindCount) return UnknownNumber("file kind", kind);
-    f.kind = static_cast<FileKind>(kind);
-  }
+  for (FileEntry& f : rows) f.container = in->Fixed<uint8_t>();
   for (FileEntry& f : rows) f.path = in->String();
   for (FileEntry& f : rows) f.size = in->Varint();
   for (FileEntry& f : rows) {

@@ -7,6 +7,7 @@
 
 #include "base/pipeline.h"
 #include "base/status_macros.h"
+#include "container/registry.h"
 #include "io/file.h"
 #include "store/archive_file.h"
 #include "store/chunk_batch.h"
@@ -60,7 +61,9 @@ Result<size_t> Archive::FindVariant(std::string_view name) const {
 
 FileInfo Archive::file(size_t index) const {
   const format::FileEntry& entry = impl_->index().files[index];
-  return {entry.path, entry.size, entry.digest, entry.kind == FileKind::kSafetensors};
+  const container::Container* container = container::FindContainer(entry.container);
+  return {entry.path, entry.size, entry.digest,
+          container == nullptr ? std::string_view() : container->name()};
 }
 
 TensorInfo Archive::tensor(size_t index) const {

@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "codec/kernels/kernels.h"
+#include "container/registry.h"
 
 namespace qstore::store {
 namespace {
@@ -66,6 +67,12 @@ Status ArchiveFile::ReadIndex() {
             stored.end() - static_cast<ptrdiff_t>(common));
   QSTORE_ASSIGN(index_, format::DecodeIndex(stored, footer_, options_.max_memory));
   index_memory_ = index_.memory();
+  for (const format::FileEntry& file : index_.files) {
+    if (file.container == kNoContainer || container::FindContainer(file.container) != nullptr)
+      continue;
+    return {ErrorCode::kUnsupportedFeature,
+            "container " + std::to_string(file.container) + " is unknown here"};
+  }
   QSTORE_ASSIGN(graph_, ObjectGraph::Make(index_, MemoryLeft()));
   index_memory_ += graph_.memory();
   for (const format::VariantEntry& entry : index_.variants) variants_.push_back(InfoOf(entry));
@@ -117,7 +124,7 @@ std::string ArchiveFile::Describe(uint32_t object) const {
       }
       for (uint32_t p = file.parts.begin; p < file.parts.end; ++p) {
         if (index_.parts[p] != object) continue;
-        const bool is_header = file.kind == FileKind::kSafetensors;
+        const bool is_header = file.container != kNoContainer;
         return (is_header ? "header of file '" : "file '") + std::string(file.path) + "'" + of;
       }
     }

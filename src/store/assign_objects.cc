@@ -69,10 +69,11 @@ class Equals {
   scheme::ObjectSpec Spec(const PartPlace& place, const std::vector<SourceTables>& tables) const {
     const SourceFileEntry& file = plan_.file(place);
     const uint64_t size = file.parts[place.part].size();
-    if (file.kind == FileKind::kOpaque || place.part == 0) {
+    const uint32_t t = file.parts[place.part].tensor;
+    if (t == kNoTensor) {
       return scheme::SpecFor(DType::kU8, {}, size);
     }
-    const io::SafetensorsTensor& tensor = file.header.tensors[place.part - 1];
+    const container::Tensor& tensor = file.tensors[t];
     scheme::ObjectSpec spec = scheme::SpecFor(tensor.dtype, tensor.shape, size, options_.level);
     const SourceTable& own = tables[place.variant].Near(file.path);
     for (const scheme::Scheme* each : scheme::Schemes()) {

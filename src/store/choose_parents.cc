@@ -120,10 +120,8 @@ class ParentChooser {
   Status MeasureEdges(uint32_t id, scheme::ChunkCoder* coder, std::vector<Proposal>* proposals) {
     const PlannedObject& object = plan_.objects[id];
     const SourceFileEntry& file = plan_.file(object.place);
-    if (is_direct_[id] || file.kind == FileKind::kOpaque || object.place.part == 0 ||
-        object.spec.byte_size == 0) {
-      return {};
-    }
+    const bool is_tensor = file.parts[object.place.part].tensor != kNoTensor;
+    if (is_direct_[id] || !is_tensor || object.spec.byte_size == 0) return {};
     *proposals = Propose(id);
     if (proposals->empty()) return {};
 
@@ -180,7 +178,7 @@ class ParentChooser {
   std::vector<Proposal> Propose(uint32_t id) const {
     const PlannedObject& object = plan_.objects[id];
     const SourceFileEntry& file = plan_.file(object.place);
-    const io::SafetensorsTensor& tensor = file.header.tensors[object.place.part - 1];
+    const container::Tensor& tensor = file.tensors[file.parts[object.place.part].tensor];
     const scheme::TensorDesc target{tensor.name, tensor.dtype, tensor.shape};
     std::vector<Proposal> proposals;
     const uint32_t own = object.place.variant;
@@ -215,7 +213,8 @@ class ParentChooser {
   }
 
   uint32_t ObjectOf(uint32_t variant, const TensorPlace& place) const {
-    return plan_.part({variant, place.file, place.tensor + 1}).object;
+    const SourceFileEntry& file = plan_.variants[variant].files[place.file];
+    return file.parts[file.tensors[place.tensor].part].object;
   }
 
   // False when the format does not allow these parents.

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/status_macros.h"
+#include "container/registry.h"
 #include "format/limits.h"
 #include "io/safetensors.h"
 #include "store/archive_file.h"
@@ -17,7 +17,6 @@
 namespace qstore::store {
 namespace {
 
-constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kLargeHeader = uint64_t{1} << 20;
 
 /// A file's rows of the tensor table, and what the entries of a header make of them.
@@ -35,16 +34,16 @@ class TensorTable {
 
   size_t size() const { return found_.size(); }
   /// As a header has it.
-  io::SafetensorsTensor EntryOf(size_t i) const {
+  container::Entry EntryOf(size_t i) const {
     const format::TensorEntry& row = Row(i);
     const auto shape = index_.shape(row);
     const uint64_t begin = offsets_[row.part - file_.parts.begin];
     const uint64_t size = index_.objects[index_.parts[row.part]].byte_size;
-    return {std::string(row.name), row.dtype, {shape.begin(), shape.end()}, begin, begin + size};
+    return {row.name, row.dtype, shape, begin, begin + size};
   }
 
   /// Errors: kCorrupt, when no row has that name.
-  Status Compare(const io::SafetensorsTensor& entry) {
+  Status Compare(const container::Entry& entry) {
     const size_t i = Find(entry.name);
     if (i == size()) {
       return Corrupt("tensor " + io::QuotedName(entry.name) +
@@ -86,7 +85,7 @@ class TensorTable {
     return at != end && at->name == name ? static_cast<size_t>(at - begin) : size();
   }
 
-  Found Judge(size_t i, const io::SafetensorsTensor& entry) const {
+  Found Judge(size_t i, const container::Entry& entry) const {
     const format::TensorEntry& row = Row(i);
     if (entry.dtype != row.dtype) return Found::kDType;
     if (!std::ranges::equal(entry.shape, index_.shape(row))) return Found::kShape;
@@ -121,7 +120,7 @@ HeaderCheck::HeaderCheck(const ArchiveFile& archive)
       is_checked_(std::make_unique<std::atomic<bool>[]>(archive.index().files.size())) {}
 
 bool HeaderCheck::IsChecked(uint32_t file) const {
-  return archive_.index().files[file].kind != FileKind::kSafetensors ||
+  return archive_.index().files[file].container == kNoContainer ||
          is_checked_[file].load(std::memory_order_acquire);
 }
 
@@ -156,8 +155,10 @@ Status HeaderCheck::CompareByHeader(const format::FileEntry& file) const {
     return archive_.Explained(
         status.WithContext(archive_.path().string() + ": file " + io::QuotedName(file.path)));
   };
-  if (size < kLengthBytes || size - kLengthBytes > io::kMaxSafetensorsHeader) {
-    return named(Corrupt("a header of " + std::to_string(size) + " bytes is none of safetensors"));
+  const container::Container& container = *container::FindContainer(file.container);
+  if (size > container.MaxHeadBytes()) {
+    return named(Corrupt("a header of " + std::to_string(size) + " bytes is none of " +
+                         std::string(container.name())));
   }
   const MemoryNeeds needs = NeedsOf(archive_, object);
   const uint64_t bytes = size + needs.thread + needs.wholes;
@@ -169,14 +170,10 @@ Status HeaderCheck::CompareByHeader(const format::FileEntry& file) const {
   WholeMemory memory;
   QSTORE_TRY(memory.Allocate(static_cast<size_t>(size)));
   QSTORE_TRY(DecodeWhole(archive_, object, memory.bytes()));
-  if (base::LoadLe<uint64_t>(memory.bytes().data()) != size - kLengthBytes) {
-    return named(Corrupt("its first object is not the length and text of a header"));
-  }
-  const auto text = std::span<const std::byte>(memory.bytes()).subspan(kLengthBytes);
   TensorTable table(index, file);
-  const Status read = io::ReadSafetensorsEntries(
-      {reinterpret_cast<const char*>(text.data()), text.size()}, format::kMaxRank,
-      [&](io::SafetensorsTensor* entry) { return table.Compare(*entry); });
+  const Status read =
+      container.ReadHead(memory.bytes(), format::kMaxRank,
+                         [&](const container::Entry& entry) { return table.Compare(entry); });
   return named(read.ok() ? table.Finish() : read);
 }
 

@@ -34,16 +34,15 @@ Status CheckOutputIsNoInput(const std::vector<SourceVariant>& variants,
 }
 
 void AddTensors(const SourceFileEntry& file, format::Index* index, uint32_t parts_begin) {
-  std::vector<uint32_t> by_name(file.header.tensors.size());
+  std::vector<uint32_t> by_name(file.tensors.size());
   for (uint32_t t = 0; t < by_name.size(); ++t) by_name[t] = t;
-  std::sort(by_name.begin(), by_name.end(), [&](uint32_t a, uint32_t b) {
-    return file.header.tensors[a].name < file.header.tensors[b].name;
-  });
+  std::sort(by_name.begin(), by_name.end(),
+            [&](uint32_t a, uint32_t b) { return file.tensors[a].name < file.tensors[b].name; });
   for (const uint32_t t : by_name) {
-    const io::SafetensorsTensor& tensor = file.header.tensors[t];
+    const container::Tensor& tensor = file.tensors[t];
     format::TensorEntry entry;
     entry.name = tensor.name;
-    entry.part = parts_begin + 1 + t;
+    entry.part = parts_begin + tensor.part;
     entry.shape_begin = static_cast<uint32_t>(index->dims.size());
     entry.rank = static_cast<uint16_t>(tensor.shape.size());
     entry.dtype = tensor.dtype;
@@ -67,7 +66,7 @@ format::Index MakeIndex(const PackPlan& plan, EncodedObjects encoded) {
       entry.path = file.path;
       entry.size = file.size;
       entry.digest = encoded.digests[v][f];
-      entry.kind = file.kind;
+      entry.container = file.container;
       entry.parts.begin = position(index.parts);
       for (const SourcePart& part : file.parts) index.parts.push_back(part.object);
       entry.parts.end = position(index.parts);

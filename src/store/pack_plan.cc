@@ -11,9 +11,10 @@ namespace qstore::store {
 
 std::vector<uint32_t> CodingOrder(const SourceVariant& variant) {
   std::vector<uint32_t> order;
-  for (const FileKind kind : {FileKind::kOpaque, FileKind::kSafetensors}) {
+  for (const bool has_structure : {false, true}) {
     for (uint32_t f = 0; f < variant.files.size(); ++f) {
-      if (variant.files[f].kind == kind) order.push_back(f);
+      const bool has = variant.files[f].container != kNoContainer;
+      if (has == has_structure) order.push_back(f);
     }
   }
   return order;

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
-#include "format/index.h"
+#include "container/registry.h"
 #include "format/limits.h"
 #include "format/names.h"
 #include "io/model_tree.h"
@@ -14,38 +14,21 @@
 namespace qstore::store {
 namespace {
 
-bool WithinLimits(const io::SafetensorsHeader& header) {
-  return std::all_of(header.tensors.begin(), header.tensors.end(), [](const auto& tensor) {
-    return tensor.name.size() <= format::kMaxTensorNameBytes &&
-           tensor.shape.size() <= format::kMaxRank &&
-           format::TensorBytes(tensor.dtype, tensor.shape) == tensor.end - tensor.begin;
-  });
-}
-
-// Whatever the reference reader would refuse is kept as bytes without structure.
-Status ReadStructure(SourceFileEntry* entry) {
-  if (!entry->path.ends_with(".safetensors")) return {};
-  auto header = io::ReadSafetensorsHeader(*entry->file);
-  if (!header.ok()) {
-    const ErrorCode code = header.status().code();
-    const bool refused = code == ErrorCode::kCorrupt || code == ErrorCode::kLimit;
-    return refused ? Status() : header.status();
+Status DivideIntoParts(SourceFileEntry* entry) {
+  QSTORE_ASSIGN(container::Opened opened, container::OpenContainer(entry->path, *entry->file));
+  if (opened.container == nullptr) {
+    if (entry->size > 0) entry->parts.push_back({0, entry->size, kNoObject, kNoTensor});
+    return {};
   }
-  if (!WithinLimits(*header)) return {};
-  entry->kind = FileKind::kSafetensors;
-  entry->header = std::move(*header);
+  entry->container = opened.container->id();
+  for (const container::Part& part : opened.layout.parts) {
+    entry->parts.push_back({part.begin, part.end, kNoObject, kNoTensor});
+  }
+  entry->tensors = std::move(opened.layout.tensors);
+  for (uint32_t t = 0; t < entry->tensors.size(); ++t) {
+    entry->parts[entry->tensors[t].part].tensor = t;
+  }
   return {};
-}
-
-void DivideIntoParts(SourceFileEntry* entry) {
-  if (entry->kind == FileKind::kOpaque) {
-    if (entry->size > 0) entry->parts.push_back({0, entry->size, kNoObject});
-    return;
-  }
-  entry->parts.push_back({0, entry->header.data_begin, kNoObject});
-  for (const io::SafetensorsTensor& tensor : entry->header.tensors) {
-    entry->parts.push_back({tensor.begin, tensor.end, kNoObject});
-  }
 }
 
 Result<SourceFileEntry> Examine(io::ModelFile listed) {
@@ -56,8 +39,7 @@ Result<SourceFileEntry> Examine(io::ModelFile listed) {
   QSTORE_ASSIGN(entry.file, io::SourceFile::OpenOnDemand(entry.source));
   entry.size = entry.file->size();
   if (entry.size > format::kMaxSize) return LimitExceeded(entry.source.string() + ": too large");
-  QSTORE_TRY(ReadStructure(&entry));
-  DivideIntoParts(&entry);
+  QSTORE_TRY(DivideIntoParts(&entry));
   return entry;
 }
 
@@ -112,13 +94,13 @@ Result<std::vector<SourceVariant>> ListSources(std::span<const VariantSource> va
 }
 
 void SourceTable::Add(TensorPlace place) {
-  by_name_.emplace(variant_->files[place.file].header.tensors[place.tensor].name, places_.size());
+  by_name_.emplace(variant_->files[place.file].tensors[place.tensor].name, places_.size());
   places_.push_back(place);
 }
 
 scheme::TensorDesc SourceTable::tensor(size_t index) const {
   const TensorPlace place = places_[index];
-  const io::SafetensorsTensor& tensor = variant_->files[place.file].header.tensors[place.tensor];
+  const container::Tensor& tensor = variant_->files[place.file].tensors[place.tensor];
   return {tensor.name, tensor.dtype, tensor.shape};
 }
 
@@ -131,9 +113,9 @@ std::optional<size_t> SourceTable::Find(std::string_view name) const {
 SourceTables::SourceTables(const SourceVariant& variant) : all_(&variant) {
   for (uint32_t f = 0; f < variant.files.size(); ++f) {
     const SourceFileEntry& file = variant.files[f];
-    if (file.kind != FileKind::kSafetensors) continue;
+    if (file.tensors.empty()) continue;
     auto& folder = folders_.try_emplace(std::string(Folder(file.path)), &variant).first->second;
-    for (uint32_t t = 0; t < file.header.tensors.size(); ++t) {
+    for (uint32_t t = 0; t < file.tensors.size(); ++t) {
       all_.Add({f, t});
       folder.Add({f, t});
     }

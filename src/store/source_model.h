@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/disk_ids.h"
+#include "container/container.h"
 #include "io/file.h"
-#include "io/safetensors.h"
 #include "qstore/pack.h"
 #include "qstore/status.h"
 #include "scheme/tensor_table.h"
@@ -21,11 +21,14 @@
 
 namespace qstore::store {
 
-/// A stretch of an input file that becomes an object: a safetensors header, a tensor, a whole file.
+inline constexpr uint32_t kNoTensor = UINT32_MAX;
+
+/// A stretch of an input file that becomes an object: a header, a tensor, a whole file.
 struct SourcePart {
   uint64_t begin = 0;
   uint64_t end = 0;
   uint32_t object = kNoObject;
+  uint32_t tensor = kNoTensor;  ///< Whose content it is, in SourceFileEntry::tensors.
   uint64_t size() const { return end - begin; }
 };
 
@@ -33,8 +36,8 @@ struct SourceFileEntry {
   std::string path;
   std::filesystem::path source;
   uint64_t size = 0;
-  FileKind kind = FileKind::kOpaque;
-  io::SafetensorsHeader header;                ///< For kSafetensors; tensor t is part t + 1.
+  ContainerId container = kNoContainer;
+  std::vector<container::Tensor> tensors;      ///< In the order of the container.
   std::vector<SourcePart> parts;               ///< None for an empty file.
   std::shared_ptr<const io::SourceFile> file;  ///< Opened on demand.
 };

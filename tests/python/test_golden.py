@@ -63,7 +63,7 @@ def test_reference_decoder_restores_valid_archive(name):
 
 
 def test_valid_archives_use_everything_the_format_has():
-    """Every codec, scheme, plane mode and file kind, so that none can change unseen."""
+    """Every codec, scheme, plane mode and container, so that none can change unseen."""
     seen = Counter()
     plane = planes.decode_plane
 
@@ -80,13 +80,13 @@ def test_valid_archives_use_everything_the_format_has():
             for thing in archive.index.objects:
                 seen.update(chunk.codec for chunk in thing.chunks)
                 seen[f"scheme {thing.scheme}"] += 1
-            seen.update(file.kind for file in archive.index.files)
+            seen.update(file.container for file in archive.index.files)
             seen.update(tensor.dtype for file in archive.index.files for tensor in file.tensors)
     finally:
         planes.decode_plane = plane
     everything = [
         *records.CODECS,
-        *records.FILE_KINDS,
+        *records.CONTAINERS,
         *records.DTYPES,
     ]
     everything += [f"plane {mode}" for mode in range(5)]

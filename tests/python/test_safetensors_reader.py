@@ -24,7 +24,7 @@ def by_reference(data):
 
 def by_qstore(archive, file):
     """The same as it is in an archive."""
-    if file.kind != "kSafetensors":
+    if file.container != "safetensors":
         return None
     return {
         tensor.name: (tensor.dtype, tensor.shape, archive.tensor_content(file, tensor))

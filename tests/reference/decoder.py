@@ -101,7 +101,7 @@ class Archive:
         content = b"".join(self.object_content(part) for part in file.parts)
         require(len(content) == file.size, "size of a file")
         require(xxhash.xxh3_128_digest(content) == file.digest, "digest of a file")
-        if file.kind == "kSafetensors":
+        if file.container == "safetensors":
             things = [self.index.objects[part] for part in file.parts]
             check_table(file, things, self.object_content(file.parts[0]))
         return content

@@ -7,9 +7,9 @@ import rules
 from planes import Cursor, require
 from records import (
     CODECS,
+    CONTAINERS,
     DTYPE_BITS,
     DTYPES,
-    FILE_KINDS,
     Chunk,
     File,
     Object,
@@ -78,7 +78,7 @@ class Index:
     def read_files(self, cursor):
         count = cursor.varint()
         require(sum(self.file_counts) == count, "files of the variants")
-        self.files = [File(named(FILE_KINDS, cursor.byte(), "file kind")) for _ in range(count)]
+        self.files = [File(named(CONTAINERS, cursor.byte(), "container")) for _ in range(count)]
         for file in self.files:
             file.path = text_of(cursor.take(cursor.varint()))
         for file in self.files:

@@ -31,7 +31,7 @@ DTYPE_BITS = {
     "U64": 64,
 }
 DTYPES = list(DTYPE_BITS)
-FILE_KINDS = ("kOpaque", "kSafetensors")
+CONTAINERS = ("", "safetensors")
 CODECS = ("kRaw", "kZstd", "kPlanes", "kInt8", "kFloat", "kScheme", "kRows")
 
 
@@ -47,7 +47,7 @@ class Variant:
 
 @dataclass
 class File:
-    kind: str
+    container: str
     path: str = ""
     size: int = 0
     digest: bytes = b""

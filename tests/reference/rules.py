@@ -29,10 +29,10 @@ def check_files(index):
         things = [index.objects[part] for part in file.parts]
         require(sum(thing.byte_size for thing in things) == file.size, "size of a file")
         require(file.size <= MAX_SIZE, "file beyond the limit")
-        if file.kind == "kOpaque":
-            require(not file.tensors, "tensors of an opaque file")
+        if file.container:
+            require(len(file.parts) > len(file.tensors), "objects of a file with tensors")
         else:
-            require(len(file.parts) == len(file.tensors) + 1, "objects of a safetensors file")
+            require(not file.tensors, "tensors of bytes without structure")
         names = [bytes_of(tensor.name) for tensor in file.tensors]
         require(names == sorted(set(names)), "order of tensors")
         require(len({t.part for t in file.tensors}) == len(names), "two tensors in one object")

@@ -116,11 +116,11 @@ INSTANTIATE_TEST_SUITE_P(
         HostileCase{"PathOrder", [](Index* x) { x->files[2].path = "z"; }},
         HostileCase{"FileAndFolder", [](Index* x) { x->files[3].path = "config.json/x"; }},
         HostileCase{"FileSize", [](Index* x) { x->files[1].size++; }},
-        HostileCase{"OpaqueWithTensors", [](Index* x) { x->files[1].kind = FileKind::kOpaque; }},
+        HostileCase{"OpaqueWithTensors", [](Index* x) { x->files[1].container = kNoContainer; }},
         HostileCase{"SafetensorsWithoutParts",
                     [](Index* x) {
-                      x->files[0].kind = FileKind::kSafetensors, x->files[0].size = 0,
-                      x->files[0].parts.end = 0, x->files[1].parts.begin = 0;
+                      x->files[0].container = 1, x->files[0].size = 0, x->files[0].parts.end = 0,
+                      x->files[1].parts.begin = 0;
                     }},
         HostileCase{"PartBeyondObjects", [](Index* x) { x->parts[5] = 7; }},
         HostileCase{"ObjectInNoFile", [](Index* x) { AddRaw(x, DType::kU8, 4, 4, 4); }},
@@ -158,9 +158,6 @@ INSTANTIATE_TEST_SUITE_P(
         HostileCase{"UnknownCodec",
                     [](Index* x) { x->chunks[0].codec = ChunkCodec{kChunkCodecCount}; },
                     ErrorCode::kUnsupportedFeature},
-        HostileCase{"UnknownFileKind",
-                    [](Index* x) { x->files[0].kind = FileKind{kFileKindCount}; },
-                    ErrorCode::kUnsupportedFeature},
         HostileCase{"UnknownTensorType", [](Index* x) { x->tensors[0].dtype = DType{kDTypeCount}; },
                     ErrorCode::kUnsupportedFeature}),
     [](const auto& test) { return std::string(test.param.name); });
@@ -197,7 +194,7 @@ Index ChainOf(uint32_t count, const std::vector<uint32_t>& more = {}) {
   }
   index.variants = {{"v", {0, 1}}};
   for (uint32_t i = 0; i < count; ++i) index.parts.push_back(i);
-  index.files = {{"f", 8 * uint64_t{count}, {}, FileKind::kOpaque, {0, count}, {0, 0}}};
+  index.files = {{"f", 8 * uint64_t{count}, {}, kNoContainer, {0, count}, {0, 0}}};
   return index;
 }
 
@@ -216,7 +213,7 @@ TEST(Index, AncestorsHaveALimit) {
   }
   const auto count = static_cast<uint32_t>(index.parts.size());
   index.variants = {{"v", {0, 1}}};
-  index.files = {{"f", 8 * uint64_t{count}, {}, FileKind::kOpaque, {0, count}, {0, 0}}};
+  index.files = {{"f", 8 * uint64_t{count}, {}, kNoContainer, {0, count}, {0, 0}}};
   EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kLimit);
 }
 

@@ -143,7 +143,7 @@ TEST_F(HeaderTable, OfOneHeaderInTwoFiles) {
 TEST_F(HeaderTable, AFileThatIsNoSafetensors) {
   const Archive archive = Edited([](Index* index) {
     for (format::FileEntry& file : index->files) {
-      if (file.path == "config.json") file.kind = FileKind::kSafetensors;
+      if (file.path == "config.json") file.container = 1;
     }
   });
   ExpectNamed(Verify(archive, {}).status(), {"config.json", "length and text of a header"});

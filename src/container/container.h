@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/disk_ids.h"
+#include "qstore/byte_source.h"
+#include "qstore/dtype.h"
+#include "qstore/status.h"
+
+// What a container is: a file format that holds tensors. A container is a folder here and a row of
+// registry.cc; nobody else knows one by name. Bytes without known structure are in none.
+
+namespace qstore::container {
+
+/// A stretch of a file that becomes an object.
+struct Part {
+  uint64_t begin = 0;
+  uint64_t end = 0;
+  uint64_t size() const { return end - begin; }
+};
+
+struct Tensor {
+  std::string name;
+  DType dtype = DType::kU8;
+  std::vector<uint64_t> shape;
+  uint32_t part = 0;  ///< Its content, in Layout::parts: a part of its own, and not the first.
+};
+
+/// A file taken apart.
+struct Layout {
+  /// The file from its first byte to its last, without gaps. What no tensor has is headers and
+  /// padding; the first part is one of these, the head.
+  std::vector<Part> parts;
+  std::vector<Tensor> tensors;
+};
+
+/// A tensor as the head of a file lists it.
+struct Entry {
+  std::string_view name;
+  DType dtype = DType::kU8;
+  std::span<const uint64_t> shape;
+  uint64_t begin = 0;  ///< Of its content, from the end of the head on.
+  uint64_t end = 0;
+};
+
+/// Gets the entries of a head, names possibly repeated: then the last one counts.
+using EntryTaker = std::function<Status(const Entry& entry)>;
+
+class Container {
+ public:
+  virtual ~Container() = default;
+
+  /// On disk. NOTE: never change that of a container.
+  virtual ContainerId id() const = 0;
+  /// As users see it.
+  virtual std::string_view name() const = 0;
+
+  /// Whether a file of that path may be one.
+  virtual bool Claims(std::string_view path) const = 0;
+  /// Takes a file apart. Nothing where it is none that this container can have: then its bytes have
+  /// no structure. Errors: those of `file`.
+  virtual Result<std::optional<Layout>> Parse(const ByteSource& file) const = 0;
+
+  /// Most bytes that a head may have; what is larger is corrupt.
+  virtual uint64_t MaxHeadBytes() const = 0;
+  /// Lists the tensors of a head. Holds one entry at a time, of `max_rank` dimensions at most.
+  /// Errors: kCorrupt naming the rule, those of `take`.
+  virtual Status ReadHead(std::span<const std::byte> head, size_t max_rank,
+                          const EntryTaker& take) const = 0;
+};
+
+}  // namespace qstore::container
