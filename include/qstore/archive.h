@@ -42,6 +42,8 @@ struct FileInfo {
   uint64_t size = 0;
   std::array<uint8_t, 16> digest{};  ///< XXH3-128, the bytes that `xxhsum -H2` prints.
   std::string_view container;        ///< "safetensors"; empty for bytes without known structure.
+  bool is_directory = false;         ///< Of a directory without files, which has no content.
+  bool is_executable = false;
 };
 
 struct TensorInfo {

@@ -80,7 +80,8 @@ nb::list Files(const OpenArchive& archive, size_t variant) {
   for (size_t f = info.first_file; f < info.first_file + info.file_count; ++f) {
     const FileInfo file = archive.file(f);
     list.append(nb::make_tuple(Text(file.path), file.size,
-                               nb::bytes(file.digest.data(), file.digest.size()), file.container));
+                               nb::bytes(file.digest.data(), file.digest.size()), file.container,
+                               file.is_directory, file.is_executable));
   }
   return list;
 }

@@ -21,6 +21,8 @@ class File(NamedTuple):
     size: int
     digest: str
     container: str  # "safetensors", or "" for bytes without known structure.
+    is_directory: bool  # Without files, and without content.
+    is_executable: bool
 
 
 class Tensor(NamedTuple):
@@ -187,8 +189,10 @@ class Archive:
     def files(self, variant: str | None = None) -> tuple[File, ...]:
         """The files of a variant, by path. Raises UnknownNameError."""
         return tuple(
-            File(path, size, digest.hex(), container)
-            for path, size, digest, container in self._native.files(self.find_variant(variant))
+            File(path, size, digest.hex(), container, is_directory, is_executable)
+            for path, size, digest, container, is_directory, is_executable in self._native.files(
+                self.find_variant(variant)
+            )
         )
 
     def read_file(self, variant: str | None, path: str) -> bytes:

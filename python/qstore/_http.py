@@ -22,7 +22,7 @@ from qstore.errors import (
     SourceChangedError,
 )
 
-_PROBE = 24  # The header of an archive, with which every reader begins.
+_PROBE = 72  # The header of an archive, with which every reader begins.
 _SLICE = 1 << 20  # Received at once.
 _RANGE = re.compile(r"bytes (?:(\d{1,19})-(\d{1,19})|\*)/(\d{1,19})")
 # What may be otherwise at another time.

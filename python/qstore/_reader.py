@@ -117,7 +117,7 @@ class Reader:
         native = self.archive._native
         variant = self.archive.variant_names[self.variant]
         headers = []
-        for number, (path, file_size, _, container) in enumerate(native.files(self.variant)):
+        for number, (path, file_size, _, container, *_) in enumerate(native.files(self.variant)):
             if container == "safetensors" and self.file in (None, number):
                 where = f"{self.archive.path}: file {path!r} of variant {variant!r}"
                 length = native.read_file(self.variant, number, 0, min(8, file_size))

@@ -104,12 +104,15 @@ def variant_directory(
     folder.mkdir()
     weights: dict[str, WeightFile] = {}
     try:
-        for i, (path, size, _, container) in enumerate(archive._native.files(number)):
+        files = archive._native.files(number)
+        for i, (path, size, _, container, is_directory, _) in enumerate(files):
             target = folder / path
             if target.suffix in _OTHER_WEIGHTS:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
-            if container == "safetensors":
+            if is_directory:
+                target.mkdir()
+            elif container == "safetensors":
                 target.touch()
                 weights[os.fspath(target)] = WeightFile(archive, number, i, threads, errors)
             else:

@@ -147,7 +147,8 @@ std::string_view ModuleOf(std::string_view name, const TensorAt& tensor) {
 }
 
 Result<TensorMap> ReadTensors(const std::filesystem::path& path) {
-  QSTORE_ASSIGN(const auto files, io::ListModelFiles(path));
+  QSTORE_ASSIGN(auto files, io::ListModelFiles(path));
+  std::erase_if(files, [](const io::ModelFile& file) { return file.is_directory; });
   TensorMap tensors;
   for (const io::ModelFile& listed : files) {
     if (!listed.path.ends_with(".safetensors")) continue;

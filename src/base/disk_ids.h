@@ -14,6 +14,13 @@ inline constexpr uint16_t kFormatVersion = 1;
 using ContainerId = uint8_t;
 inline constexpr ContainerId kNoContainer = 0;  ///< Bytes without known structure.
 
+/// What else is known of a file, as bits.
+enum class FileFlag : uint8_t {
+  kExecutable = 1,  ///< Its owner may run it.
+  kDirectory = 2,   ///< It is a directory without files.
+};
+inline constexpr unsigned kKnownFileFlags = 3;
+
 /// Parts of the index. A reader refuses kinds it does not know below kFirstSkippableSection and
 /// skips those from there on.
 enum class IndexSection : uint8_t {

@@ -35,8 +35,11 @@ struct FileEntry {
   uint64_t size = 0;
   std::array<uint8_t, 16> digest{};  ///< XXH3-128 of the whole file, canonical byte order.
   ContainerId container = kNoContainer;
-  Range parts;    ///< Objects laid end to end, as positions in Index::parts.
-  Range tensors;  ///< Ascending by name (bytes), no two equal. Empty without a container.
+  uint8_t flags = 0;  ///< Of FileFlag.
+  Range parts;        ///< Objects laid end to end, as positions in Index::parts.
+  Range tensors;      ///< Ascending by name (bytes), no two equal. Empty without a container.
+
+  bool Has(FileFlag flag) const { return (flags & static_cast<uint8_t>(flag)) != 0; }
 };
 
 struct TensorEntry {
@@ -71,6 +74,9 @@ struct ChunkEntry {
   ChunkCodec codec = ChunkCodec::kRaw;
 };
 
+/// Whether bytes of earlier generations may lie between payloads, or behind them.
+enum class Gaps : uint8_t { kNone, kAllowed };
+
 /// The tables of an archive. Names are views: of what DecodeIndex keeps in `storage`, or of what
 /// the writer keeps alive.
 struct Index {
@@ -81,7 +87,7 @@ struct Index {
   std::vector<uint64_t> dims;
   std::vector<ObjectEntry> objects;
   std::vector<uint32_t> parents;   ///< Object ids.
-  std::vector<ChunkEntry> chunks;  ///< By object, payloads without gaps from kEncodedSize on.
+  std::vector<ChunkEntry> chunks;  ///< By object, in the order of their payloads.
   PageMemory storage;              ///< Only what is written to it takes memory.
 
   std::span<const uint64_t> shape(const TensorEntry& tensor) const {
@@ -108,11 +114,11 @@ Result<std::vector<std::byte>> EncodeIndex(const Index& index, Footer* footer);
 /// REQUIRES: `footer` from Footer::DecodeFrom, `stored` of the size it says.
 /// Errors: kCorrupt, kUnsupportedFeature, kLimit, each naming the rule.
 Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& footer,
-                          uint64_t max_memory = UINT64_MAX);
+                          uint64_t max_memory = UINT64_MAX, Gaps gaps = Gaps::kNone);
 
 /// The rules that bind the tables to one another and to the archive, on tables that DecodeIndex
 /// has just read; a part of it.
-Status CheckIndex(const Index& index, const Footer& footer);
+Status CheckIndex(const Index& index, const Footer& footer, Gaps gaps);
 
 /// Bytes of a tensor of that type and shape, or nothing when that is no whole number of bytes or
 /// beyond kMaxSize.

@@ -22,7 +22,8 @@ Status AsCorrupt(const Status& status) { return status.ok() ? status : Corrupt(s
 
 class Checker {
  public:
-  Checker(const Index& index, const Footer& footer) : index_(index), footer_(footer) {}
+  Checker(const Index& index, const Footer& footer, Gaps gaps)
+      : index_(index), footer_(footer), gaps_(gaps) {}
 
   Status Run() {
     QSTORE_TRY(Chunks());
@@ -40,11 +41,18 @@ class Checker {
 
  private:
   Status Chunks() const {
+    const auto end_of = [](const ChunkEntry& chunk) { return chunk.offset + chunk.stored_size; };
     uint64_t end = Header::kEncodedSize;
-    if (!index_.chunks.empty()) {
-      end = index_.chunks.back().offset + index_.chunks.back().stored_size;
+    bool has_gap = false;
+    for (const ChunkEntry& chunk : index_.chunks) {
+      has_gap |= chunk.offset != end;
+      end = end_of(chunk);
     }
-    if (end != footer_.index_offset) return Corrupt("chunks do not end where the index begins");
+    if (end > footer_.index_offset) return Corrupt("chunks reach into the index");
+    has_gap |= end != footer_.index_offset;
+    if (has_gap && gaps_ == Gaps::kNone) {
+      return Corrupt("chunks do not lie end to end from the header to the index");
+    }
     return {};
   }
 
@@ -97,6 +105,12 @@ class Checker {
     for (uint32_t i = 0; i < object.chunk_count; ++i) {
       const ChunkEntry& chunk = index_.chunks[object.first_chunk + i];
       const uint64_t raw_size = index_.chunk_raw_size(object, i);
+      if (i > 0) {
+        const ChunkEntry& before = index_.chunks[object.first_chunk + i - 1];
+        if (chunk.offset != before.offset + before.stored_size) {
+          return Corrupt("there is a gap before chunk " + std::to_string(i));
+        }
+      }
       if (chunk.stored_size > raw_size ||
           (chunk.codec == ChunkCodec::kRaw && chunk.stored_size != raw_size)) {
         return Corrupt("chunk " + std::to_string(i) + " has a wrong size");
@@ -143,6 +157,10 @@ class Checker {
     const bool fits = file.container == kNoContainer ? file.tensors.size() == 0
                                                      : file.parts.size() > file.tensors.size();
     if (!fits) return Corrupt("its tensors do not fit its objects");
+    const bool is_plain = file.container == kNoContainer && !file.Has(FileFlag::kExecutable);
+    if (file.Has(FileFlag::kDirectory) && (file.parts.size() > 0 || !is_plain)) {
+      return Corrupt("a directory has content, or what only files have");
+    }
     return Tensors(file);
   }
 
@@ -168,6 +186,7 @@ class Checker {
 
   const Index& index_;
   const Footer& footer_;
+  const Gaps gaps_;
   std::vector<uint8_t> used_;  // By object: some file has it.
   static constexpr uint8_t kUnknown = UINT8_MAX;
   std::vector<uint8_t> depth_;      // By object: ancestors in the longest row of them.
@@ -177,7 +196,9 @@ class Checker {
 
 }  // namespace
 
-Status CheckIndex(const Index& index, const Footer& footer) { return Checker(index, footer).Run(); }
+Status CheckIndex(const Index& index, const Footer& footer, Gaps gaps) {
+  return Checker(index, footer, gaps).Run();
+}
 
 std::optional<uint64_t> TensorBytes(DType dtype, std::span<const uint64_t> shape) {
   uint64_t bits = DTypeBits(dtype);

@@ -55,7 +55,7 @@ uint64_t Index::memory() const {
 }
 
 Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& footer,
-                          uint64_t max_memory) {
+                          uint64_t max_memory, Gaps gaps) {
   TableMemory memory(max_memory);
   QSTORE_TRY(memory.Take(stored.size()));
   if (base::Hash64(stored) != footer.index_checksum) {
@@ -79,7 +79,7 @@ Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& foote
   QSTORE_TRY(DecodeSections(&index, &memory));
   // What the check notes of every object and part.
   QSTORE_TRY(memory.Take(3 * uint64_t{index.objects.size()} + index.parts.size()));
-  QSTORE_TRY(CheckIndex(index, footer));
+  QSTORE_TRY(CheckIndex(index, footer, gaps));
   return index;
 }
 

@@ -3,6 +3,8 @@
 #include <zstd_errors.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/hash.h"
@@ -51,6 +53,7 @@ Bytes Files(const Index& index) {
   base::ByteWriter writer(&out);
   writer.Varint(index.files.size());
   Column(index.files, [&](const FileEntry& f) { writer.Fixed(f.container); });
+  Column(index.files, [&](const FileEntry& f) { writer.Fixed(f.flags); });
   Column(index.files, [&](const FileEntry& f) { writer.String(f.path); });
   Column(index.files, [&](const FileEntry& f) { writer.Varint(f.size); });
   Column(index.files,
@@ -110,6 +113,23 @@ Bytes Objects(const Index& index) {
   return out;
 }
 
+// Chunks whose payloads lie end to end: bytes before the first one that belong to none, and how
+// many chunks there are.
+void PutRuns(const std::vector<ChunkEntry>& chunks, base::ByteWriter* writer) {
+  std::vector<std::pair<uint64_t, uint64_t>> runs;
+  uint64_t end = Header::kEncodedSize;
+  for (const ChunkEntry& chunk : chunks) {
+    if (runs.empty() || chunk.offset != end) runs.emplace_back(chunk.offset - end, 0);
+    ++runs.back().second;
+    end = chunk.offset + chunk.stored_size;
+  }
+  writer->Varint(runs.size());
+  for (const auto& [gap, count] : runs) {
+    writer->Varint(gap);
+    writer->Varint(count);
+  }
+}
+
 Bytes Chunks(const Index& index) {
   Bytes out;
   base::ByteWriter writer(&out);
@@ -118,6 +138,7 @@ Bytes Chunks(const Index& index) {
   Column(rows, [&](const ChunkEntry& c) { writer.Fixed(static_cast<uint8_t>(c.codec)); });
   Column(rows, [&](const ChunkEntry& c) { writer.Varint(c.stored_size); });
   Column(rows, [&](const ChunkEntry& c) { writer.Fixed(c.checksum); });
+  PutRuns(rows, &writer);
   return out;
 }
 

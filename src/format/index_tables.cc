@@ -17,7 +17,7 @@ uint64_t Unzigzag(uint64_t code, uint64_t expected) {
 
 // Least bytes of a row on disk: what bounds a table's memory by the bytes that are there.
 constexpr uint64_t kVariantRowBytes = 3;
-constexpr uint64_t kFileRowBytes = 22;
+constexpr uint64_t kFileRowBytes = 23;
 constexpr uint64_t kTensorRowBytes = 4;
 constexpr uint64_t kObjectRowBytes = 5;
 constexpr uint64_t kChunkRowBytes = 10;
@@ -94,6 +94,10 @@ Status TableDecoder::Files(base::ByteReader* in) {
   auto& rows = index_.files;
   if (rows.size() != file_count_) return Corrupt("files of the variants do not add up");
   for (FileEntry& f : rows) f.container = in->Fixed<uint8_t>();
+  for (FileEntry& f : rows) {
+    f.flags = in->Fixed<uint8_t>();
+    if (f.flags > kKnownFileFlags) return UnknownNumber("file flag", f.flags);
+  }
   for (FileEntry& f : rows) f.path = in->String();
   for (FileEntry& f : rows) f.size = in->Varint();
   for (FileEntry& f : rows) {
@@ -234,17 +238,37 @@ Status TableDecoder::Chunks(base::ByteReader* in) {
     if (codec >= kChunkCodecCount) return UnknownNumber("chunk codec", codec);
     c.codec = static_cast<ChunkCodec>(codec);
   }
-  uint64_t offset = Header::kEncodedSize;
   for (ChunkEntry& c : rows) {
     const uint64_t size = in->Varint();
     if (size > kMaxChunkBytes)
       return LimitExceeded("a chunk of " + std::to_string(size) + " bytes");
-    c.offset = offset;
     c.stored_size = static_cast<uint32_t>(size);
-    offset += size;
   }
   for (ChunkEntry& c : rows) c.checksum = in->Fixed<uint64_t>();
+  QSTORE_TRY(Runs(in));
   return AssignChunks();
+}
+
+Status TableDecoder::Runs(base::ByteReader* in) {
+  auto& rows = index_.chunks;
+  const uint64_t count = in->Varint();
+  uint64_t offset = Header::kEncodedSize;
+  size_t next = 0;
+  for (uint64_t r = 0; r < count && in->ok(); ++r) {
+    const uint64_t gap = in->Varint();
+    const uint64_t chunks = in->Varint();
+    // A run without gap would be one with that before it.
+    if (chunks == 0 || chunks > rows.size() - next || (r > 0 && gap == 0) ||
+        gap > kMaxSize - offset) {
+      return Corrupt("a run of chunks is empty, or beyond the last one, or the archive's end");
+    }
+    offset += gap;
+    for (const size_t end = next + chunks; next < end; ++next) {
+      rows[next].offset = offset;
+      offset += rows[next].stored_size;
+    }
+  }
+  return next == rows.size() ? Status() : Corrupt("the runs have too few chunks");
 }
 
 Status TableDecoder::AssignChunks() {

@@ -40,6 +40,9 @@ class Walker {
     }
     open_.push_back(id);
     QSTORE_ASSIGN(const std::vector<std::string> names, ListDirectory(directory));
+    if (names.empty() && !prefix.empty()) {
+      files_.push_back({prefix.substr(0, prefix.size() - 1), directory, true, false});
+    }
     for (const std::string& name : names) QSTORE_TRY(Visit(directory / name, prefix + name));
     open_.pop_back();
     return {};
@@ -61,7 +64,7 @@ class Walker {
     }
     if (S_ISDIR(status.st_mode)) return Walk(source, path + "/");
     QSTORE_TRY(CheckReadable(source));
-    files_.push_back({path, source});
+    files_.push_back({path, source, false, (status.st_mode & S_IXUSR) != 0});
     return {};
   }
 
@@ -103,13 +106,18 @@ Result<std::vector<ModelFile>> ListModelFiles(const fs::path& path) {
   if (::stat(path.c_str(), &status) != 0) return SystemError(path, "cannot stat", errno);
   if (!S_ISDIR(status.st_mode)) {
     QSTORE_TRY(SourceFile::Open(path).status());
-    return std::vector<ModelFile>{{path.filename().string(), path}};
+    const bool is_executable = (status.st_mode & S_IXUSR) != 0;
+    return std::vector<ModelFile>{{path.filename().string(), path, false, is_executable}};
   }
   Walker walker;
   QSTORE_TRY(walker.Walk(path, ""));
   std::vector<ModelFile> files = walker.TakeFiles();
-  if (files.empty()) return InvalidArgument(path.string() + ": holds no file");
-  for (const ModelFile& file : files) QSTORE_TRY(CheckShards(files, file));
+  const bool has_file = std::any_of(files.begin(), files.end(),
+                                    [](const ModelFile& file) { return !file.is_directory; });
+  if (!has_file) return InvalidArgument(path.string() + ": holds no file");
+  for (const ModelFile& file : files) {
+    if (!file.is_directory) QSTORE_TRY(CheckShards(files, file));
+  }
   return files;
 }
 

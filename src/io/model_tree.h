@@ -10,13 +10,16 @@
 
 namespace qstore::io {
 
-/// A regular file of a model.
+/// A regular file of a model, or a directory without anything in it.
 struct ModelFile {
   std::string path;              ///< Relative to the model, '/'-separated; the name for one file.
   std::filesystem::path source;  ///< Where to open it.
+  bool is_directory = false;
+  bool is_executable = false;  ///< Its owner may run it.
 };
 
-/// All files of a model directory, hidden ones and those of sub-folders included, sorted by path;
+/// All files of a model directory, hidden ones and those of sub-folders included, and its empty
+/// sub-folders, sorted by path;
 /// or the one file `path` names. Symbolic links are followed as hub caches use them, so that the
 /// same content may appear under several paths. Checks that every file can be read and that every
 /// shard is there that a "*.safetensors.index*.json" names; such an index that cannot be understood

@@ -200,6 +200,14 @@ Status OutputFile::WriteOne(uint64_t offset, std::span<const std::byte> bytes) {
   return WriteVectors(offset, {&vector, 1});
 }
 
+Status OutputFile::MakeExecutable() {
+  struct stat status;
+  if (::fstat(fd_, &status) != 0) return SystemError(path_, "cannot stat", errno);
+  const mode_t mode = status.st_mode & 07777;
+  if (::fchmod(fd_, mode | (mode & 0444) >> 2) == 0) return {};
+  return SystemError(path_, "cannot make executable", errno);
+}
+
 Status OutputFile::Finish() {
   if (fd_ < 0) return {};
   QSTORE_TRY(WriteOne(size_ - tail_.size(), tail_));

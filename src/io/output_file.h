@@ -52,6 +52,8 @@ class OutputFile {
   /// Bytes appended so far.
   uint64_t size() const { return size_; }
   const std::filesystem::path& path() const { return path_; }
+  /// Lets whoever may read it run it. Errors: kIo.
+  Status MakeExecutable();
   /// Its name in the staging directory.
   const std::string& staged_name() const { return staged_name_; }
   /// Syncs and closes the file, still under its temporary name. Nothing can be written after it.

@@ -199,6 +199,12 @@ Status OutputTree::MakeChanges(std::set<std::string>* changed) {
   for (size_t i = 0; i < files_.size(); ++i) {
     QSTORE_TRY(make(paths_[i], files_[i]->staged_name()));
   }
+  for (const std::string& path : directories_) {
+    const size_t before = made_.size();
+    const auto at = root_->MakeBelow(path, &made_);
+    for (size_t i = before; i < made_.size(); ++i) changed->insert(ParentOf(made_[i]));
+    QSTORE_TRY(at.status());
+  }
   for (const std::string& path : removed_) QSTORE_TRY(make(path, {}));
   return {};
 }

@@ -36,6 +36,8 @@ class OutputTree {
   /// Errors: kInvalidArgument (a symbolic link or a file stands where a folder must be; something
   /// else than a file has the name), kAlreadyExists, kIo.
   Result<OutputFile*> Add(const std::string& path);
+  /// Has Commit make a directory, unless there is one of that name.
+  void AddDirectory(const std::string& path) { directories_.push_back(path); }
   /// Has Commit remove a file that stood in the directory before, if it is still there.
   void Remove(const std::string& path) { removed_.push_back(path); }
   /// Finishes and names all files, then removes what is to be removed; call it once. On an error
@@ -64,6 +66,7 @@ class OutputTree {
   std::optional<Directory> root_;        // In which files get their names.
   std::vector<std::unique_ptr<OutputFile>> files_;
   std::vector<std::string> paths_;  // Of the files, in the tree.
+  std::vector<std::string> directories_;
   std::vector<std::string> removed_;
   std::vector<Change> changes_;    // Made by Commit so far.
   std::vector<std::string> made_;  // Directories, likewise.

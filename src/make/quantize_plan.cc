@@ -34,7 +34,8 @@ class Planner {
       : options_(options), choice_{options.include, options.exclude} {}
 
   Result<QuantizePlan> Plan(const std::filesystem::path& source) {
-    QSTORE_ASSIGN(const auto files, io::ListModelFiles(source));
+    QSTORE_ASSIGN(auto files, io::ListModelFiles(source));
+    std::erase_if(files, [](const io::ModelFile& file) { return file.is_directory; });
     for (const io::ModelFile& file : files) {
       FilePlan plan;
       plan.path = file.path;

@@ -53,8 +53,13 @@ class Arranger {
       for (const size_t e : component.edges) {
         const WeighedEdge& edge = edges_[e];
         Try({edge.child, e, edge.child, e}, component, &least, &best);
-        // Turned around: the parent takes this edge's place.
+        if (!Follows(edge.parent, edge.child)) continue;
+        // Turned around: the parent, which followed from the child, gets another choice.
         Try({edge.child, e, edge.parent, {}}, component, &least, &best);
+        for (const size_t f : component.edges) {
+          if (edges_[f].child != edge.parent) continue;
+          Try({edge.child, e, edge.parent, f}, component, &least, &best);
+        }
       }
       if (best.node != kNone) {
         Apply(best);
@@ -87,6 +92,15 @@ class Arranger {
     if (sum >= *least) return;
     *least = sum;
     *best = change;
+  }
+
+  // Whether the one follows from the other as things are, by way of any.
+  bool Follows(uint32_t node, uint32_t ancestor) const {
+    while (chosen_[node]) {
+      node = edges_[*chosen_[node]].parent;
+      if (node == ancestor) return true;
+    }
+    return false;
   }
 
   double Stored(uint32_t node) const {

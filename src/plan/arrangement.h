@@ -22,8 +22,9 @@ struct WeighedEdge {
 
 /// For nodes that take `alone` bytes each by themselves: which edge into each is used, as a
 /// position in `edges`, or nothing. The sum of what all nodes take, and of what loading each reads
-/// times kLoadWeight, is small: no other choice for a single node, and no edge turned around, makes
-/// it smaller. The edges used form no circle. Deterministic.
+/// times kLoadWeight, is small: no other choice for a single node makes it smaller, and no edge
+/// turned around with another choice for its other end. The edges used form no circle.
+/// Deterministic.
 std::vector<std::optional<size_t>> Arrange(std::span<const double> alone,
                                            std::span<const WeighedEdge> edges);
 

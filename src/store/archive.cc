@@ -45,7 +45,7 @@ Result<Archive> Archive::Open(std::shared_ptr<const ByteSource> source, std::str
 
 const std::filesystem::path& Archive::path() const { return impl_->path(); }
 uint16_t Archive::format_version() const { return impl_->header().format_version; }
-uint64_t Archive::stored_bytes() const { return impl_->footer().file_size; }
+uint64_t Archive::stored_bytes() const { return impl_->footer().archive_size; }
 uint64_t Archive::bytes_read() const { return impl_->bytes_read(); }
 size_t Archive::variant_count() const { return impl_->index().variants.size(); }
 
@@ -62,8 +62,12 @@ Result<size_t> Archive::FindVariant(std::string_view name) const {
 FileInfo Archive::file(size_t index) const {
   const format::FileEntry& entry = impl_->index().files[index];
   const container::Container* container = container::FindContainer(entry.container);
-  return {entry.path, entry.size, entry.digest,
-          container == nullptr ? std::string_view() : container->name()};
+  return {entry.path,
+          entry.size,
+          entry.digest,
+          container == nullptr ? std::string_view() : container->name(),
+          entry.Has(FileFlag::kDirectory),
+          entry.Has(FileFlag::kExecutable)};
 }
 
 TensorInfo Archive::tensor(size_t index) const {

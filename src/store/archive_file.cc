@@ -34,13 +34,15 @@ Result<std::unique_ptr<ArchiveFile>> ArchiveFile::Open(std::shared_ptr<const Byt
 Status ArchiveFile::ReadIndex() {
   constexpr size_t kHeader = format::Header::kEncodedSize;
   constexpr size_t kFooter = format::Footer::kEncodedSize;
-  const uint64_t size = source_->size();
-  if (size < kHeader + kFooter) {
-    return Corrupt("not a qstore archive (" + std::to_string(size) + " bytes are too few)");
+  if (source_->size() < kHeader + kFooter) {
+    return Corrupt("not a qstore archive (" + std::to_string(source_->size()) +
+                   " bytes are too few)");
   }
   std::byte header[kHeader];
   QSTORE_TRY(Read(0, header));
   QSTORE_ASSIGN(header_, format::Header::DecodeFrom(header));
+  QSTORE_ASSIGN(const uint64_t size, header_.ArchiveSize(source_->size()));
+  if (size < kHeader + kFooter) return Corrupt("a root of the header ends before the payloads");
   const uint64_t end = options_.read_ahead == 0 ? kFooter : kEndReadAhead;
   std::vector<std::byte> last(static_cast<size_t>(std::min(end, size - kHeader)));
   QSTORE_TRY(Read(size - last.size(), last));
@@ -65,7 +67,9 @@ Status ArchiveFile::ReadIndex() {
   }
   std::copy(known.end() - static_cast<ptrdiff_t>(common), known.end(),
             stored.end() - static_cast<ptrdiff_t>(common));
-  QSTORE_ASSIGN(index_, format::DecodeIndex(stored, footer_, options_.max_memory));
+  QSTORE_ASSIGN(index_, format::DecodeIndex(
+                            stored, footer_, options_.max_memory,
+                            header_.has_root() ? format::Gaps::kAllowed : format::Gaps::kNone));
   index_memory_ = index_.memory();
   for (const format::FileEntry& file : index_.files) {
     if (file.container == kNoContainer || container::FindContainer(file.container) != nullptr)

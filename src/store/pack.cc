@@ -67,6 +67,7 @@ format::Index MakeIndex(const PackPlan& plan, EncodedObjects encoded) {
       entry.size = file.size;
       entry.digest = encoded.digests[v][f];
       entry.container = file.container;
+      entry.flags = file.flags;
       entry.parts.begin = position(index.parts);
       for (const SourcePart& part : file.parts) index.parts.push_back(part.object);
       entry.parts.end = position(index.parts);
@@ -84,7 +85,7 @@ format::Index MakeIndex(const PackPlan& plan, EncodedObjects encoded) {
 Status CheckSourcesUnchanged(const PackPlan& plan) {
   for (const SourceVariant& variant : plan.variants) {
     for (const SourceFileEntry& file : variant.files) {
-      QSTORE_TRY(file.file->CheckUnchanged());
+      if (file.file != nullptr) QSTORE_TRY(file.file->CheckUnchanged());
     }
   }
   return {};
@@ -96,7 +97,7 @@ Status AppendIndex(const format::Index& index, io::OutputFile* output) {
   footer.index_offset = output->size();
   QSTORE_ASSIGN(const std::vector<std::byte> stored, format::EncodeIndex(index, &footer));
   QSTORE_TRY(format::DecodeIndex(stored, footer).status().WithContext("index just made"));
-  footer.file_size = footer.index_offset + stored.size() + format::Footer::kEncodedSize;
+  footer.archive_size = footer.index_offset + stored.size() + format::Footer::kEncodedSize;
   QSTORE_TRY(output->Append(stored));
   std::vector<std::byte> bytes;
   footer.EncodeTo(&bytes);

@@ -159,7 +159,7 @@ class Encoder {
     slot->chunks.clear();
     slot->sightings.clear();
     slot->raw.resize(item.end - item.begin);
-    QSTORE_TRY(entry.file->Read(item.begin, slot->raw));
+    if (entry.file != nullptr) QSTORE_TRY(entry.file->Read(item.begin, slot->raw));
     for (const Piece& piece : items_.pieces(number)) {
       const uint32_t object = entry.parts[piece.part].object;
       const PartPlace& place = plan_.objects[object].place;
@@ -271,7 +271,8 @@ class Encoder {
     if (item.is_last) {
       Digest(item.file) = hasher_.Finish();
       hasher_ = base::Hasher128();
-      QSTORE_TRY(File(item.file).file->CheckUnchanged());
+      const auto& file = File(item.file).file;
+      if (file != nullptr) QSTORE_TRY(file->CheckUnchanged());
     }
     done_bytes_ += item.end - item.begin;
     return Report();

@@ -36,6 +36,11 @@ Result<SourceFileEntry> Examine(io::ModelFile listed) {
   QSTORE_TRY(format::CheckPath(listed.path).WithContext(listed.source.string()));
   entry.path = std::move(listed.path);
   entry.source = std::move(listed.source);
+  if (listed.is_directory) {
+    entry.flags = static_cast<uint8_t>(FileFlag::kDirectory);
+    return entry;
+  }
+  if (listed.is_executable) entry.flags = static_cast<uint8_t>(FileFlag::kExecutable);
   QSTORE_ASSIGN(entry.file, io::SourceFile::OpenOnDemand(entry.source));
   entry.size = entry.file->size();
   if (entry.size > format::kMaxSize) return LimitExceeded(entry.source.string() + ": too large");

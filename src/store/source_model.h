@@ -37,9 +37,10 @@ struct SourceFileEntry {
   std::filesystem::path source;
   uint64_t size = 0;
   ContainerId container = kNoContainer;
+  uint8_t flags = 0;                           ///< Of FileFlag.
   std::vector<container::Tensor> tensors;      ///< In the order of the container.
   std::vector<SourcePart> parts;               ///< None for an empty file.
-  std::shared_ptr<const io::SourceFile> file;  ///< Opened on demand.
+  std::shared_ptr<const io::SourceFile> file;  ///< Opened on demand. Null for a directory.
 };
 
 struct SourceVariant {

@@ -30,7 +30,9 @@ class UnpackSink final : public FileSink {
   explicit UnpackSink(io::OutputTree* tree) : tree_(*tree) {}
 
   /// Announces a file, before anything is written to it.
-  void Expect(uint32_t id, std::string_view path) { outputs_[id].path = path; }
+  void Expect(uint32_t id, std::string_view path, bool is_executable) {
+    outputs_[id] = {std::string(path), is_executable, nullptr};
+  }
 
   Status Write(uint32_t file, uint64_t offset, std::span<const std::byte> bytes) override {
     QSTORE_ASSIGN(io::OutputFile * output, Open(file));
@@ -44,6 +46,7 @@ class UnpackSink final : public FileSink {
  private:
   struct Output {
     std::string path;
+    bool is_executable = false;
     io::OutputFile* file = nullptr;
   };
 
@@ -52,6 +55,7 @@ class UnpackSink final : public FileSink {
     Output& output = outputs_.at(id);
     if (output.file == nullptr) {
       QSTORE_ASSIGN(output.file, tree_.Add(output.path));
+      if (output.is_executable) QSTORE_TRY(output.file->MakeExecutable());
     }
     return output.file;
   }
@@ -65,8 +69,10 @@ class UnpackSink final : public FileSink {
 struct UnpackPlan {
   std::vector<StreamFile> files;
   std::vector<std::string> paths;  // By file.
-  std::vector<uint32_t> objects;   // Of a file that the archive does not have.
-  std::string prefix;              // What comes before them.
+  std::vector<bool> executable;    // Likewise.
+  std::vector<std::string> directories;
+  std::vector<uint32_t> objects;  // Of a file that the archive does not have.
+  std::string prefix;             // What comes before them.
   UnpackReport report;
   uint64_t memory = 0;
 };
@@ -80,12 +86,17 @@ UnpackPlan PlanFiles(const ArchiveFile& archive, size_t variant) {
   UnpackPlan plan;
   for (uint32_t f = range.begin; f < range.end; ++f) {
     const format::FileEntry& file = archive.index().files[f];
+    plan.memory += kFileMemory + 2 * file.path.size();
+    if (file.Has(FileFlag::kDirectory)) {
+      plan.directories.emplace_back(file.path);
+      continue;
+    }
     plan.files.push_back(FileOfIndex(archive, f));
     plan.paths.emplace_back(file.path);
+    plan.executable.push_back(file.Has(FileFlag::kExecutable));
     if (__builtin_add_overflow(plan.report.bytes, file.size, &plan.report.bytes)) {
       plan.report.bytes = UINT64_MAX;
     }
-    plan.memory += kFileMemory + 2 * file.path.size();
   }
   plan.report.files = plan.files.size();
   return plan;
@@ -129,6 +140,7 @@ Result<UnpackPlan> PlanTensors(const Archive& archive, size_t variant, const std
   plan.prefix = std::move(layout.prefix);
   plan.files.push_back({0, plan.objects, plan.prefix.size(), nullptr});
   plan.paths.emplace_back(kTensorsFile);
+  plan.executable.push_back(false);
   plan.report = {1, layout.file_size};
   return plan;
 }
@@ -143,7 +155,10 @@ Status CheckBytes(const ArchiveFile& archive, const UnpackPlan& plan, uint64_t m
 Status WriteAll(const ArchiveFile& archive, const UnpackPlan& plan, const UnpackOptions& options,
                 io::OutputTree* tree) {
   UnpackSink sink(tree);
-  for (size_t f = 0; f < plan.files.size(); ++f) sink.Expect(plan.files[f].id, plan.paths[f]);
+  for (size_t f = 0; f < plan.files.size(); ++f) {
+    sink.Expect(plan.files[f].id, plan.paths[f], plan.executable[f]);
+  }
+  for (const std::string& path : plan.directories) tree->AddDirectory(path);
   if (!plan.prefix.empty()) {
     QSTORE_TRY(sink.Write(plan.files[0].id, 0, std::as_bytes(std::span(plan.prefix))));
   }

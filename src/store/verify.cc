@@ -71,6 +71,16 @@ class CompareSink final : public FileSink {
   std::map<uint32_t, Original> originals_;  // Complete before the first Write.
 };
 
+Status MatchFlags(const io::ModelFile& there, const format::FileEntry& file) {
+  if (there.is_directory != file.Has(FileFlag::kDirectory)) {
+    return Mismatch(there.source.string() + ": is a directory here or in the archive, not in both");
+  }
+  if (there.is_executable != file.Has(FileFlag::kExecutable)) {
+    return Mismatch(there.source.string() + ": is executable here or in the archive, not in both");
+  }
+  return {};
+}
+
 // Names and sizes; what differs inside the files is found when they are decoded.
 Status MatchFiles(const ArchiveFile& archive, const format::VariantEntry& variant,
                   const VariantSource& given, CompareSink* sink, uint64_t* bytes) {
@@ -84,6 +94,8 @@ Status MatchFiles(const ArchiveFile& archive, const format::VariantEntry& varian
       return Mismatch((given.path / file.path).string() + ": is in the archive, but not here");
     }
     if (there[next].path != file.path) break;
+    QSTORE_TRY(MatchFlags(there[next], file));
+    if (there[next].is_directory) continue;
     QSTORE_ASSIGN(const auto opened, io::SourceFile::Open(there[next].source));
     if (opened->size() != file.size) {
       return Mismatch(there[next].source.string() + ": has " + std::to_string(opened->size()) +

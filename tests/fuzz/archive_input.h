@@ -95,7 +95,7 @@ inline std::vector<std::byte> ArchiveOf(std::span<const std::byte> input) {
   FUZZ_CHECK(zstd.Compress(index, 1, &archive).ok());
   footer.index_stored_size = archive.size() - footer.index_offset;
   footer.index_raw_size = index.size();
-  footer.file_size = archive.size() + format::Footer::kEncodedSize;
+  footer.archive_size = archive.size() + format::Footer::kEncodedSize;
   footer.EncodeTo(&archive);
   SealEnds(&archive);
   for (const Damage& damage : damages) {

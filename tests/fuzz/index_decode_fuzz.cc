@@ -25,7 +25,7 @@ using qstore::format::Index;
 qstore::Result<Footer> Reread(const Footer& footer) {
   std::vector<std::byte> bytes;
   footer.EncodeTo(&bytes);
-  return Footer::DecodeFrom(bytes, footer.file_size);
+  return Footer::DecodeFrom(bytes, footer.archive_size);
 }
 
 // The sections that a reader must know; they come first.
@@ -44,7 +44,7 @@ void CheckWrittenAgain(const Index& index, uint64_t index_offset) {
   footer.index_offset = index_offset;
   const auto stored = EncodeIndex(index, &footer);
   FUZZ_CHECK(stored.ok());
-  footer.file_size = index_offset + stored->size() + Footer::kEncodedSize;
+  footer.archive_size = index_offset + stored->size() + Footer::kEncodedSize;
   const auto reread = Reread(footer);
   FUZZ_CHECK(reread.ok());
   const auto again = DecodeIndex(*stored, *reread);
@@ -66,7 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   footer.index_stored_size = stored.size();
   footer.index_raw_size = raw.size();
   footer.index_checksum = qstore::base::Hash64(stored);
-  footer.file_size = footer.index_offset + stored.size() + Footer::kEncodedSize;
+  footer.archive_size = footer.index_offset + stored.size() + Footer::kEncodedSize;
   const auto reread = Reread(footer);
   FUZZ_CHECK(reread.ok());
   const auto index = DecodeIndex(stored, *reread);

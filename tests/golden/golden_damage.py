@@ -6,7 +6,7 @@ import struct
 import xxhash
 import zstandard
 
-HEADER_SIZE, FOOTER_SIZE = 24, 56
+IDENTITY_SIZE, HEADER_SIZE, FOOTER_SIZE = 24, 72, 56
 
 
 def checksum(data):
@@ -17,7 +17,8 @@ class Parts:
     """An archive taken apart, put together again with right checksums."""
 
     def __init__(self, data):
-        self.header = bytearray(data[: HEADER_SIZE - 8])
+        self.header = bytearray(data[: IDENTITY_SIZE - 8])
+        self.roots = bytearray(data[IDENTITY_SIZE:HEADER_SIZE])
         footer = data[-FOOTER_SIZE:]
         offset, size, raw_size = struct.unpack_from("<3Q", footer)
         self.payloads = bytearray(data[HEADER_SIZE:offset])
@@ -65,10 +66,13 @@ class Parts:
 
     def rechecksum(self, number):
         """Makes a chunk's checksum right for its payload."""
-        begin, end = self.section(5)
-        count, _ = self.varint(begin)
+        begin, _ = self.section(5)
+        count, at = self.varint(begin)
+        at += count
+        for _ in range(count):
+            _, at = self.varint(at)
+        at += 8 * number
         _, start, stop = self.chunk(number)
-        at = end - 8 * (count - number)
         self.index[at : at + 8] = checksum(self.payloads[start:stop])
 
     def assemble(self, stored=None):
@@ -81,7 +85,8 @@ class Parts:
         footer = struct.pack("<3Q", offset, len(stored), raw_size) + checksum(stored)
         footer += struct.pack("<Q", file_size) + self.footer_magic
         header = bytes(self.header)
-        return b"".join([header, checksum(header), self.payloads, stored, footer, checksum(footer)])
+        ends = checksum(header) + bytes(self.roots), stored, footer, checksum(footer)
+        return b"".join([header, ends[0], self.payloads, *ends[1:]])
 
 
 def set_header(offset, layout, value):

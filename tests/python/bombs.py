@@ -13,7 +13,8 @@ from index_mutations import archive_of, varint
 NONE, LLM_INT8, GPTQ_FLOATS = 0, 1, 3
 U8, I8, F16, BF16, I32, F32 = 4, 5, 13, 14, 15, 17
 RAW, ZSTD, SCHEME = 0, 1, 5
-HEADER_SIZE, FOOTER_SIZE = 24, 56
+HEADER_SIZE, FOOTER_SIZE = 72, 56
+NO_ROOTS = bytes(48)
 MIB = 1 << 20
 
 
@@ -104,6 +105,7 @@ def archive(objects, files, times=1):
                 2,
                 varint(len(files)),
                 bytes(1 if file.tensors else 0 for file in files),
+                bytes(len(files)),
                 b"".join(varint(len(name)) + name for name in names),
                 numbers(file.size for file in files),
                 b"".join(file.digest for file in files),
@@ -140,6 +142,7 @@ def archive(objects, files, times=1):
                 bytes(codec for codec, _ in chunks),
                 numbers(len(data) for _, data in chunks),
                 b"".join(checksums[data] for _, data in chunks),
+                numbers((1, 0, len(chunks)) if chunks else (0,)),
             ),
         )
     )
@@ -247,7 +250,7 @@ def claim(path, file_size, stored, raw_size):
     offset = file_size - FOOTER_SIZE - stored
     footer = struct.pack("<5Q", offset, stored, raw_size, 0, file_size) + b"\xf1qstend\n"
     with open(path, "wb") as file:
-        file.write(header + checksum(header))
+        file.write(header + checksum(header) + NO_ROOTS)
         file.truncate(file_size)
         file.seek(file_size - FOOTER_SIZE)
         file.write(footer + checksum(footer))
@@ -264,4 +267,4 @@ def claim_raw_size(size):
     file_size = offset + len(stored) + FOOTER_SIZE
     footer = struct.pack("<3Q", offset, len(stored), size) + checksum(stored)
     footer += struct.pack("<Q", file_size) + b"\xf1qstend\n"
-    return b"".join((header, checksum(header), stored, footer, checksum(footer)))
+    return b"".join((header, checksum(header), NO_ROOTS, stored, footer, checksum(footer)))

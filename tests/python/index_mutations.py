@@ -69,6 +69,7 @@ class Tables:
 
     def files(self, count):
         self.column(count, "B")
+        self.column(count, "B")
         self.column(count, "S")
         self.column(count, "N")
         self.column(count, "B", 16)
@@ -96,6 +97,7 @@ class Tables:
         self.column(count, "B")
         self.column(count, "N")
         self.column(count, "B", 8)
+        self.column(2 * self.take("N"), "N")
 
 
 def padded(value):
@@ -262,6 +264,7 @@ def mutations(seed, count):
 def archive_of(index, payloads, stored=None):
     parts = Parts.__new__(Parts)
     parts.header = bytearray(struct.pack("<8sHHI", b"\xf1QST\r\n\x1a\n", 1, 0, 0))
+    parts.roots = bytes(48)
     parts.footer_magic = b"\xf1qstend\n"
     parts.declared_raw_size = None
     parts.index, parts.payloads = index, payloads

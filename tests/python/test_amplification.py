@@ -137,7 +137,7 @@ def test_children_that_share_a_parent_only(bomb, space):
 def test_indexes_that_are_not_there(space):
     path = space / "claim.qstore"
     for file_size in (64 << 30, 4 << 30, 200 << 20):
-        bombs.claim(path, file_size, file_size - 100, 1000)
+        bombs.claim(path, file_size, file_size - 200, 1000)
         codes = (1,) if file_size > 1 << 30 else (3,)
         for command in ("inspect", "verify"):
             expect_modest(command, path, codes=codes)

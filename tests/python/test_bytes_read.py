@@ -63,7 +63,7 @@ def test_a_load_does_not_depend_on_bytes_of_others(space, synthetic):
     pack(archive, **synthetic)
     told = {v["name"]: v for v in ok_json("inspect", archive)["variants"]}
     data = bytearray(archive.read_bytes())
-    low_end = 24 + told["int8"]["own_bytes"]
+    low_end = 72 + told["int8"]["own_bytes"]
     high_end = low_end + told["bf16"]["own_bytes"]
     data[low_end:high_end] = os.urandom(high_end - low_end)
     archive.write_bytes(data)

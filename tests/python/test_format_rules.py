@@ -35,7 +35,7 @@ def archive_of(objects, content):
     payloads = b"".join(thing[4] for thing in objects)
     index = section(1, varint(1), varint(1) + b"v", varint(1))
     index += section(
-        2, varint(1), b"\0", varint(1) + b"f", varint(sum(sizes)),
+        2, varint(1), b"\0\0", varint(1) + b"f", varint(sum(sizes)),
         xxhash.xxh3_128_digest(content), varint(len(objects)), varint(0), bytes(len(objects)),
     )  # fmt: skip
     index += section(3, varint(0))
@@ -49,6 +49,7 @@ def archive_of(objects, content):
         5, varint(len(objects)), bytes(thing[3] for thing in objects),
         *(varint(len(thing[4])) for thing in objects),
         *(struct.pack("<Q", xxhash.xxh3_64_intdigest(thing[4])) for thing in objects),
+        bytes([1, 0, len(objects)]),  # One run without a gap.
     )  # fmt: skip
     return index_mutations.archive_of(index, payloads)
 

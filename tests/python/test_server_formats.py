@@ -52,4 +52,5 @@ def test_several_copies_take_what_one_takes(pairs, fp8, alone, space, figure):
     raw = sum(map(raw_size, variants.values()))
     figure(f"minilm in BF16, int8 and FP8 twice: {size:,} bytes of {raw:,}; BF16 alone {alone:,}")
     assert_comes_back(space / "m.qstore", space, **variants)
-    assert size < 1.3 * alone
+    # int8 does not follow from BF16 yet, so BF16 follows from it.
+    assert size < 1.03 * alone

@@ -20,7 +20,9 @@ from schemes import SCHEMES
 
 HEADER_MAGIC = bytes([0xF1]) + b"QST\r\n\x1a\n"
 FOOTER_MAGIC = bytes([0xF1]) + b"qstend\n"
-HEADER_SIZE = 24
+IDENTITY_SIZE = 24
+ROOT_SIZE = 24
+HEADER_SIZE = IDENTITY_SIZE + 2 * ROOT_SIZE
 FOOTER_SIZE = 56
 FORMAT_VERSION = 1
 MAX_INDEX_BYTES = 1 << 28
@@ -37,13 +39,31 @@ class Archive:
         self.read_footer()
 
     def read_header(self):
-        header = self.data[:HEADER_SIZE]
+        header = self.data[:IDENTITY_SIZE]
         magic, version, reserved, flags, checksum = struct.unpack("<8sHHIQ", header)
         require(magic == HEADER_MAGIC, "magic of the header")
         require(xxhash.xxh3_64_intdigest(header[:-8]) == checksum, "checksum of the header")
         require(version > 0, "format version 0")
         if version > FORMAT_VERSION or reserved or flags:
             raise Unsupported(f"format version {version}, reserved {reserved}, flags {flags}")
+        self.read_roots()
+
+    def read_roots(self):
+        """Cuts the archive to the length of its latest generation."""
+        empty, right = 0, []
+        for at in (IDENTITY_SIZE, IDENTITY_SIZE + ROOT_SIZE):
+            root = self.data[at : at + ROOT_SIZE]
+            generation, length, checksum = struct.unpack("<3Q", root)
+            if not any(root):
+                empty += 1
+            elif generation and xxhash.xxh3_64_intdigest(root[:16]) == checksum:
+                right.append((generation, length))
+        require(right or empty == 2, "no root is right")
+        self.has_root = bool(right)
+        if right:
+            length = max(right)[1]
+            require(HEADER_SIZE + FOOTER_SIZE <= length <= len(self.data), "length of a root")
+            self.data = self.data[:length]
 
     def read_footer(self):
         footer = self.data[-FOOTER_SIZE:]
@@ -61,8 +81,9 @@ class Archive:
         content = decode_zstd(stored, raw_size)
         require(states_content_size(stored), "index does not state its size")
         self.index = Index(content)
-        end = HEADER_SIZE + self.index.payload_size
-        require(end == offset, "chunks do not end where the index begins")
+        end, gaps = self.index.layout(HEADER_SIZE)
+        require(end <= offset, "chunks reach into the index")
+        require(self.has_root or (end == offset and not gaps), "gaps between chunks")
 
     def object_content(self, number):
         """The bytes of an object, its parents decoded first."""
@@ -76,7 +97,7 @@ class Archive:
         chunk = thing.chunks[i]
         first = i * thing.chunk_elems
         count = min(thing.chunk_elems, thing.elem_count - first)
-        begin = HEADER_SIZE + chunk.offset
+        begin = chunk.offset
         payload = self.data[begin : begin + chunk.stored_size]
         require(xxhash.xxh3_64_intdigest(payload) == chunk.checksum, "checksum of a chunk")
         spec = ChunkSpec(thing.dtype, thing.elem_bytes, first, count, thing.row_elems)

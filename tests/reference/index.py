@@ -80,6 +80,10 @@ class Index:
         require(sum(self.file_counts) == count, "files of the variants")
         self.files = [File(named(CONTAINERS, cursor.byte(), "container")) for _ in range(count)]
         for file in self.files:
+            file.flags = cursor.byte()
+            if file.flags > 3:
+                raise Unsupported(f"file flags {file.flags}")
+        for file in self.files:
             file.path = text_of(cursor.take(cursor.varint()))
         for file in self.files:
             file.size = cursor.varint()
@@ -150,17 +154,36 @@ class Index:
                 require(number not in thing.parents, "object is its own parent")
                 require(all(0 <= p < count for p in thing.parents), "parent is no object")
 
+    def layout(self, begin):
+        """Gives chunks their offsets; returns the end of the last, and whether there are gaps."""
+        at, gaps = begin, False
+        chunks = iter(self.chunks)
+        for gap, count in self.runs:
+            gaps |= gap > 0
+            at += gap
+            require(at <= rules.MAX_SIZE, "a run beyond the limit")
+            for _ in range(count):
+                chunk = next(chunks)
+                chunk.offset = at
+                at += chunk.stored_size
+        for thing in self.objects:
+            pairs = zip(thing.chunks, thing.chunks[1:], strict=False)
+            ends = all(a.offset + a.stored_size == b.offset for a, b in pairs)
+            require(ends, "a gap inside an object")
+        return at, gaps
+
     def read_chunks(self, cursor):
         count = cursor.varint()
         chunks = [Chunk(named(CODECS, cursor.byte(), "codec")) for _ in range(count)]
-        offset = 0
         for chunk in chunks:
             chunk.stored_size = cursor.varint()
-            chunk.offset = offset
-            offset += chunk.stored_size
         for chunk in chunks:
             chunk.checksum = cursor.unsigned(8)
-        self.payload_size = offset
+        self.runs = [(cursor.varint(), cursor.varint()) for _ in range(cursor.varint())]
+        self.chunks = chunks
+        require(all(n > 0 for _, n in self.runs), "empty run")
+        require(all(gap > 0 for gap, _ in self.runs[1:]), "run without a gap")
+        require(sum(n for _, n in self.runs) == count, "chunks of the runs")
         at = 0
         for thing in self.objects:
             require(thing.chunk_elems > 0, "empty chunks")

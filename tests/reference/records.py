@@ -48,6 +48,7 @@ class Variant:
 @dataclass
 class File:
     container: str
+    flags: int = 0
     path: str = ""
     size: int = 0
     digest: bytes = b""

@@ -29,6 +29,8 @@ def check_files(index):
         things = [index.objects[part] for part in file.parts]
         require(sum(thing.byte_size for thing in things) == file.size, "size of a file")
         require(file.size <= MAX_SIZE, "file beyond the limit")
+        if file.flags & 2:
+            require(not file.parts and not file.container and file.flags == 2, "directory")
         if file.container:
             require(len(file.parts) > len(file.tensors), "objects of a file with tensors")
         else:

@@ -69,8 +69,8 @@ def damaged(qstore, space, pair):
     """The pair's archive with noise for all payloads of int8 but that of the header."""
     data = bytearray(pair.archive.read_bytes())
     int8 = qstore.Archive.open(pair.archive).variant("int8")
-    begin = 24 + samples.header_stored(qstore, pair.archive, "int8", "0.SCB")
-    data[begin : 24 + int8.own_bytes] = os.urandom(24 + int8.own_bytes - begin)
+    begin = 72 + samples.header_stored(qstore, pair.archive, "int8", "0.SCB")
+    data[begin : 72 + int8.own_bytes] = os.urandom(72 + int8.own_bytes - begin)
     (space / "m.qstore").write_bytes(data)
     return space / "m.qstore"
 

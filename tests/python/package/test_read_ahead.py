@@ -97,7 +97,7 @@ def test_several_threads(qstore, pair, expected):
 def test_damage_of_what_is_read_ahead(qstore, pair, expected, space):
     """The error comes when that tensor is asked for, and names it; no other has one."""
     data = bytearray(pair.archive.read_bytes())
-    at = 24 + 5 * stored(qstore, pair, "0.weight") // 2
+    at = 72 + 5 * stored(qstore, pair, "0.weight") // 2
     data[at : at + 64] = os.urandom(64)
     (space / "m.qstore").write_bytes(data)
     with qstore.safe_open(space / "m.qstore", "int8") as f:

@@ -210,7 +210,7 @@ def test_damage_is_named(qstore, llama, space):
     data = bytearray(llama.archive.read_bytes())
     archive = qstore.Archive.open(llama.archive)
     own = {variant.name: variant.own_bytes for variant in archive.variants()}
-    end = 24 + own["int8"] + own["bf16"]
+    end = 72 + own["int8"] + own["bf16"]
     data[end - 5000 : end] = os.urandom(5000)
     (space / "m.qstore").write_bytes(data)
     with pytest.raises(qstore.CorruptError, match="weight"):

@@ -122,6 +122,9 @@ INSTANTIATE_TEST_SUITE_P(
                       x->files[0].container = 1, x->files[0].size = 0, x->files[0].parts.end = 0,
                       x->files[1].parts.begin = 0;
                     }},
+        HostileCase{"UnknownFileFlag", [](Index* x) { x->files[0].flags = 4; },
+                    ErrorCode::kUnsupportedFeature},
+        HostileCase{"DirectoryWithContent", [](Index* x) { x->files[0].flags = 2; }},
         HostileCase{"PartBeyondObjects", [](Index* x) { x->parts[5] = 7; }},
         HostileCase{"ObjectInNoFile", [](Index* x) { AddRaw(x, DType::kU8, 4, 4, 4); }},
         HostileCase{"TensorIsHeader", [](Index* x) { x->tensors[0].part = 1; }},
@@ -194,7 +197,7 @@ Index ChainOf(uint32_t count, const std::vector<uint32_t>& more = {}) {
   }
   index.variants = {{"v", {0, 1}}};
   for (uint32_t i = 0; i < count; ++i) index.parts.push_back(i);
-  index.files = {{"f", 8 * uint64_t{count}, {}, kNoContainer, {0, count}, {0, 0}}};
+  index.files = {{"f", 8 * uint64_t{count}, {}, kNoContainer, 0, {0, count}, {0, 0}}};
   return index;
 }
 
@@ -213,7 +216,7 @@ TEST(Index, AncestorsHaveALimit) {
   }
   const auto count = static_cast<uint32_t>(index.parts.size());
   index.variants = {{"v", {0, 1}}};
-  index.files = {{"f", 8 * uint64_t{count}, {}, kNoContainer, {0, count}, {0, 0}}};
+  index.files = {{"f", 8 * uint64_t{count}, {}, kNoContainer, 0, {0, count}, {0, 0}}};
   EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kLimit);
 }
 
@@ -227,6 +230,32 @@ TEST(Index, ParentsMayComeLaterButNotInACircle) {
   index.objects[3].parents = {};
   index.parents.resize(3);
   EXPECT_TRUE(StoreAndRead(index).ok()) << StoreAndRead(index).ToString();
+}
+
+// Payloads of two generations: what lies between them, and behind, belongs to no chunk.
+TEST(Index, GapsAreForArchivesOfSeveralGenerations) {
+  Index index = SampleIndex();
+  const uint32_t second = index.objects[5].first_chunk;
+  for (uint32_t c = second; c < index.chunks.size(); ++c) index.chunks[c].offset += 1000;
+  Footer footer = FooterFor(index);
+  footer.index_offset += 50;
+  const auto stored = EncodeIndex(index, &footer);
+  ASSERT_TRUE(stored.ok());
+  EXPECT_EQ(DecodeIndex(*stored, footer).status().code(), ErrorCode::kCorrupt);
+  const auto back = DecodeIndex(*stored, footer, UINT64_MAX, Gaps::kAllowed);
+  ASSERT_TRUE(back.ok()) << back.status().ToString();
+  for (size_t c = 0; c < index.chunks.size(); ++c) {
+    EXPECT_EQ(back->chunks[c].offset, index.chunks[c].offset);
+  }
+  // But not inside an object.
+  const uint32_t inside = index.objects[1].first_chunk + 1;
+  ASSERT_LT(inside, index.objects[1].first_chunk + index.objects[1].chunk_count);
+  for (uint32_t c = inside; c < index.chunks.size(); ++c) index.chunks[c].offset += 10;
+  footer = FooterFor(index);
+  const auto torn = EncodeIndex(index, &footer);
+  ASSERT_TRUE(torn.ok());
+  EXPECT_EQ(DecodeIndex(*torn, footer, UINT64_MAX, Gaps::kAllowed).status().code(),
+            ErrorCode::kCorrupt);
 }
 
 TEST(Index, DimensionsBesideAZeroMayBeOfAnySize) {

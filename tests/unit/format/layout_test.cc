@@ -38,13 +38,38 @@ TEST(Header, EveryBitCounts) {
   }
 }
 
+// A header with these roots, of which one may be torn.
+Result<Header> Reread(const Root& first, const Root& second, size_t torn = SIZE_MAX) {
+  Header header;
+  header.roots = {first, second};
+  std::vector<std::byte> bytes;
+  header.EncodeTo(&bytes);
+  if (torn < 2) bytes[24 + 24 * torn + 3] ^= std::byte{1};
+  return Header::DecodeFrom(bytes);
+}
+
+TEST(Header, TheLaterRootSaysWhereTheArchiveEnds) {
+  EXPECT_EQ(*Reread({}, {})->ArchiveSize(5000), 5000u);
+  EXPECT_FALSE(Reread({}, {})->has_root());
+  EXPECT_EQ(*Reread({1, 900}, {})->ArchiveSize(5000), 900u);
+  EXPECT_EQ(*Reread({1, 900}, {2, 700})->ArchiveSize(5000), 700u);
+  EXPECT_EQ(*Reread({3, 900}, {2, 700})->ArchiveSize(900), 900u);
+  EXPECT_EQ(Reread({3, 900}, {2, 700})->ArchiveSize(899).status().code(), ErrorCode::kCorrupt);
+}
+
+TEST(Header, ATornRootLeavesTheOther) {
+  EXPECT_EQ(*Reread({1, 900}, {2, 700}, 1)->ArchiveSize(5000), 900u);
+  EXPECT_EQ(*Reread({3, 900}, {2, 700}, 0)->ArchiveSize(5000), 700u);
+  EXPECT_EQ(Reread({1, 900}, {}, 0).status().code(), ErrorCode::kCorrupt);
+}
+
 Footer SampleFooter() {
   Footer footer;
   footer.index_offset = 1000;
   footer.index_stored_size = 50;
   footer.index_raw_size = 70;
   footer.index_checksum = 5;
-  footer.file_size = 1000 + 50 + Footer::kEncodedSize;
+  footer.archive_size = 1000 + 50 + Footer::kEncodedSize;
   return footer;
 }
 
@@ -57,26 +82,26 @@ Status Decode(const Footer& footer, uint64_t actual) {
 
 TEST(Footer, RulesAreChecked) {
   Footer footer = SampleFooter();
-  EXPECT_TRUE(Decode(footer, footer.file_size).ok());
-  EXPECT_EQ(Decode(footer, footer.file_size + 1).code(), ErrorCode::kCorrupt);
+  EXPECT_TRUE(Decode(footer, footer.archive_size).ok());
+  EXPECT_EQ(Decode(footer, footer.archive_size + 1).code(), ErrorCode::kCorrupt);
   footer.index_offset = 999;
-  EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(Decode(footer, footer.archive_size).code(), ErrorCode::kCorrupt);
   footer.index_offset = 10;
   footer.index_stored_size = 1040;
-  EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(Decode(footer, footer.archive_size).code(), ErrorCode::kCorrupt);
   footer = SampleFooter();
   footer.index_stored_size = UINT64_MAX;
-  EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(Decode(footer, footer.archive_size).code(), ErrorCode::kCorrupt);
   footer = SampleFooter();
   footer.index_raw_size = 50 * kMaxIndexExpansion + kMaxIndexExpansion;
-  EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kCorrupt);
+  EXPECT_EQ(Decode(footer, footer.archive_size).code(), ErrorCode::kCorrupt);
   footer.index_raw_size = kMaxIndexBytes + 1;
-  EXPECT_EQ(Decode(footer, footer.file_size).code(), ErrorCode::kLimit);
+  EXPECT_EQ(Decode(footer, footer.archive_size).code(), ErrorCode::kLimit);
   for (const uint64_t more : {0u, 1u}) {
     footer = SampleFooter();
     footer.index_stored_size = kMaxStoredIndexBytes + more;
-    footer.file_size = footer.index_offset + footer.index_stored_size + Footer::kEncodedSize;
-    EXPECT_EQ(Decode(footer, footer.file_size).code(),
+    footer.archive_size = footer.index_offset + footer.index_stored_size + Footer::kEncodedSize;
+    EXPECT_EQ(Decode(footer, footer.archive_size).code(),
               more == 0 ? ErrorCode::kOk : ErrorCode::kLimit);
   }
 }
@@ -88,7 +113,7 @@ TEST(Footer, EveryBitCounts) {
   for (size_t bit = 0; bit < good.size() * 8; ++bit) {
     auto bad = good;
     bad[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
-    EXPECT_EQ(Footer::DecodeFrom(bad, footer.file_size).status().code(), ErrorCode::kCorrupt);
+    EXPECT_EQ(Footer::DecodeFrom(bad, footer.archive_size).status().code(), ErrorCode::kCorrupt);
   }
 }
 

@@ -60,10 +60,10 @@ inline Index SampleIndex() {
                    {"empty", 4, 3, 2, DType::kF16},
                    {"a.weight", 7, 5, 2, DType::kBF16}};
   index.parts = {0, 1, 2, 3, 4, 0, 5, 6};
-  index.files = {{"config.json", 10, {1}, kNoContainer, {0, 1}, {0, 0}},
-                 {"model.safetensors", 124, {2}, ContainerId{1}, {1, 5}, {0, 3}},
-                 {"config.json", 10, {1}, kNoContainer, {5, 6}, {3, 3}},
-                 {"model.safetensors", 114, {3}, ContainerId{1}, {6, 8}, {3, 4}}};
+  index.files = {{"config.json", 10, {1}, kNoContainer, 0, {0, 1}, {0, 0}},
+                 {"model.safetensors", 124, {2}, ContainerId{1}, 0, {1, 5}, {0, 3}},
+                 {"config.json", 10, {1}, kNoContainer, 0, {5, 6}, {3, 3}},
+                 {"model.safetensors", 114, {3}, ContainerId{1}, 0, {6, 8}, {3, 4}}};
   index.variants = {{"int8", {0, 2}}, {"bf16", {2, 4}}};
   return index;
 }

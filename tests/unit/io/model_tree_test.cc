@@ -49,7 +49,7 @@ TEST(ModelTree, ListsEveryFileSorted) {
   auto files = ListModelFiles(dir.path());
   EXPECT_EQ(Paths(files),
             (std::vector<std::string>{".gitattributes", "config.json", "empty", "model.safetensors",
-                                      "sub-a", "sub/.hidden", "sub/deep/x"}));
+                                      "nothing/in/here", "sub-a", "sub/.hidden", "sub/deep/x"}));
   for (const ModelFile& file : *files) EXPECT_EQ(file.source, dir.path() / file.path);
 }
 

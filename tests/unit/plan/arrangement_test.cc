@@ -44,6 +44,13 @@ TEST(Arrange, AChainIsNotTakenWhereALoadPaysMoreThanItGains) {
   EXPECT_EQ(Arrange(std::vector<double>{10, 5}, edges), (Choices{std::nullopt, 0u}));
 }
 
+// The first edge gains most, but then its parent is better off as a child of its child.
+TEST(Arrange, EdgesTurnAround) {
+  const std::vector<double> alone = {8.0, 10.9, 6.7};
+  const std::vector<WeighedEdge> edges = {{1, 0, 4.3}, {1, 2, 4.0}, {2, 1, 0.0}};
+  EXPECT_EQ(Arrange(alone, edges), (Choices{std::nullopt, 0u, 2u}));
+}
+
 TEST(Arrange, RandomGraphsHaveNoCirclesAndNoBetterSingleChoice) {
   std::mt19937 random(3);
   for (int round = 0; round < 200; ++round) {

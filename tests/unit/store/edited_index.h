@@ -27,7 +27,7 @@ inline std::string WithIndex(const std::string& archive,
   edit(&*index);
   auto stored = format::EncodeIndex(*index, &*footer);
   EXPECT_TRUE(stored.ok());
-  footer->file_size = footer->index_offset + stored->size() + format::Footer::kEncodedSize;
+  footer->archive_size = footer->index_offset + stored->size() + format::Footer::kEncodedSize;
   footer->EncodeTo(&*stored);
   std::string edited = archive.substr(0, footer->index_offset);
   edited.append(reinterpret_cast<const char*>(stored->data()), stored->size());

@@ -29,9 +29,9 @@ class ClaimingSource final : public ByteSource {
     footer.index_offset = header_.size();
     footer.index_stored_size = stored;
     footer.index_raw_size = 1000;
-    footer.file_size = header_.size() + stored + format::Footer::kEncodedSize;
+    footer.archive_size = header_.size() + stored + format::Footer::kEncodedSize;
     footer.EncodeTo(&footer_);
-    size_ = footer.file_size;
+    size_ = footer.archive_size;
   }
   uint64_t size() const override { return size_; }
   Status Read(uint64_t offset, std::span<std::byte> out) const override {

@@ -152,5 +152,43 @@ TEST_F(Unpacking, VerifyFindsEveryDifferenceFromDirectories) {
   EXPECT_EQ(Verify(archive, unknown).status().code(), ErrorCode::kNotFound);
 }
 
+TEST(UnpackTree, EmptyDirectoriesAndExecutableFilesComeBack) {
+  const TempDir dir;
+  const fs::path model = dir / "model";
+  const std::vector<TestTensor> tensors = {{"w", DType::kU8, {3}, std::vector<std::byte>(3)}};
+  WriteSafetensors(model / "model.safetensors", tensors);
+  std::ofstream(model / "run.sh") << "true\n";
+  std::ofstream(model / "nothing") << "";
+  fs::permissions(model / "run.sh", fs::perms::owner_all | fs::perms::group_read);
+  fs::create_directories(model / "cache" / "empty");
+  const Archive archive = PackAndOpen({{"v", model}}, dir / "m.qstore");
+  const auto has = [&](std::string_view path) {
+    for (size_t f = 0; f < archive.variant(0).file_count; ++f) {
+      if (archive.file(f).path == path) return archive.file(f);
+    }
+    return FileInfo();
+  };
+  EXPECT_TRUE(has("cache/empty").is_directory);
+  EXPECT_TRUE(has("run.sh").is_executable);
+  EXPECT_FALSE(has("nothing").is_directory || has("nothing").is_executable);
+  for (const bool exists : {false, true}) {
+    const fs::path out = dir / (exists ? "old" : "new");
+    if (exists) fs::create_directories(out);
+    ASSERT_TRUE(Unpack(archive, "v", out).ok());
+    EXPECT_TRUE(fs::is_directory(out / "cache" / "empty"));
+    EXPECT_NE(fs::status(out / "run.sh").permissions() & fs::perms::owner_exec, fs::perms::none);
+    EXPECT_EQ(fs::status(out / "nothing").permissions() & fs::perms::owner_exec, fs::perms::none);
+    EXPECT_TRUE(Verify(archive, std::vector<VariantSource>{{"v", out}}).ok());
+  }
+  fs::permissions(model / "run.sh", fs::perms::owner_read);
+  const auto mode = Verify(archive, std::vector<VariantSource>{{"v", model}});
+  EXPECT_EQ(mode.status().code(), ErrorCode::kMismatch) << mode.status().ToString();
+  fs::permissions(model / "run.sh", fs::perms::owner_all);
+  fs::remove(model / "cache" / "empty");
+  std::ofstream(model / "cache" / "empty") << "";
+  const auto kind = Verify(archive, std::vector<VariantSource>{{"v", model}});
+  EXPECT_EQ(kind.status().code(), ErrorCode::kMismatch) << kind.status().ToString();
+}
+
 }  // namespace
 }  // namespace qstore
