@@ -73,7 +73,7 @@ def test_bytes_of_one_tensor(qstore, pair):
 
 def test_claims(qstore, space):
     path = space / "claim.qstore"
-    bombs.claim(path, 64 << 30, (64 << 30) - 100, 1000)
+    bombs.claim(path, 64 << 30, (64 << 30) - 200, 1000)
     with pytest.raises(qstore.LimitError, match="index"):
         qstore.Archive(path)
     path.write_bytes(bombs.many_objects(12_000_000))
