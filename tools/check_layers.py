@@ -39,7 +39,7 @@ THIRD_PARTY = {
 SYSTEM = re.compile(
     r"[a-z0-9_]+"
     r"|(sys|linux|asm)/[a-z_]+\.h"
-    r"|(arm_neon|cpuid|cxxabi|dirent|fcntl|fnmatch|immintrin|poll|pthread|sched|signal|stdio"
+    r"|(arm_neon|cpuid|cxxabi|dirent|dlfcn|fcntl|fnmatch|immintrin|poll|pthread|sched|signal|stdio"
     r"|stdlib|unistd)\.h"
 )
 # What sources compiled for one instruction set may include: nothing that emits shared code.

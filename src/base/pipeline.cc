@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/thread_pool.h"
+
 namespace qstore::base {
 namespace {
 
@@ -20,38 +22,64 @@ const Status& kOutOfMemory = *new Status(LimitExceeded("out of memory"));
 
 class OrderedRun {
  public:
-  OrderedRun(const PipelineBegin& begin, size_t tokens, const PipelineStep& work,
+  OrderedRun(const PipelineBegin& begin, const PipelineOptions& options, const PipelineStep& work,
              const PipelineStep& retire)
-      : tokens_(tokens), begin_(begin), work_(work), retire_(retire), done_(tokens, 0) {}
-
-  void Work(unsigned worker) {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      token_free_.wait(
-          lock, [this] { return next_start_ >= end_ || next_start_ - next_retire_ < tokens_; });
-      if (next_start_ >= end_) return;
-      const PipelineItem item = Item(next_start_, worker);
-      Result<bool> there = Guarded([&] { return begin_(item); });
-      if (!there.ok() || !*there) {
-        Fail(item.index, there.status());
-        return;
-      }
-      ++next_start_;
-      lock.unlock();
-      Status status = Guarded([&] { return work_(item); });
-      lock.lock();
-      if (status.ok()) {
-        done_[item.slot] = 1;
-      } else {
-        Fail(item.index, std::move(status));
-      }
-      RetireReady(&lock, worker);
+      : tokens_(options.tokens), begin_(begin), work_(work), retire_(retire), done_(tokens_, 0) {
+    try {
+      for (unsigned worker = 1; worker < options.threads; ++worker) free_workers_.push_back(worker);
+    } catch (const std::bad_alloc&) {
+      // Fewer will help.
     }
+  }
+
+  // How many threads may help at once. REQUIRES: none does.
+  size_t helpers() const { return free_workers_.size(); }
+
+  // What the calling thread does: all that others do not.
+  void Work() {
+    std::unique_lock lock(mutex_);
+    while (Step(0, &lock)) {
+    }
+  }
+
+  // What other threads do until their turn is over. Returns whether it was.
+  bool Help(const PoolTurn& turn) {
+    std::unique_lock lock(mutex_);
+    const unsigned worker = free_workers_.back();
+    free_workers_.pop_back();
+    bool is_over = false;
+    while (!is_over && Step(worker, &lock)) is_over = turn.IsOver();
+    free_workers_.push_back(worker);
+    return is_over;
   }
 
   Status TakeError() { return std::move(error_); }
 
  private:
+  // Returns false when there is no further item.
+  bool Step(unsigned worker, std::unique_lock<std::mutex>* lock) {
+    token_free_.wait(
+        *lock, [this] { return next_start_ >= end_ || next_start_ - next_retire_ < tokens_; });
+    if (next_start_ >= end_) return false;
+    const PipelineItem item = Item(next_start_, worker);
+    Result<bool> there = Guarded([&] { return begin_(item); });
+    if (!there.ok() || !*there) {
+      Fail(item.index, there.status());
+      return false;
+    }
+    ++next_start_;
+    lock->unlock();
+    Status status = Guarded([&] { return work_(item); });
+    lock->lock();
+    if (status.ok()) {
+      done_[item.slot] = 1;
+    } else {
+      Fail(item.index, std::move(status));
+    }
+    RetireReady(lock, worker);
+    return true;
+  }
+
   PipelineItem Item(uint64_t index, unsigned worker) const {
     return {index, worker, static_cast<size_t>(index % tokens_)};
   }
@@ -99,27 +127,25 @@ class OrderedRun {
   const PipelineBegin& begin_;
   const PipelineStep& work_;
   const PipelineStep& retire_;
-  std::vector<uint8_t> done_;  // By slot.
+  std::vector<uint8_t> done_;           // By slot.
+  std::vector<unsigned> free_workers_;  // Numbers of threads that may come.
 };
 
 }  // namespace
 
 Status RunPipeline(const PipelineBegin& begin, const PipelineOptions& options,
                    const PipelineStep& work, const PipelineStep& retire) {
-  const size_t tokens = std::max<size_t>(options.tokens, 1);
-  const uint64_t threads = std::min<uint64_t>(options.threads, tokens);
-  OrderedRun run(begin, tokens, work, retire);
-  std::vector<std::thread> others;
-  try {
-    others.reserve(threads);
-    for (unsigned worker = 1; worker < threads; ++worker) {
-      others.emplace_back([&run, worker] { run.Work(worker); });
-    }
-  } catch (const std::exception&) {
-    // The system refuses more threads: those that there are do all the work.
+  PipelineOptions fitting = options;
+  fitting.tokens = std::max<size_t>(options.tokens, 1);
+  fitting.threads = static_cast<unsigned>(std::min<uint64_t>(options.threads, fitting.tokens));
+  OrderedRun run(begin, fitting, work, retire);
+  if (run.helpers() == 0) {
+    run.Work();
+  } else {
+    PoolTask others([&run](const PoolTurn& turn) { return run.Help(turn); });
+    others.Ask(run.helpers());
+    run.Work();
   }
-  run.Work(0);
-  for (std::thread& other : others) other.join();
   return run.TakeError();
 }
 
