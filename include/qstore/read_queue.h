@@ -12,14 +12,14 @@
 namespace qstore {
 
 /// Reads that go on while their caller does something else: for callers that want one tensor after
-/// the other, and begin to read the next ones before they need them. One call of Archive::Read for
-/// each tensor starts threads anew and lets them wait for the last of them; here they go on with
-/// the next read, and so does who waits.
+/// the other, and begin to read the next ones before they need them. In one call of Archive::Read
+/// for each tensor, threads wait for the last of them; here they go on with the next read, and so
+/// does who waits.
 /// Thread-safety: all member functions but the destructor may be called from many threads at once.
 class QSTORE_EXPORT ReadQueue {
  public:
-  /// `threads` as in Archive::Read: one is the caller's, while it is in Finish; the others are
-  /// started by the first Begin. `archive` outlives the queue.
+  /// `threads` as in Archive::Read: one is the caller's, while it is in Finish; the others come
+  /// with Begin, and leave when nothing is left to read. `archive` outlives the queue.
   explicit ReadQueue(const Archive& archive, unsigned threads = 0);
   /// Cancels.
   ~ReadQueue();

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <exception>
 #include <utility>
 
 #include "base/pipeline.h"
@@ -74,11 +73,19 @@ void AddWhole(const ArchiveFile& archive, uint32_t object, std::unordered_set<ui
 }
 
 ReadAhead::ReadAhead(const ArchiveFile& archive, NextUnit next_unit)
-    : archive_(archive), next_unit_(std::move(next_unit)), most_(archive.ReadAheadMemory()) {
+    : archive_(archive),
+      next_unit_(std::move(next_unit)),
+      most_(archive.ReadAheadMemory()),
+      threads_(
+          [this](const base::PoolTurn&) {
+            Work();
+            return false;
+          },
+          base::PoolTask::Kind::kWaits) {
   const uint64_t reads = archive.options().read_ahead + kWindowReads * kWindowsDecoded;
   const uint64_t read_size = std::max<uint64_t>(1, archive.options().read_size);
   budget_ = std::min(most_, reads * std::min(read_size, most_));
-  StartThreads();
+  AskForThreads();
 }
 
 ReadAhead::~ReadAhead() {
@@ -87,7 +94,7 @@ ReadAhead::~ReadAhead() {
     stopping_ = true;
   }
   changed_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  threads_.Stop();
 }
 
 // Makes the next window of the units that come next. Returns false when there are none, or no
@@ -137,19 +144,14 @@ void ReadAhead::Cut(std::vector<Extent> extents, Window* window) const {
   }
 }
 
-// A single read is left to the thread that needs it, as are all when the system has no threads.
-void ReadAhead::StartThreads() {
+// A single read is left to the thread that needs it, as are all that no other thread comes to.
+void ReadAhead::AskForThreads() {
   size_t pieces = 0;
   while (pieces < archive_.options().read_ahead && windows_.size() < kWindowsAhead && AddWindow()) {
     pieces += windows_.back().pieces.size();
   }
   if (pieces < 2) return;
-  const size_t count = std::min<size_t>(archive_.options().read_ahead, pieces);
-  try {
-    threads_.reserve(count);
-    while (threads_.size() < count) threads_.emplace_back([this] { Work(); });
-  } catch (const std::exception&) {
-  }
+  threads_.Ask(std::min<size_t>(archive_.options().read_ahead, pieces));
 }
 
 void ReadAhead::Work() {

@@ -8,10 +8,10 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <thread>
 #include <unordered_set>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "qstore/status.h"
 
 namespace qstore::store {
@@ -36,8 +36,9 @@ void AddWhole(const ArchiveFile& archive, uint32_t object, std::unordered_set<ui
               std::vector<Extent>* extents);
 
 /// Reads for one call what its units of work will need, in few large reads and several at once, by
-/// OpenOptions::read_ahead threads of its own. Units that follow one another make a window, which
-/// is read in the order of the archive and let go when all its units are done. Thread-safe.
+/// OpenOptions::read_ahead threads beside those that decode. Units that follow one another make a
+/// window, which is read in the order of the archive and let go when all its units are done.
+/// Thread-safe.
 class ReadAhead {
  public:
   /// Appends what the next unit reads, or returns false when there is no further one. Called when
@@ -78,7 +79,7 @@ class ReadAhead {
   bool AddWindow();
   void Cut(std::vector<Extent> extents, Window* window) const;
   size_t WindowOf(size_t unit) const;
-  void StartThreads();
+  void AskForThreads();
   void Work();
   std::shared_ptr<Piece> NextWaiting();
   bool HasRoom(const Window& window) const;
@@ -99,7 +100,7 @@ class ReadAhead {
   size_t next_piece_ = 0;
   uint64_t held_ = 0;  // Bytes of windows whose reading has begun.
   bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  base::PoolTask threads_;
 };
 
 }  // namespace qstore::store

@@ -3,16 +3,15 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/pipeline.h"
 #include "base/status_macros.h"
+#include "base/thread_pool.h"
 #include "store/archive_file.h"
 #include "store/running_read.h"
 
@@ -24,7 +23,8 @@ struct QueuedRead {
   explicit QueuedRead(std::unique_ptr<store::RunningRead> made)
       : read(std::move(made)), end_unit(read->unit_count()) {}
 
-  bool HasLeft() const { return next_unit < end_unit; }
+  size_t left() const { return end_unit - std::min(end_unit, next_unit); }
+  bool HasLeft() const { return left() > 0; }
   bool IsDone() const { return !HasLeft() && running == 0; }
   // The error of the lowest unit counts.
   void Stop(size_t unit, Status why) {
@@ -66,16 +66,13 @@ class Scratch {
 class ReadQueue::Impl {
  public:
   Impl(const Archive& archive, unsigned threads)
-      : archive_(archive), threads_(base::ThreadCount(threads)) {}
+      : archive_(archive),
+        threads_(base::ThreadCount(threads)),
+        others_([this](const base::PoolTurn& turn) { return Help(turn); }) {}
 
   ~Impl() {
     Cancel();
-    {
-      const std::lock_guard lock(mutex_);
-      ending_ = true;
-    }
-    has_work_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+    others_.Stop();
   }
 
   Result<uint64_t> Begin(const ReadRequest& request) {
@@ -84,9 +81,8 @@ class ReadQueue::Impl {
                   store::RunningRead::Make(archive_.impl(), std::move(wanted), threads_));
     auto read = std::make_unique<QueuedRead>(std::move(made));
     const std::lock_guard lock(mutex_);
-    StartWorkers();
     reads_.emplace(next_number_, std::move(read));
-    has_work_.notify_all();
+    AskForThreads();
     return next_number_++;
   }
 
@@ -115,21 +111,24 @@ class ReadQueue::Impl {
   }
 
  private:
-  void StartWorkers() {
-    try {
-      workers_.reserve(threads_);
-      while (workers_.size() + 1 < threads_) workers_.emplace_back([this] { Work(); });
-    } catch (const std::exception&) {
-      // The system refuses more threads: those that there are, and who waits, do all the work.
+  // For what is left and running, whoever asked before.
+  void AskForThreads() {
+    size_t units = 0;
+    for (auto at = reads_.begin(); at != reads_.end() && units + 1 < threads_; ++at) {
+      units += at->second->left() + at->second->running;
     }
+    if (threads_ > 1 && units > 0) others_.Ask(std::min<size_t>(units, threads_ - 1));
   }
 
-  void Work() {
+  // What a thread of the pool does until nothing is left or its turn is over. Returns whether it
+  // was.
+  bool Help(const base::PoolTurn& turn) {
     Scratch scratch(archive_.impl());
     std::unique_lock lock(mutex_);
-    while (!ending_) {
-      if (!RunUnit(&lock, &scratch)) has_work_.wait(lock);
+    while (RunUnit(&lock, &scratch)) {
+      if (turn.IsOver()) return true;
     }
+    return false;
   }
 
   // Whether one more thread may run a unit of it beside what is running. What runs alone may
@@ -165,7 +164,7 @@ class ReadQueue::Impl {
     if (!status.ok()) read->Stop(unit, std::move(status));
     if (read->running == 0) {
       is_done_.notify_all();
-      has_work_.notify_all();
+      AskForThreads();  // What had no room beside it may begin.
     }
     if (read->IsDone()) LetGo(read, lock);
     return true;
@@ -217,13 +216,11 @@ class ReadQueue::Impl {
 
   const Archive& archive_;
   std::mutex mutex_;
-  std::condition_variable has_work_;
   std::condition_variable is_done_;
   const unsigned threads_;
   std::map<uint64_t, std::unique_ptr<QueuedRead>> reads_;  // By number, until they are finished.
   uint64_t next_number_ = 0;
-  bool ending_ = false;
-  std::vector<std::thread> workers_;
+  base::PoolTask others_;
 };
 
 ReadQueue::ReadQueue(const Archive& archive, unsigned threads)

@@ -155,6 +155,37 @@ def test_a_handle_open_before_a_fork(qstore, pair):
             assert child.exitcode == 0
 
 
+def test_forks_while_other_threads_load(run_python, pair):
+    """The children have none of the threads that were at work, and load by threads of their own."""
+    code = """
+import os, sys, threading
+import qstore.numpy
+
+def load():
+    tensors = qstore.numpy.load_file(sys.argv[1], "int8", threads=4)
+    return {name: tensor.tobytes() for name, tensor in tensors.items()}
+
+def load_on():
+    while not end.is_set():
+        wrong.extend([1] * (load() != expected))
+
+expected, wrong, end = load(), [], threading.Event()
+threads = [threading.Thread(target=load_on) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if load() == expected and load() == expected else 1)
+    wrong.extend([1] * (os.waitpid(child, 0)[1] != 0))
+end.set()
+for thread in threads:
+    thread.join()
+print(len(wrong))
+"""
+    assert run_python(code, pair.archive) == "0\n"
+
+
 def test_closing_while_another_thread_reads(qstore, pair):
     f = qstore.safe_open(pair.archive, "bf16")
     results = []
