@@ -26,7 +26,7 @@ LEVELS = {
 # Libraries of others, and the only files that may include them (patterns of root-relative paths).
 THIRD_PARTY = {
     r"xxhash\.h": r"src/base/(hash|kernels/hash_\w+)\.cc",
-    r"nlohmann/.*": r"(src/io/json|src/analyze/results_json|cli/.*)\.(h|cc)",
+    r"nlohmann/.*": r"(src/io/json|cli/.*)\.(h|cc)",
     r"zstd(_errors)?\.h": r"(src|tests/unit)/(codec|format)/.*|cli/bench/raw_codec\.cc",
     r"lz4\.h": r"cli/bench/raw_codec\.cc",
     r"CLI/.*": r"cli/.*",

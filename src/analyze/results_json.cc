@@ -1,138 +1,182 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <nlohmann/json.hpp>
+#include <charconv>
+#include <utility>
 
 #include "analyze/results.h"
+#include "base/status_macros.h"
+#include "io/json_value.h"
 
 namespace qstore::analyze {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-std::string Text(const Json& document) {
-  // Names of tensors may be any bytes.
-  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
+using Json = io::JsonValue;
 
 double PerWeight(double bits, uint64_t weights) {
   return weights == 0 ? 0 : bits / static_cast<double>(weights);
 }
 
 Json LayerDocument(const LayerResult& layer) {
-  Json document = {{"layer", layer.name}, {"type", layer.type}};
+  Json document = Json::Object({{"layer", layer.name}, {"type", layer.type}});
   if (!layer.not_analysed.empty()) {
-    document["not_analysed"] = layer.not_analysed;
+    document.Add("not_analysed", layer.not_analysed);
     return document;
   }
-  document["shape"] = {layer.outs, layer.ins};
-  document["weights"] = layer.weights;
-  document["seconds"] = layer.seconds;
-  document["levels"] = Json::array();
+  document.Add("shape", Json::ArrayOf<uint64_t>({layer.outs, layer.ins}));
+  document.Add("weights", layer.weights);
+  document.Add("seconds", layer.seconds);
+  Json levels = Json::Array();
   for (const LevelNote& level : layer.levels) {
-    document["levels"].push_back({{"variant", level.variant},
-                                  {"form", level.form},
-                                  {"bits", level.bits},
-                                  {"groups", level.groups},
-                                  {"non_finite", level.non_finite}});
+    levels.Append(Json::Object({{"variant", level.variant},
+                                {"form", level.form},
+                                {"bits", level.bits},
+                                {"groups", level.groups},
+                                {"non_finite", level.non_finite}}));
   }
-  document["measures"] = Json::array();
+  document.Add("levels", std::move(levels));
+  Json measures = Json::Array();
   for (const Measure& measure : layer.measures) {
-    document["measures"].push_back({{"method", measure.method},
-                                    {"of", measure.of},
-                                    {"given", measure.given},
-                                    {"bits", measure.bits},
-                                    {"bits_per_weight", PerWeight(measure.bits, layer.weights)},
-                                    {"detail", measure.detail}});
+    measures.Append(Json::Object({{"method", measure.method},
+                                  {"of", measure.of},
+                                  {"given", measure.given},
+                                  {"bits", measure.bits},
+                                  {"bits_per_weight", PerWeight(measure.bits, layer.weights)},
+                                  {"detail", measure.detail}}));
   }
+  document.Add("measures", std::move(measures));
   return document;
 }
 
 Json MeasureDocuments(const std::vector<AnalyzeTotal>& measures) {
-  Json documents = Json::array();
+  Json documents = Json::Array();
   for (const AnalyzeTotal& total : measures) {
-    documents.push_back({{"method", total.method},
-                         {"of", total.of},
-                         {"given", total.given},
-                         {"weights", total.weights},
-                         {"bits", total.bits},
-                         {"bits_per_weight", total.bits_per_weight()}});
+    documents.Append(Json::Object({{"method", total.method},
+                                   {"of", total.of},
+                                   {"given", total.given},
+                                   {"weights", total.weights},
+                                   {"bits", total.bits},
+                                   {"bits_per_weight", total.bits_per_weight()}}));
   }
   return documents;
 }
 
 Json TotalsDocument(const Totals& totals) {
-  return {{"layers", totals.layers},
-          {"weights", totals.weights},
-          {"measures", MeasureDocuments(totals.measures)},
-          {"plans", MeasureDocuments(totals.plans)}};
+  Json document = Json::Object({{"layers", totals.layers}, {"weights", totals.weights}});
+  document.Add("measures", MeasureDocuments(totals.measures));
+  document.Add("plans", MeasureDocuments(totals.plans));
+  return document;
 }
 
-LayerResult ReadLayer(const Json& document) {
-  LayerResult layer;
-  layer.name = document.at("layer");
-  layer.type = document.at("type");
-  if (document.contains("not_analysed")) {
-    layer.not_analysed = document.at("not_analysed");
-    return layer;
+bool Read(const Json& value, std::string* to) {
+  if (value.kind() != Json::Kind::kString) return false;
+  *to = value.text();
+  return true;
+}
+
+template <class Number>
+bool Read(const Json& value, Number* to) {
+  const char* end = value.text().data() + value.text().size();
+  const auto parsed = std::from_chars(value.text().data(), end, *to);
+  return value.kind() == Json::Kind::kNumber && parsed.ec == std::errc() && parsed.ptr == end;
+}
+
+template <class T>
+bool Read(const Json& object, std::string_view name, T* to) {
+  const Json* member = object.Find(name);
+  return member != nullptr && Read(*member, to);
+}
+
+// Calls `read` for each member of the array of that name until it returns false.
+template <class Element>
+bool ReadAll(const Json& object, std::string_view name, const Element& read) {
+  const Json* array = object.Find(name);
+  if (array == nullptr || array->kind() != Json::Kind::kArray) return false;
+  for (const io::JsonMember& element : array->members()) {
+    if (!read(element.value)) return false;
   }
-  layer.outs = document.at("shape").at(0);
-  layer.ins = document.at("shape").at(1);
-  layer.weights = document.at("weights");
-  layer.seconds = document.at("seconds");
-  for (const Json& level : document.at("levels")) {
-    layer.levels.push_back({level.at("variant"), level.at("form"), level.at("bits"),
-                            level.at("groups"), level.at("non_finite")});
+  return true;
+}
+
+bool ReadLayer(const Json& document, LayerResult* layer) {
+  if (!Read(document, "layer", &layer->name) || !Read(document, "type", &layer->type)) return false;
+  if (document.Find("not_analysed") != nullptr) {
+    return Read(document, "not_analysed", &layer->not_analysed);
   }
-  for (const Json& measure : document.at("measures")) {
-    layer.measures.push_back({measure.at("method"), measure.at("of"), measure.at("given"),
-                              measure.at("bits"), measure.at("detail")});
-  }
-  return layer;
+  std::vector<uint64_t> shape;
+  const auto read_size = [&](const Json& size) { return Read(size, &shape.emplace_back()); };
+  if (!ReadAll(document, "shape", read_size) || shape.size() != 2) return false;
+  layer->outs = shape[0];
+  layer->ins = shape[1];
+  const auto read_level = [&](const Json& from) {
+    LevelNote& level = layer->levels.emplace_back();
+    return Read(from, "variant", &level.variant) && Read(from, "form", &level.form) &&
+           Read(from, "bits", &level.bits) && Read(from, "groups", &level.groups) &&
+           Read(from, "non_finite", &level.non_finite);
+  };
+  const auto read_measure = [&](const Json& from) {
+    Measure& measure = layer->measures.emplace_back();
+    return Read(from, "method", &measure.method) && Read(from, "of", &measure.of) &&
+           Read(from, "given", &measure.given) && Read(from, "bits", &measure.bits) &&
+           Read(from, "detail", &measure.detail);
+  };
+  return Read(document, "weights", &layer->weights) && Read(document, "seconds", &layer->seconds) &&
+         ReadAll(document, "levels", read_level) && ReadAll(document, "measures", read_measure);
 }
 
 }  // namespace
 
-std::string LayerToJson(const LayerResult& layer) { return Text(LayerDocument(layer)); }
+std::string LayerToJson(const LayerResult& layer) { return LayerDocument(layer).Dump() + "\n"; }
 
 Result<LayerResult> LayerFromJson(std::string_view text) {
-  try {
-    return ReadLayer(Json::parse(text));
-  } catch (const Json::exception& error) {
-    return Corrupt(std::string("not the result of a layer: ") + error.what());
-  }
+  const auto document = Json::Parse(text);
+  LayerResult layer;
+  if (document.ok() && ReadLayer(*document, &layer)) return layer;
+  return Corrupt("not the result of a layer");
 }
 
 std::string SummaryToJson(std::string_view run, const Totals& all,
                           const std::vector<Totals>& by_type,
                           const std::vector<LayerResult>& layers) {
-  Json document = {{"run", Json::parse(run, nullptr, false)}, {"total", TotalsDocument(all)}};
-  document["by_type"] = Json::object();
-  for (const Totals& totals : by_type) document["by_type"][totals.type] = TotalsDocument(totals);
-  document["layers"] = Json::array();
-  document["not_analysed"] = Json::array();
+  auto read = Json::Parse(run);
+  Json types = Json::Object({});
+  for (const Totals& totals : by_type) types.Add(totals.type, TotalsDocument(totals));
+  Json analysed = Json::Array();
+  Json others = Json::Array();
   for (const LayerResult& layer : layers) {
-    const char* list = layer.not_analysed.empty() ? "layers" : "not_analysed";
-    document[list].push_back(LayerDocument(layer));
+    Json& list = layer.not_analysed.empty() ? analysed : others;
+    list.Append(LayerDocument(layer));
   }
-  return Text(document);
+  Json document = Json::Object({});
+  document.Add("run", read.ok() ? std::move(*read) : Json());
+  document.Add("total", TotalsDocument(all));
+  document.Add("by_type", std::move(types));
+  document.Add("layers", std::move(analysed));
+  document.Add("not_analysed", std::move(others));
+  return document.Dump() + "\n";
 }
 
 std::string RunToJson(std::span<const VariantSource> variants, const AnalyzeOptions& options,
                       const std::vector<std::pair<std::string, std::string>>& files) {
-  Json document = {{"variants", Json::array()},
-                   {"huffman", options.huffman},
-                   {"zstd", options.zstd},
-                   {"zipnn", static_cast<bool>(options.zipnn)},
-                   {"conditional", options.conditional},
-                   {"level", static_cast<int>(options.level)},
-                   {"pairs", options.pairs},
-                   {"layers", options.layers},
-                   {"sample", options.sample},
-                   {"sample_rows", options.sample_rows},
-                   {"files", files}};
+  const auto pairs = [](const std::vector<std::pair<std::string, std::string>>& list) {
+    Json array = Json::Array();
+    for (const auto& [a, b] : list) array.Append(Json::ArrayOf<std::string>({a, b}));
+    return array;
+  };
+  Json sources = Json::Array();
   for (const VariantSource& variant : variants) {
-    document["variants"].push_back({{"name", variant.name}, {"path", variant.path.string()}});
+    sources.Append(Json::Object({{"name", variant.name}, {"path", variant.path.string()}}));
   }
-  return Text(document);
+  const Json document = Json::Object({{"variants", sources},
+                                      {"huffman", options.huffman},
+                                      {"zstd", Json::ArrayOf(options.zstd)},
+                                      {"zipnn", static_cast<bool>(options.zipnn)},
+                                      {"conditional", options.conditional},
+                                      {"level", static_cast<int>(options.level)},
+                                      {"pairs", pairs(options.pairs)},
+                                      {"layers", Json::ArrayOf(options.layers)},
+                                      {"sample", options.sample},
+                                      {"sample_rows", options.sample_rows},
+                                      {"files", pairs(files)}});
+  return document.Dump() + "\n";
 }
 
 }  // namespace qstore::analyze

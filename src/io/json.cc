@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "io/json.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/status_macros.h"
@@ -10,7 +9,6 @@ namespace qstore::io {
 namespace {
 
 using Json = nlohmann::json;
-using OrderedJson = nlohmann::ordered_json;
 
 class SaxAdapter final : public nlohmann::json_sax<Json> {
  public:
@@ -19,12 +17,14 @@ class SaxAdapter final : public nlohmann::json_sax<Json> {
 
   bool null() override { return Send({JsonEvent::Kind::kNull}); }
   bool boolean(bool value) override { return Send({JsonEvent::Kind::kBool, value}); }
-  bool number_integer(number_integer_t) override { return Send({JsonEvent::Kind::kNumber}); }
+  bool number_integer(number_integer_t value) override {
+    return Send({JsonEvent::Kind::kNumber, 0, std::to_string(value)});
+  }
   bool number_unsigned(number_unsigned_t value) override {
     return Send({JsonEvent::Kind::kUnsigned, value});
   }
-  bool number_float(number_float_t, const string_t&) override {
-    return Send({JsonEvent::Kind::kNumber});
+  bool number_float(number_float_t value, const string_t&) override {
+    return Send({JsonEvent::Kind::kNumber, 0, JsonNumber(value)});
   }
   bool string(string_t& value) override { return Send({JsonEvent::Kind::kString, 0, value}); }
   bool binary(binary_t&) override { return false; }
@@ -61,82 +61,7 @@ class SaxAdapter final : public nlohmann::json_sax<Json> {
   unsigned depth_ = 0;
 };
 
-// Takes any text; what it is kept for is the checks of ParseJson.
-class IgnoringHandler final : public JsonHandler {
- public:
-  Status OnEvent(const JsonEvent&) override { return {}; }
-};
-
-size_t ReplaceStringsBelow(OrderedJson& node, const std::string& key, std::string_view value) {
-  size_t count = 0;
-  for (auto member = node.begin(); member != node.end(); ++member) {
-    if (node.is_object() && member.key() == key && (member->is_string() || member->is_null())) {
-      *member = value;
-      ++count;
-    } else if (member->is_structured()) {
-      count += ReplaceStringsBelow(*member, key, value);
-    }
-  }
-  return count;
-}
-
 }  // namespace
-
-struct JsonDocument::Tree {
-  OrderedJson root;
-};
-
-JsonDocument::JsonDocument(std::unique_ptr<Tree> tree) : tree_(std::move(tree)) {}
-JsonDocument::JsonDocument(JsonDocument&&) noexcept = default;
-JsonDocument& JsonDocument::operator=(JsonDocument&&) noexcept = default;
-JsonDocument::~JsonDocument() = default;
-
-Result<JsonDocument> JsonDocument::Parse(std::string_view text) {
-  IgnoringHandler ignore;
-  QSTORE_TRY(ParseJson(text, &ignore));
-  auto tree = std::make_unique<Tree>();
-  tree->root = OrderedJson::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!tree->root.is_object()) return Corrupt("not a JSON object");
-  return JsonDocument(std::move(tree));
-}
-
-bool JsonDocument::Has(std::string_view key) const {
-  const auto member = tree_->root.find(std::string(key));
-  return member != tree_->root.end() && !member->is_null();
-}
-
-std::optional<std::string> JsonDocument::GetString(std::string_view key) const {
-  const auto member = tree_->root.find(std::string(key));
-  if (member == tree_->root.end() || !member->is_string()) return std::nullopt;
-  return member->get<std::string>();
-}
-
-void JsonDocument::Set(std::string_view key, std::string_view json) {
-  const std::string name(key);
-  auto value = OrderedJson::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (tree_->root.contains(name)) {
-    tree_->root[name] = std::move(value);
-    return;
-  }
-  std::vector<std::string> names;
-  for (const auto& [existing, ignored] : tree_->root.items()) names.push_back(existing);
-  const bool sorted = std::is_sorted(names.begin(), names.end());
-  OrderedJson root = OrderedJson::object();
-  for (const auto& [existing, kept] : tree_->root.items()) {
-    if (sorted && existing > name && !root.contains(name)) root[name] = value;
-    root[existing] = kept;
-  }
-  if (!root.contains(name)) root[name] = value;
-  tree_->root = std::move(root);
-}
-
-size_t JsonDocument::ReplaceStrings(std::string_view key, std::string_view value) {
-  return ReplaceStringsBelow(tree_->root, std::string(key), value);
-}
-
-std::string JsonDocument::Dump() const {
-  return tree_->root.dump(2, ' ', /*ensure_ascii=*/true) + "\n";
-}
 
 Status ParseJson(std::string_view text, JsonHandler* handler) {
   // The parser would skip a byte order mark and take a zero byte for the end of the text.
@@ -169,5 +94,13 @@ void AppendJsonString(std::string_view text, std::string* out) {
   }
   out->push_back('"');
 }
+
+// Values of the library that hold no others need no memory to be destroyed; those that do end the
+// process where there is none.
+void AppendAnyText(std::string_view text, bool ascii, std::string* out) {
+  *out += Json(text).dump(-1, ' ', ascii, Json::error_handler_t::replace);
+}
+
+std::string JsonNumber(double value) { return Json(value).dump(); }
 
 }  // namespace qstore::io

@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "io/json.h"
+#include "io/json_document.h"
 
 namespace qstore::make {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "fuzz/fuzz.h"
 #include "fuzz/fuzz_input.h"
-#include "io/json.h"
+#include "io/json_document.h"
 #include "make/quantize_config.h"
 
 namespace {

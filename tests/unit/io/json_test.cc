@@ -77,49 +77,25 @@ TEST(Json, StringsAreEscapedOnlyWhereTheyMust) {
   EXPECT_EQ(out, "\"a\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\\u0000\xC3\xA9/\"");
 }
 
-TEST(JsonDocument, KeepsOrderAndNumbers) {
-  const std::string text =
-      "{\n  \"z\": 1e-05,\n  \"a\": 500000.0,\n  \"n\": [\n    -1,\n    6.0,\n    null\n  ],\n"
-      "  \"s\": \"\\u00e9\\n\"\n}\n";
-  auto document = JsonDocument::Parse(text);
-  ASSERT_TRUE(document.ok());
-  EXPECT_EQ(document->Dump(), text);
+TEST(Json, OtherNumbersAreSpelledAsPythonWould) {
+  class Numbers final : public JsonHandler {
+   public:
+    Status OnEvent(const JsonEvent& event) override {
+      if (event.kind == JsonEvent::Kind::kNumber) text += std::string(event.text) + " ";
+      return {};
+    }
+    std::string text;
+  };
+  Numbers numbers;
+  ASSERT_TRUE(ParseJson("[-1, 6.0, 1.50, 0.00001, 5E5, -9223372036854775808, 1]", &numbers).ok());
+  EXPECT_EQ(numbers.text, "-1 6.0 1.5 1e-05 500000.0 -9223372036854775808 ");
 }
 
-TEST(JsonDocument, NewMembersGoWhereTheAlphabetPutsThem) {
-  auto sorted = JsonDocument::Parse(R"({"a":1,"c":2})");
-  ASSERT_TRUE(sorted.ok());
-  sorted->Set("b", "[true]");
-  sorted->Set("d", "\"x\"");
-  sorted->Set("a", "null");
-  EXPECT_EQ(sorted->Dump(),
-            "{\n  \"a\": null,\n  \"b\": [\n    true\n  ],\n  \"c\": 2,\n"
-            "  \"d\": \"x\"\n}\n");
-  auto unsorted = JsonDocument::Parse(R"({"c":1,"a":2})");
-  ASSERT_TRUE(unsorted.ok());
-  unsorted->Set("b", "3");
-  EXPECT_EQ(unsorted->Dump(), "{\n  \"c\": 1,\n  \"a\": 2,\n  \"b\": 3\n}\n");
-}
-
-TEST(JsonDocument, LooksUpAndReplaces) {
-  auto document =
-      JsonDocument::Parse(R"({"k":"a","n":null,"i":1,"in":[{"k":"b"},{"k":null,"x":{"k":3}}]})");
-  ASSERT_TRUE(document.ok());
-  EXPECT_EQ(document->GetString("k"), "a");
-  EXPECT_EQ(document->GetString("i"), std::nullopt);
-  EXPECT_EQ(document->GetString("absent"), std::nullopt);
-  EXPECT_TRUE(document->Has("i"));
-  EXPECT_FALSE(document->Has("n"));
-  EXPECT_FALSE(document->Has("absent"));
-  EXPECT_EQ(document->ReplaceStrings("k", "new"), 3u);
-  EXPECT_EQ(document->GetString("k"), "new");
-  EXPECT_NE(document->Dump().find("\"k\": 3"), std::string::npos);
-}
-
-TEST(JsonDocument, OnlyObjects) {
-  for (const char* text : {"", "[]", "1", "{", "{} {}", "\xEF\xBB\xBF{}"}) {
-    EXPECT_EQ(JsonDocument::Parse(text).status().code(), ErrorCode::kCorrupt) << text;
-  }
+TEST(Json, AnyBytesBecomeText) {
+  std::string out;
+  AppendAnyText("\xC3\xA9\xFF\n\"", /*ascii=*/false, &out);
+  AppendAnyText("\xC3\xA9\xFF", /*ascii=*/true, &out);
+  EXPECT_EQ(out, "\"\xC3\xA9\xEF\xBF\xBD\\n\\\"\"\"\\u00e9\\ufffd\"");
 }
 
 }  // namespace
