@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstdarg>
 #include <cstdio>
+#include <functional>
 #include <memory>
+#include <type_traits>
 
 #include "commands.h"
 #include "qstore/archive.h"
@@ -9,8 +12,6 @@
 
 namespace qstore::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 uint64_t Elements(const TensorInfo& tensor) {
   return tensor.byte_size * 8 / DTypeBits(tensor.dtype);
@@ -20,35 +21,59 @@ double BitsPerWeight(uint64_t bytes, uint64_t weights) {
   return weights == 0 ? 0 : 8 * static_cast<double>(bytes) / static_cast<double>(weights);
 }
 
-uint64_t Weights(const Archive& archive, const VariantInfo& variant) {
+struct InspectArguments {
+  std::string archive;
+  ReadLimits limits;
+  bool tensors = false;
+  bool json = false;
+};
+
+struct VariantSummary {
+  VariantInfo info;
+  VariantSizes sizes;
   uint64_t weights = 0;
-  for (size_t t = 0; t < variant.tensor_count; ++t) {
-    weights += Elements(archive.tensor(variant.first_tensor + t));
+};
+
+struct Summary {
+  std::vector<VariantSummary> variants;
+  uint64_t source_bytes = 0;
+  uint64_t most_weights = 0;
+};
+
+Result<Summary> Summarize(const Archive& archive) {
+  Summary summary;
+  for (size_t v = 0; v < archive.variant_count(); ++v) {
+    const VariantInfo info = archive.variant(v);
+    const auto sizes = archive.SizesOf(v);
+    if (!sizes.ok()) return sizes.status();
+    uint64_t weights = 0;
+    for (size_t t = 0; t < info.tensor_count; ++t) {
+      weights += Elements(archive.tensor(info.first_tensor + t));
+    }
+    summary.source_bytes += info.source_bytes;
+    summary.most_weights = std::max(summary.most_weights, weights);
+    summary.variants.push_back({info, *sizes, weights});
   }
-  return weights;
+  return summary;
 }
 
-// A tensor in another variant as "variant/name".
-Json Reference(const Archive& archive, const std::optional<size_t>& tensor) {
-  if (!tensor) return nullptr;
-  const TensorInfo info = archive.tensor(*tensor);
+double BitsPerWeight(const Archive& archive, const Summary& summary) {
+  return BitsPerWeight(archive.stored_bytes(), summary.most_weights);
+}
+
+// The name of the variant that a tensor belongs to.
+std::string_view VariantOf(const Archive& archive, size_t tensor) {
   for (size_t v = 0; v < archive.variant_count(); ++v) {
     const VariantInfo variant = archive.variant(v);
-    if (*tensor >= variant.first_tensor && *tensor < variant.first_tensor + variant.tensor_count) {
-      return {{"variant", variant.name}, {"tensor", info.name}};
+    if (tensor >= variant.first_tensor && tensor < variant.first_tensor + variant.tensor_count) {
+      return variant.name;
     }
   }
-  return nullptr;
+  return {};
 }
 
-Json References(const Archive& archive, const std::vector<size_t>& tensors) {
-  Json list = Json::array();
-  for (const size_t tensor : tensors) list.push_back(Reference(archive, tensor));
-  return list;
-}
-
-// Memory of a tensor's document, more or less, but for names.
-constexpr uint64_t kDocumentBytes = 2048;
+// Memory of what is printed about a tensor, more or less, but for names.
+constexpr uint64_t kPrintedBytes = 2048;
 
 uint64_t NameBytes(const Archive& archive, const TensorCoding& coding) {
   uint64_t bytes = 0;
@@ -64,126 +89,174 @@ Status CheckMemory(uint64_t bytes, const ReadLimits& limits) {
                        " bytes of memory allowed (--max-memory)");
 }
 
-Result<Json> TensorDocuments(const Archive& archive, size_t v, const ReadLimits& limits,
-                             uint64_t* memory) {
-  const VariantInfo variant = archive.variant(v);
-  const auto made = archive.CodingsOf(v);
-  if (!made.ok()) return made.status();
-  const std::vector<TensorCoding>& codings = *made;
-  Json documents = Json::array();
-  for (size_t t = 0; t < variant.tensor_count; ++t) {
-    const TensorInfo tensor = archive.tensor(variant.first_tensor + t);
-    const TensorCoding& coding = codings[t];
-    *memory += kDocumentBytes + tensor.name.size() + archive.file(tensor.file).path.size() +
+using UseTensor = std::function<void(const TensorInfo& tensor, const TensorCoding& coding)>;
+
+// Calls `use` for each tensor of a variant. `memory` adds up what is printed about all of them.
+Status ForTensors(const Archive& archive, size_t v, const ReadLimits& limits, uint64_t* memory,
+                  const UseTensor& use) {
+  const size_t first = archive.variant(v).first_tensor;
+  const auto codings = archive.CodingsOf(v);
+  if (!codings.ok()) return codings.status();
+  for (size_t t = 0; t < codings->size(); ++t) {
+    const TensorInfo tensor = archive.tensor(first + t);
+    const TensorCoding& coding = (*codings)[t];
+    *memory += kPrintedBytes + tensor.name.size() + archive.file(tensor.file).path.size() +
                NameBytes(archive, coding);
-    if (const Status fits = CheckMemory(*memory, limits); !fits.ok()) return fits;
-    documents.push_back({{"name", tensor.name},
-                         {"file", archive.file(tensor.file).path},
-                         {"dtype", DTypeName(tensor.dtype)},
-                         {"shape", std::vector<uint64_t>(tensor.shape.begin(), tensor.shape.end())},
-                         {"bytes", tensor.byte_size},
-                         {"stored_bytes", coding.stored_bytes},
-                         {"bits_per_weight", BitsPerWeight(coding.stored_bytes, Elements(tensor))},
-                         {"scheme", coding.scheme},
-                         {"codecs", coding.codecs},
-                         {"parents", References(archive, coding.parents)},
-                         {"same_as", Reference(archive, coding.same_as)}});
+    if (Status fits = CheckMemory(*memory, limits); !fits.ok()) return fits;
+    use(tensor, coding);
   }
-  return documents;
+  return {};
 }
 
-Result<Json> Document(const Archive& archive, bool with_tensors, const ReadLimits& limits) {
+// As an element of an array when `name` is empty.
+void WriteReference(const Archive& archive, std::string_view name, size_t tensor, JsonWriter* out) {
+  out->BeginObject(name);
+  out->Add("variant", VariantOf(archive, tensor));
+  out->Add("tensor", archive.tensor(tensor).name);
+  out->End();
+}
+
+void WriteTensor(const Archive& archive, const TensorInfo& tensor, const TensorCoding& coding,
+                 JsonWriter* out) {
+  out->BeginObject();
+  out->Add("name", tensor.name);
+  out->Add("file", archive.file(tensor.file).path);
+  out->Add("dtype", DTypeName(tensor.dtype));
+  out->Add("shape", std::vector<uint64_t>(tensor.shape.begin(), tensor.shape.end()));
+  out->Add("bytes", tensor.byte_size);
+  out->Add("stored_bytes", coding.stored_bytes);
+  out->Add("bits_per_weight", BitsPerWeight(coding.stored_bytes, Elements(tensor)));
+  out->Add("scheme", coding.scheme);
+  out->Add("codecs", coding.codecs);
+  out->BeginArray("parents");
+  for (const size_t parent : coding.parents) WriteReference(archive, {}, parent, out);
+  out->End();
+  if (coding.same_as) {
+    WriteReference(archive, "same_as", *coding.same_as, out);
+  } else {
+    out->Add("same_as", nullptr);
+  }
+  out->End();
+}
+
+Status PrintDocument(const Archive& archive, const Summary& summary,
+                     const InspectArguments& arguments) {
   uint64_t memory = 0;
-  uint64_t source_bytes = 0;
-  uint64_t most_weights = 0;
-  Json variants = Json::array();
-  for (size_t v = 0; v < archive.variant_count(); ++v) {
-    const VariantInfo variant = archive.variant(v);
-    const auto measured = archive.SizesOf(v);
-    if (!measured.ok()) return measured.status();
-    const VariantSizes& sizes = *measured;
-    const uint64_t weights = Weights(archive, variant);
-    source_bytes += variant.source_bytes;
-    most_weights = std::max(most_weights, weights);
-    Json document = {{"name", variant.name},
-                     {"files", variant.file_count},
-                     {"tensors", variant.tensor_count},
-                     {"weights", weights},
-                     {"source_bytes", variant.source_bytes},
-                     {"own_bytes", sizes.own_bytes},
-                     {"load_bytes", sizes.load_bytes},
-                     {"bits_per_weight", BitsPerWeight(sizes.tensor_stored, weights)}};
-    if (with_tensors) {
-      auto tensors = TensorDocuments(archive, v, limits, &memory);
-      if (!tensors.ok()) return tensors.status();
-      document["tensor_list"] = std::move(*tensors);
+  JsonWriter out;
+  out.BeginObject();
+  out.Add("archive", archive.path().string());
+  out.Add("format_version", archive.format_version());
+  out.Add("source_bytes", summary.source_bytes);
+  out.Add("stored_bytes", archive.stored_bytes());
+  out.Add("bits_per_weight", BitsPerWeight(archive, summary));
+  out.BeginArray("variants");
+  for (size_t v = 0; v < summary.variants.size(); ++v) {
+    const VariantSummary& variant = summary.variants[v];
+    out.BeginObject();
+    out.Add("name", variant.info.name);
+    out.Add("files", variant.info.file_count);
+    out.Add("tensors", variant.info.tensor_count);
+    out.Add("weights", variant.weights);
+    out.Add("source_bytes", variant.info.source_bytes);
+    out.Add("own_bytes", variant.sizes.own_bytes);
+    out.Add("load_bytes", variant.sizes.load_bytes);
+    out.Add("bits_per_weight", BitsPerWeight(variant.sizes.tensor_stored, variant.weights));
+    if (arguments.tensors) {
+      out.BeginArray("tensor_list");
+      const Status listed = ForTensors(archive, v, arguments.limits, &memory,
+                                       [&](const auto& tensor, const auto& coding) {
+                                         WriteTensor(archive, tensor, coding, &out);
+                                       });
+      if (!listed.ok()) return listed;
+      out.End();
     }
-    variants.push_back(std::move(document));
+    out.End();
   }
-  return Json{{"archive", archive.path().string()},
-              {"format_version", archive.format_version()},
-              {"source_bytes", source_bytes},
-              {"stored_bytes", archive.stored_bytes()},
-              {"bits_per_weight", BitsPerWeight(archive.stored_bytes(), most_weights)},
-              {"variants", std::move(variants)}};
+  out.End();
+  out.End();
+  PrintJson(out);
+  return {};
 }
 
-std::string Text(const Json& value) {
-  return Printable(value.is_string() ? value.get<std::string>() : value.dump());
+__attribute__((format(printf, 2, 3))) void Append(std::string* text, const char* format, ...) {
+  va_list arguments;
+  va_list again;
+  va_start(arguments, format);
+  va_copy(again, arguments);
+  const size_t begin = text->size();
+  const auto size = static_cast<size_t>(std::vsnprintf(nullptr, 0, format, arguments));
+  text->resize(begin + size + 1);
+  std::vsnprintf(text->data() + begin, size + 1, format, again);
+  text->pop_back();
+  va_end(again);
+  va_end(arguments);
 }
 
-void PrintTensors(const Json& tensors) {
-  for (const Json& tensor : tensors) {
-    std::string codecs;
-    for (const Json& codec : tensor["codecs"]) codecs += (codecs.empty() ? "" : ",") + Text(codec);
-    std::string origin;
-    if (!tensor["same_as"].is_null()) {
-      origin = " = " + Text(tensor["same_as"]["variant"]) + "/" + Text(tensor["same_as"]["tensor"]);
-    } else if (!tensor["parents"].empty()) {
-      const Json& parent = tensor["parents"][0];
-      origin = " " + Text(tensor["scheme"]) + " of " + Text(parent["variant"]) + "/" +
-               Text(parent["tensor"]);
+std::string Joined(const auto& values) {
+  std::string text;
+  for (const auto& value : values) {
+    if (!text.empty()) text += ',';
+    if constexpr (std::is_integral_v<std::decay_t<decltype(value)>>) {
+      text += std::to_string(value);
+    } else {
+      text += value;
     }
-    std::printf("    %-48s %-8s %-16s %12s %6.2f b/w  %s%s\n", Text(tensor["name"]).c_str(),
-                Text(tensor["dtype"]).c_str(), tensor["shape"].dump().c_str(),
-                HumanBytes(tensor["stored_bytes"]).c_str(), tensor["bits_per_weight"].get<double>(),
-                codecs.c_str(), origin.c_str());
   }
+  return text;
 }
 
-void PrintText(const Json& document) {
-  std::printf(
-      "%s: format %s, %s of files in %s, %.2f bits per weight\n", Text(document["archive"]).c_str(),
-      document["format_version"].dump().c_str(), HumanBytes(document["source_bytes"]).c_str(),
-      HumanBytes(document["stored_bytes"]).c_str(), document["bits_per_weight"].get<double>());
-  for (const Json& variant : document["variants"]) {
-    std::printf("  %-16s %s files, %s tensors, %s; stored for it alone %s, a load reads %s\n",
-                Text(variant["name"]).c_str(), variant["files"].dump().c_str(),
-                variant["tensors"].dump().c_str(), HumanBytes(variant["source_bytes"]).c_str(),
-                HumanBytes(variant["own_bytes"]).c_str(),
-                HumanBytes(variant["load_bytes"]).c_str());
-    if (variant.contains("tensor_list")) PrintTensors(variant["tensor_list"]);
+void AppendTensor(const Archive& archive, const TensorInfo& tensor, const TensorCoding& coding,
+                  std::string* text) {
+  const auto named = [&](size_t other) {
+    return Printable(VariantOf(archive, other)) + "/" + Printable(archive.tensor(other).name);
+  };
+  std::string origin;
+  if (coding.same_as) {
+    origin = " = " + named(*coding.same_as);
+  } else if (!coding.parents.empty()) {
+    origin = " " + std::string(coding.scheme) + " of " + named(coding.parents.front());
   }
+  Append(text, "    %-48s %-8s %-16s %12s %6.2f b/w  %s%s\n", Printable(tensor.name).c_str(),
+         std::string(DTypeName(tensor.dtype)).c_str(), ("[" + Joined(tensor.shape) + "]").c_str(),
+         HumanBytes(coding.stored_bytes).c_str(),
+         BitsPerWeight(coding.stored_bytes, Elements(tensor)), Joined(coding.codecs).c_str(),
+         origin.c_str());
 }
 
-struct InspectArguments {
-  std::string archive;
-  ReadLimits limits;
-  bool tensors = false;
-  bool json = false;
-};
+Status PrintText(const Archive& archive, const Summary& summary,
+                 const InspectArguments& arguments) {
+  uint64_t memory = 0;
+  std::string text;
+  Append(&text, "%s: format %u, %s of files in %s, %.2f bits per weight\n",
+         Printable(archive.path().string()).c_str(), unsigned{archive.format_version()},
+         HumanBytes(summary.source_bytes).c_str(), HumanBytes(archive.stored_bytes()).c_str(),
+         BitsPerWeight(archive, summary));
+  for (size_t v = 0; v < summary.variants.size(); ++v) {
+    const VariantSummary& variant = summary.variants[v];
+    Append(&text, "  %-16s %zu files, %zu tensors, %s; stored for it alone %s, a load reads %s\n",
+           Printable(variant.info.name).c_str(), variant.info.file_count, variant.info.tensor_count,
+           HumanBytes(variant.info.source_bytes).c_str(),
+           HumanBytes(variant.sizes.own_bytes).c_str(),
+           HumanBytes(variant.sizes.load_bytes).c_str());
+    if (!arguments.tensors) continue;
+    const Status listed = ForTensors(archive, v, arguments.limits, &memory,
+                                     [&](const auto& tensor, const auto& coding) {
+                                       AppendTensor(archive, tensor, coding, &text);
+                                     });
+    if (!listed.ok()) return listed;
+  }
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return {};
+}
 
 int RunInspect(const InspectArguments& arguments) {
   auto archive = Archive::Open(arguments.archive, arguments.limits.open);
   if (!archive.ok()) return Report(archive.status());
-  const auto document = Document(*archive, arguments.tensors, arguments.limits);
-  if (!document.ok()) return Report(document.status());
-  if (arguments.json) {
-    PrintJson(*document);
-  } else {
-    PrintText(*document);
-  }
-  return kExitDone;
+  const auto summary = Summarize(*archive);
+  if (!summary.ok()) return Report(summary.status());
+  const auto print = arguments.json ? PrintDocument : PrintText;
+  const Status printed = print(*archive, *summary, arguments);
+  return printed.ok() ? kExitDone : Report(printed);
 }
 
 }  // namespace

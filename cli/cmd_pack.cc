@@ -42,10 +42,14 @@ int RunPack(const PackArguments& arguments) {
                                                  : 100 * static_cast<double>(report->stored_bytes) /
                                                        static_cast<double>(report->source_bytes);
   if (arguments.json) {
-    PrintJson({{"archive", arguments.output},
-               {"source_bytes", report->source_bytes},
-               {"stored_bytes", report->stored_bytes},
-               {"seconds", line.seconds()}});
+    JsonWriter document;
+    document.BeginObject();
+    document.Add("archive", arguments.output);
+    document.Add("source_bytes", report->source_bytes);
+    document.Add("stored_bytes", report->stored_bytes);
+    document.Add("seconds", line.seconds());
+    document.End();
+    PrintJson(document);
   } else {
     std::fprintf(stderr, "%s: %s of files in %s (%.1f %%), %.2f s\n", arguments.output.c_str(),
                  HumanBytes(report->source_bytes).c_str(), HumanBytes(report->stored_bytes).c_str(),

@@ -49,20 +49,23 @@ void PrintText(const QuantizeArguments& arguments, const QuantizeReport& report,
 void PrintDocument(const QuantizeArguments& arguments, const QuantizeReport& report,
                    double seconds) {
   const bool dry_run = arguments.options.dry_run;
-  nlohmann::ordered_json document = {{"directory", arguments.output},
-                                     {"dry_run", dry_run},
-                                     {"quantized", report.quantized.size()},
-                                     {"cast", report.cast.size()},
-                                     {"kept", report.kept},
-                                     {"kept_matrices", report.kept_matrices.size()},
-                                     {"source_bytes", report.source_bytes},
-                                     {"output_bytes", report.output_bytes},
-                                     {"seconds", seconds}};
+  JsonWriter document;
+  document.BeginObject();
+  document.Add("directory", arguments.output);
+  document.Add("dry_run", dry_run);
+  document.Add("quantized", report.quantized.size());
+  document.Add("cast", report.cast.size());
+  document.Add("kept", report.kept);
+  document.Add("kept_matrices", report.kept_matrices.size());
+  document.Add("source_bytes", report.source_bytes);
+  document.Add("output_bytes", report.output_bytes);
+  document.Add("seconds", seconds);
   if (arguments.list || dry_run) {
-    document["quantized_list"] = report.quantized;
-    document["cast_list"] = report.cast;
-    document["kept_matrix_list"] = report.kept_matrices;
+    document.Add("quantized_list", report.quantized);
+    document.Add("cast_list", report.cast);
+    document.Add("kept_matrix_list", report.kept_matrices);
   }
+  document.End();
   PrintJson(document);
 }
 

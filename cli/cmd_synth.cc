@@ -36,12 +36,16 @@ int RunSynth(const SynthArguments& arguments) {
   line.Clear();
   if (!report.ok()) return Report(report.status());
   if (arguments.json) {
-    PrintJson({{"directory", arguments.directory},
-               {"tensors", report->tensors},
-               {"weights", report->weights},
-               {"tensor_bytes", report->tensor_bytes},
-               {"shards", report->shards},
-               {"seconds", line.seconds()}});
+    JsonWriter document;
+    document.BeginObject();
+    document.Add("directory", arguments.directory);
+    document.Add("tensors", report->tensors);
+    document.Add("weights", report->weights);
+    document.Add("tensor_bytes", report->tensor_bytes);
+    document.Add("shards", report->shards);
+    document.Add("seconds", line.seconds());
+    document.End();
+    PrintJson(document);
   } else {
     std::fprintf(stderr, "%s: %llu tensors, %.1f M weights, %.1f MB in %llu file%s, %.2f s\n",
                  arguments.directory.c_str(), static_cast<unsigned long long>(report->tensors),

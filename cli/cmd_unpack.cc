@@ -29,10 +29,14 @@ int RunUnpack(const UnpackArguments& arguments) {
   line.Clear();
   if (!report.ok()) return Report(report.status());
   if (arguments.json) {
-    PrintJson({{"directory", arguments.directory},
-               {"files", report->files},
-               {"bytes", report->bytes},
-               {"seconds", line.seconds()}});
+    JsonWriter document;
+    document.BeginObject();
+    document.Add("directory", arguments.directory);
+    document.Add("files", report->files);
+    document.Add("bytes", report->bytes);
+    document.Add("seconds", line.seconds());
+    document.End();
+    PrintJson(document);
   } else {
     std::fprintf(stderr, "%s: %llu files, %s, %.2f s\n", arguments.directory.c_str(),
                  static_cast<unsigned long long>(report->files), HumanBytes(report->bytes).c_str(),

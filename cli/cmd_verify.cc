@@ -29,11 +29,15 @@ int RunVerify(const VerifyArguments& arguments) {
   line.Clear();
   if (!report.ok()) return Report(report.status());
   if (arguments.json) {
-    PrintJson({{"archive", arguments.archive},
-               {"files", report->files},
-               {"bytes", report->bytes},
-               {"compared_bytes", report->compared_bytes},
-               {"seconds", line.seconds()}});
+    JsonWriter document;
+    document.BeginObject();
+    document.Add("archive", arguments.archive);
+    document.Add("files", report->files);
+    document.Add("bytes", report->bytes);
+    document.Add("compared_bytes", report->compared_bytes);
+    document.Add("seconds", line.seconds());
+    document.End();
+    PrintJson(document);
   } else {
     std::fprintf(stderr, "%s: intact, %llu files, %s, %s of them compared, %.2f s\n",
                  arguments.archive.c_str(), static_cast<unsigned long long>(report->files),

@@ -8,8 +8,8 @@ namespace qstore::cli {
 
 int Report(const Status& status) {
   if (status.ok()) return kExitDone;
-  std::cerr << "qstore: " << Printable(status.message()) << " (" << ErrorCodeName(status.code())
-            << ")\n";
+  const std::string message = Printable(status.message());  // Before anything is printed.
+  std::cerr << "qstore: " << message << " (" << ErrorCodeName(status.code()) << ")\n";
   const bool damaged =
       status.code() == ErrorCode::kCorrupt || status.code() == ErrorCode::kMismatch;
   return damaged ? kExitCorrupt : kExitFailed;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
 #include <new>
+#include <string>
 
 #include "commands.h"
 #include "terminal.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+int Run(int argc, char** argv) {
   using namespace qstore::cli;
-  KeepStandardStreams();
   CLI::App app("One model in several precisions in a single lossless archive.", "qstore");
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("qstore ") + QSTORE_VERSION);
@@ -26,10 +28,20 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return Finish(app.exit(error) == 0 ? kExitDone : kExitUsage);
+    return app.exit(error) == 0 ? kExitDone : kExitUsage;
+  }
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace qstore::cli;
+  KeepStandardStreams();
+  try {
+    return Finish(Run(argc, argv));
   } catch (const std::bad_alloc&) {
     std::fputs("qstore: out of memory (limit)\n", stderr);
     return Finish(kExitFailed);
   }
-  return Finish(exit_code);
 }

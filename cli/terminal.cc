@@ -87,10 +87,7 @@ std::string HumanBytes(uint64_t bytes) {
   return text.data();
 }
 
-void PrintJson(const nlohmann::ordered_json& document) {
-  using Json = nlohmann::ordered_json;
-  std::cout << document.dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
-}
+void PrintJson(const JsonWriter& document) { std::cout << document.text() << '\n'; }
 
 ProgressLine::ProgressLine(std::string what)
     : what_(std::move(what)),

@@ -3,11 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "json_writer.h"
 #include "qstore/pack.h"
 #include "qstore/progress.h"
 
@@ -32,8 +32,8 @@ std::string Printable(std::string_view text);
 /// "12.3 MiB".
 std::string HumanBytes(uint64_t bytes);
 
-/// Prints one JSON document on standard output.
-void PrintJson(const nlohmann::ordered_json& document);
+/// Prints a JSON document on standard output.
+void PrintJson(const JsonWriter& document);
 
 /// A line on standard error that shows how far an operation is and, after some seconds, how long it
 /// will still take, when that is a terminal. The

@@ -108,12 +108,13 @@ Result<std::string> Zipnn::Receive() const {
 
 Result<uint64_t> Zipnn::Size(const std::filesystem::path& file, uint64_t offset, uint64_t size,
                              DType dtype) {
-  const nlohmann::json request = {{"path", std::filesystem::absolute(file).string()},
-                                  {"offset", offset},
-                                  {"size", size},
-                                  {"dtype", dtype == DType::kF16 ? "float16" : "bfloat16"}};
   using Json = nlohmann::json;
-  Status sent = Send(request.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n");
+  // In ASCII, whatever the interpreter takes its standard input for.
+  const std::string path = Json(std::filesystem::absolute(file).string())
+                               .dump(-1, ' ', true, Json::error_handler_t::replace);
+  Status sent = Send(R"({"path": )" + path + R"(, "offset": )" + std::to_string(offset) +
+                     R"(, "size": )" + std::to_string(size) + R"(, "dtype": ")" +
+                     (dtype == DType::kF16 ? "float16" : "bfloat16") + "\"}\n");
   if (!sent.ok()) return sent;
   auto answer = Receive();
   if (!answer.ok()) return answer.status();

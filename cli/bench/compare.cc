@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 namespace qstore::cli {
@@ -21,6 +22,45 @@ Status CompareWithFile(const PosixFile& file, uint64_t offset, std::span<const s
   }
   return {};
 }
+
+/// Of a header, an object of objects, it reads the members "data_offsets" alone.
+class Originals::HeaderReader final : public nlohmann::json_sax<nlohmann::json> {
+ public:
+  explicit HeaderReader(Offsets* offsets) : offsets_(*offsets) {}
+
+  bool key(string_t& value) override {
+    if (depth_ == 1) tensor_ = value;
+    is_offsets_ = depth_ == 2 && value == "data_offsets";
+    return true;
+  }
+  bool start_object(std::size_t) override { return ++depth_ > 0; }
+  bool end_object() override { return --depth_ >= 0; }
+  bool start_array(std::size_t) override {
+    count_ = 0;
+    return depth_++ > 0;  // The header itself is none.
+  }
+  bool end_array() override { return --depth_ >= 0; }
+  bool number_unsigned(number_unsigned_t value) override {
+    if (is_offsets_ && depth_ == 3 && count_ < 2) offsets_[tensor_][count_++] = value;
+    return depth_ > 0;
+  }
+  bool null() override { return depth_ > 0; }
+  bool boolean(bool) override { return depth_ > 0; }
+  bool number_integer(number_integer_t) override { return depth_ > 0; }
+  bool number_float(number_float_t, const string_t&) override { return depth_ > 0; }
+  bool string(string_t&) override { return depth_ > 0; }
+  bool binary(binary_t&) override { return false; }
+  bool parse_error(std::size_t, const std::string&, const nlohmann::detail::exception&) override {
+    return false;
+  }
+
+ private:
+  Offsets& offsets_;
+  int depth_ = 0;
+  std::string tensor_;
+  bool is_offsets_ = false;
+  size_t count_ = 0;
+};
 
 Status Originals::OpenSource(std::string_view file, Source** source) {
   const auto [at, is_new] = sources_.try_emplace(std::string(file));
@@ -41,9 +81,10 @@ Status Originals::OpenSource(std::string_view file, Source** source) {
   std::string text(size, '\0');
   status = made.file->ReadAt(sizeof(size), std::as_writable_bytes(std::span(text)));
   if (!status.ok()) return status;
-  made.header = nlohmann::json::parse(text, nullptr, false);
+  HeaderReader reader(&made.offsets);
+  const bool is_read = nlohmann::json::sax_parse(text, &reader);
   made.data_begin = sizeof(size) + size;
-  return made.header.is_object() ? Status() : bad;
+  return is_read ? Status() : bad;
 }
 
 Status Originals::Compare(const TensorInfo& tensor, std::string_view file, uint64_t begin,
@@ -51,11 +92,11 @@ Status Originals::Compare(const TensorInfo& tensor, std::string_view file, uint6
   Source* source = nullptr;
   if (const Status status = OpenSource(file, &source); !status.ok()) return status;
   const std::string what = "tensor '" + std::string(tensor.name) + "'";
-  const auto entry = source->header.find(std::string(tensor.name));
-  if (entry == source->header.end() || !entry->contains("data_offsets")) {
+  const auto entry = source->offsets.find(tensor.name);
+  if (entry == source->offsets.end()) {
     return NotFound(source->file->path().string() + ": has no " + what);
   }
-  const auto offsets = entry->at("data_offsets").get<std::array<uint64_t, 2>>();
+  const auto& offsets = entry->second;
   if (offsets[1] - offsets[0] != tensor.byte_size) return Mismatch(what + " has another size");
   return CompareWithFile(*source->file, source->data_begin + offsets[0] + begin, content, what);
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 
@@ -26,9 +27,12 @@ class Originals {
                  std::span<const std::byte> content);
 
  private:
+  // Begin and end of each tensor behind the header, by its name.
+  using Offsets = std::map<std::string, std::array<uint64_t, 2>, std::less<>>;
+  class HeaderReader;
   struct Source {
     std::unique_ptr<PosixFile> file;
-    nlohmann::json header;
+    Offsets offsets;
     uint64_t data_begin = 0;
   };
   Status OpenSource(std::string_view file, Source** source);

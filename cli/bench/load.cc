@@ -186,6 +186,29 @@ Status LoadOnce(const LoadArguments& arguments, TokenBucket* bucket, RunClock* c
   return CompareAll(*archive, arguments, load, &totals->compared);
 }
 
+void PrintLoad(const LoadArguments& arguments, const Measurement& measurement,
+               const LoadTotals& totals) {
+  if (!arguments.measure.json) {
+    std::string what = "load";
+    for (const std::string& variant : arguments.variants) what += " " + variant;
+    return measurement.Print(what, totals.bytes, totals.stored_bytes);
+  }
+  JsonWriter document;
+  document.BeginObject();
+  document.Add("operation", "load");
+  document.Add("variants", arguments.variants);
+  if (!arguments.tensor.empty()) document.Add("tensor", arguments.tensor);
+  if (!arguments.rows.empty()) document.Add("rows", arguments.rows);
+  measurement.AddTo(&document);
+  document.Add("bytes", totals.bytes);
+  document.Add("stored_bytes", totals.stored_bytes);
+  document.Add("read_bytes", totals.read_bytes);
+  document.Add("tensors", totals.tensors);
+  document.Add("compared_tensors", totals.compared);
+  document.End();
+  PrintJson(document);
+}
+
 int RunLoad(LoadArguments& arguments) {
   if (!arguments.rows.empty()) {
     std::sscanf(arguments.rows.c_str(), "%20lu:%20lu", &arguments.row_begin, &arguments.row_end);
@@ -199,18 +222,7 @@ int RunLoad(LoadArguments& arguments) {
     return LoadOnce(arguments, &measurement.bucket(), clock, &totals);
   });
   if (!status.ok()) return Report(status);
-  nlohmann::ordered_json document = {{"operation", "load"}, {"variants", arguments.variants}};
-  if (!arguments.tensor.empty()) document["tensor"] = arguments.tensor;
-  if (!arguments.rows.empty()) document["rows"] = arguments.rows;
-  document.update(measurement.Document());
-  document["bytes"] = totals.bytes;
-  document["stored_bytes"] = totals.stored_bytes;
-  document["read_bytes"] = totals.read_bytes;
-  document["tensors"] = totals.tensors;
-  document["compared_tensors"] = totals.compared;
-  std::string what = "load";
-  for (const std::string& variant : arguments.variants) what += " " + variant;
-  PrintMeasurement(arguments.measure, what, document);
+  PrintLoad(arguments, measurement, totals);
   return kExitDone;
 }
 

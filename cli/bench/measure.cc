@@ -16,8 +16,6 @@
 namespace qstore::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t middle = values.size() / 2;
@@ -46,7 +44,7 @@ void BackMemory(uint64_t size) {
   for (size_t at = 0; at < memory.bytes().size(); at += kPage) memory.bytes()[at] = std::byte{1};
 }
 
-double Seconds(const timeval& time) {
+double ToSeconds(const timeval& time) {
   return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
 }
 
@@ -90,7 +88,7 @@ RunClock::RunClock() : usage_(UsageNow()), start_(Clock::now()), stage_(start_) 
 RunClock::Usage RunClock::UsageNow() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  return {Seconds(usage.ru_utime), Seconds(usage.ru_stime),
+  return {ToSeconds(usage.ru_utime), ToSeconds(usage.ru_stime),
           static_cast<uint64_t>(usage.ru_minflt + usage.ru_majflt)};
 }
 
@@ -131,54 +129,59 @@ Status Measurement::Repeat(std::span<const std::filesystem::path> files, const O
   return {};
 }
 
-Json Measurement::Document() const {
+std::vector<double> Measurement::Seconds() const {
+  std::vector<double> seconds;
+  for (const RunClock& run : runs_) seconds.push_back(run.seconds_);
+  return seconds;
+}
+
+void Measurement::AddTo(JsonWriter* document) const {
   const auto median_of = [this](const auto& value) {
     std::vector<double> values;
     for (const RunClock& run : runs_) values.push_back(value(run));
     return Median(values);
   };
-  std::vector<double> seconds;
-  for (const RunClock& run : runs_) seconds.push_back(run.seconds_);
-  Json stages = Json::object();
+  const std::vector<double> seconds = Seconds();
+  document->Add("median_s", Median(seconds));
+  document->Add("min_s", *std::min_element(seconds.begin(), seconds.end()));
+  document->Add("max_s", *std::max_element(seconds.begin(), seconds.end()));
+  document->Add("runs", seconds);
+  document->BeginObject("stages_s");
   for (size_t s = 0; s < runs_.front().stages_.size(); ++s) {
-    stages[runs_.front().stages_[s].first] =
-        median_of([&](const RunClock& run) { return run.stages_[s].second; });
+    document->Add(runs_.front().stages_[s].first,
+                  median_of([&](const RunClock& run) { return run.stages_[s].second; }));
   }
-  Json document = {{"median_s", Median(seconds)},
-                   {"min_s", *std::min_element(seconds.begin(), seconds.end())},
-                   {"max_s", *std::max_element(seconds.begin(), seconds.end())},
-                   {"runs", seconds},
-                   {"stages_s", stages},
-                   {"user_s", median_of([](const RunClock& run) { return run.usage_.user; })},
-                   {"system_s", median_of([](const RunClock& run) { return run.usage_.system; })},
-                   {"page_faults", median_of([](const RunClock& run) {
-                      return static_cast<double>(run.usage_.page_faults);
-                    })},
-                   {"threads", ThreadsOf(options_.threads)},
-                   {"isa", InstructionSet()},
-                   {"cold", options_.cold},
-                   {"huge_pages", options_.huge_pages}};
-  document["resident_share"] = options_.cold ? Json(resident_share_) : Json(1);
-  document["bandwidth_mib"] =
-      options_.bandwidth_mib > 0 ? Json(options_.bandwidth_mib) : Json(nullptr);
-  return document;
+  document->End();
+  document->Add("user_s", median_of([](const RunClock& run) { return run.usage_.user; }));
+  document->Add("system_s", median_of([](const RunClock& run) { return run.usage_.system; }));
+  document->Add("page_faults", median_of([](const RunClock& run) {
+                  return static_cast<double>(run.usage_.page_faults);
+                }));
+  document->Add("threads", ThreadsOf(options_.threads));
+  document->Add("isa", InstructionSet());
+  document->Add("cold", options_.cold);
+  document->Add("huge_pages", options_.huge_pages);
+  document->Add("resident_share", options_.cold ? resident_share_ : 1);
+  if (options_.bandwidth_mib > 0) {
+    document->Add("bandwidth_mib", options_.bandwidth_mib);
+  } else {
+    document->Add("bandwidth_mib", nullptr);
+  }
 }
 
-void PrintMeasurement(const MeasureOptions& options, const std::string& what,
-                      const Json& document) {
-  if (options.json) return PrintJson(document);
-  const auto bytes = document["bytes"].get<uint64_t>();
-  const auto median = document["median_s"].get<double>();
+void Measurement::Print(const std::string& what, uint64_t bytes, uint64_t stored_bytes) const {
+  const std::vector<double> seconds = Seconds();
+  const double median = Median(seconds);
   std::printf(
       "%s: median %.4f s (%.4f to %.4f) of %zu runs; %s raw, %s stored; %.0f MB/s; %u "
       "threads, %s\n",
-      Printable(what).c_str(), median, document["min_s"].get<double>(),
-      document["max_s"].get<double>(), document["runs"].size(), HumanBytes(bytes).c_str(),
-      HumanBytes(document["stored_bytes"]).c_str(), static_cast<double>(bytes) / median / 1e6,
-      document["threads"].get<unsigned>(), document["isa"].get<std::string>().c_str());
-  if (options.cold) {
+      Printable(what).c_str(), median, *std::min_element(seconds.begin(), seconds.end()),
+      *std::max_element(seconds.begin(), seconds.end()), seconds.size(), HumanBytes(bytes).c_str(),
+      HumanBytes(stored_bytes).c_str(), static_cast<double>(bytes) / median / 1e6,
+      ThreadsOf(options_.threads), std::string(InstructionSet()).c_str());
+  if (options_.cold) {
     std::printf("  cold: at most %.2f %% of the pages were in memory before a run\n",
-                100 * document["resident_share"].get<double>());
+                100 * resident_share_);
   }
 }
 

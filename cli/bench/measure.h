@@ -6,12 +6,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "cli/json_writer.h"
 #include "qstore/status.h"
 #include "token_bucket.h"
 
@@ -90,10 +90,15 @@ class Measurement {
   /// docs/performance.md.
   Status Repeat(std::span<const std::filesystem::path> files, const Once& once);
 
-  /// median_s, min_s, max_s, runs, stages, processor times, threads, isa, and how it was measured.
-  nlohmann::ordered_json Document() const;
+  /// Adds median_s, min_s, max_s, runs, stages, processor times, threads, isa, and how it was
+  /// measured.
+  void AddTo(JsonWriter* document) const;
+  /// Prints a line about `what` was measured, which has so many bytes raw and stored.
+  void Print(const std::string& what, uint64_t bytes, uint64_t stored_bytes) const;
 
  private:
+  // Of what the runs took.
+  std::vector<double> Seconds() const;
   Status Prepare(std::span<const std::filesystem::path> files);
 
   MeasureOptions options_;
@@ -101,10 +106,6 @@ class Measurement {
   std::vector<RunClock> runs_;
   double resident_share_ = 0;  // The largest before a run.
 };
-
-/// Prints the document, or one line about it in which `what` was measured.
-void PrintMeasurement(const MeasureOptions& options, const std::string& what,
-                      const nlohmann::ordered_json& document);
 
 /// The threads that `requested` means: 0 is one for each processor of this process.
 unsigned ThreadsOf(unsigned requested);

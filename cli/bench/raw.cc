@@ -134,7 +134,26 @@ Status LoadRuns(const RawArguments& arguments, std::span<const fs::path> files,
   });
 }
 
-Status Measure(const RawArguments& arguments, nlohmann::ordered_json* document) {
+void PrintRaw(const RawArguments& arguments, const Measurement& measurement,
+              const RawTotals& totals) {
+  if (!arguments.measure.json) {
+    return measurement.Print(arguments.operation + " " + arguments.codec, totals.bytes,
+                             totals.stored_bytes);
+  }
+  JsonWriter document;
+  document.BeginObject();
+  document.Add("operation", arguments.operation);
+  document.Add("codec", arguments.codec);
+  if (arguments.codec == "zstd") document.Add("zstd_level", arguments.zstd_level);
+  if (arguments.operation == "save") document.Add("sync", false);
+  measurement.AddTo(&document);
+  document.Add("bytes", totals.bytes);
+  document.Add("stored_bytes", totals.stored_bytes);
+  document.End();
+  PrintJson(document);
+}
+
+Status Measure(const RawArguments& arguments) {
   std::vector<fs::path> files;
   for (const std::string& path : arguments.paths) {
     const auto below = FilesBelow(path);
@@ -147,21 +166,13 @@ Status Measure(const RawArguments& arguments, nlohmann::ordered_json* document) 
   RawTotals totals;
   const auto runs = arguments.operation == "save" ? SaveRuns : LoadRuns;
   const Status status = runs(arguments, files, store, &measurement, &totals);
-  if (!status.ok()) return status;
-  *document = {{"operation", arguments.operation}, {"codec", arguments.codec}};
-  if (arguments.codec == "zstd") (*document)["zstd_level"] = arguments.zstd_level;
-  if (arguments.operation == "save") (*document)["sync"] = false;
-  document->update(measurement.Document());
-  (*document)["bytes"] = totals.bytes;
-  (*document)["stored_bytes"] = totals.stored_bytes;
-  return {};
+  if (status.ok()) PrintRaw(arguments, measurement, totals);
+  return status;
 }
 
 int RunRaw(const RawArguments& arguments) {
-  nlohmann::ordered_json document;
-  if (const Status status = Measure(arguments, &document); !status.ok()) return Report(status);
-  PrintMeasurement(arguments.measure, arguments.operation + " " + arguments.codec, document);
-  return kExitDone;
+  const Status status = Measure(arguments);
+  return status.ok() ? kExitDone : Report(status);
 }
 
 }  // namespace

@@ -5,7 +5,9 @@
 #include <zstd.h>
 
 #include <atomic>
+#include <exception>
 #include <mutex>
+#include <new>
 #include <thread>
 
 namespace qstore::cli {
@@ -72,19 +74,30 @@ Status ForChunks(size_t count, unsigned threads, const RawCodecFactory& codec,
   std::atomic<size_t> next{0};
   std::mutex mutex;
   Status first_error;
+  const Status out_of_memory = LimitExceeded("out of memory");
+  const auto fail = [&](const Status& status) {
+    next = count;
+    const std::lock_guard lock(mutex);
+    if (first_error.ok()) first_error = status;
+  };
   const auto run = [&] {
-    ChunkWorker worker;
-    if (codec) worker.codec = codec();
-    for (size_t chunk; (chunk = next.fetch_add(1)) < count;) {
-      const Status status = work(chunk, &worker);
-      if (status.ok()) continue;
-      next = count;
-      const std::lock_guard lock(mutex);
-      if (first_error.ok()) first_error = status;
+    try {
+      ChunkWorker worker;
+      if (codec) worker.codec = codec();
+      for (size_t chunk; (chunk = next.fetch_add(1)) < count;) {
+        const Status status = work(chunk, &worker);
+        if (!status.ok()) fail(status);
+      }
+    } catch (const std::bad_alloc&) {
+      fail(out_of_memory);
     }
   };
   std::vector<std::thread> others;
-  for (unsigned t = 1; t < threads && t < count; ++t) others.emplace_back(run);
+  try {
+    for (unsigned t = 1; t < threads && t < count; ++t) others.emplace_back(run);
+  } catch (const std::exception&) {
+    // The system refuses more threads: those that there are do all the work.
+  }
   run();
   for (std::thread& thread : others) thread.join();
   return first_error;

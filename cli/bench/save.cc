@@ -24,7 +24,28 @@ struct SaveArguments {
 const std::map<std::string, Level> kLevels = {
     {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
 
-Status Measure(const SaveArguments& arguments, nlohmann::ordered_json* document) {
+void PrintSave(const SaveArguments& arguments, const std::vector<VariantSource>& variants,
+               const Measurement& measurement, const PackReport& report) {
+  if (!arguments.measure.json) {
+    return measurement.Print("save, level " + arguments.level, report.source_bytes,
+                             report.stored_bytes);
+  }
+  JsonWriter document;
+  document.BeginObject();
+  document.Add("operation", "save");
+  document.Add("level", arguments.level);
+  document.Add("sync", arguments.sync);
+  document.BeginArray("variants");
+  for (const VariantSource& variant : variants) document.Append(variant.name);
+  document.End();
+  measurement.AddTo(&document);
+  document.Add("bytes", report.source_bytes);
+  document.Add("stored_bytes", report.stored_bytes);
+  document.End();
+  PrintJson(document);
+}
+
+Status Measure(const SaveArguments& arguments) {
   const auto variants = ParseVariants(arguments.variants);
   std::vector<std::filesystem::path> files;
   for (const VariantSource& variant : variants) {
@@ -51,20 +72,13 @@ Status Measure(const SaveArguments& arguments, nlohmann::ordered_json* document)
     if (packed.ok()) report = *packed;
     return packed.status();
   });
-  if (!status.ok()) return status;
-  *document = {{"operation", "save"}, {"level", arguments.level}, {"sync", arguments.sync}};
-  for (const VariantSource& variant : variants) (*document)["variants"].push_back(variant.name);
-  document->update(measurement.Document());
-  (*document)["bytes"] = report.source_bytes;
-  (*document)["stored_bytes"] = report.stored_bytes;
-  return {};
+  if (status.ok()) PrintSave(arguments, variants, measurement, report);
+  return status;
 }
 
 int RunSave(const SaveArguments& arguments) {
-  nlohmann::ordered_json document;
-  if (const Status status = Measure(arguments, &document); !status.ok()) return Report(status);
-  PrintMeasurement(arguments.measure, "save, level " + arguments.level, document);
-  return kExitDone;
+  const Status status = Measure(arguments);
+  return status.ok() ? kExitDone : Report(status);
 }
 
 }  // namespace
