@@ -44,14 +44,6 @@ Status Tidy(const fs::path& path) {
   return {};
 }
 
-Status RemoveAll(const fs::path& path) {
-  std::error_code error;
-  do {
-    fs::remove_all(path, error);
-  } while (error == std::errc::interrupted);
-  return error ? io::SystemError(path, "cannot remove", error.value()) : Status();
-}
-
 std::string TimeText() {
   const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   std::tm utc{};
@@ -85,8 +77,7 @@ Result<std::unique_ptr<RunDirectory>> RunDirectory::Open(const fs::path& path, s
 
 RunDirectory::~RunDirectory() {
   if (lock_ < 0) return;
-  std::error_code ignored;
-  fs::remove_all(path_ / kScratch, ignored);
+  static_cast<void>(io::RemoveAll(lock_, kScratch));
   ::close(lock_);
 }
 
@@ -109,11 +100,11 @@ Status RunDirectory::Lock() {
 
 // run.json is the first to be there and the last to go: what stands without it is no analysis.
 Status RunDirectory::Prepare(std::string_view run, bool restart) {
-  QSTORE_TRY(RemoveAll(path_ / kScratch));
+  QSTORE_TRY(Remove(kScratch));
   QSTORE_ASSIGN(bool is_run, Exists(path_ / kRunFile));
   if (is_run && restart) {
     for (const char* name : {kLayers, "summary.json", "report.html", "analyze.log", kRunFile}) {
-      QSTORE_TRY(RemoveAll(path_ / name));
+      QSTORE_TRY(Remove(name));
     }
     is_run = false;
   }
@@ -132,6 +123,11 @@ Status RunDirectory::Prepare(std::string_view run, bool restart) {
   fs::create_directories(path_ / kLayers, error);
   if (error) return io::SystemError(path_ / kLayers, "cannot make the directory", error.value());
   return Tidy(path_ / kLayers);
+}
+
+Status RunDirectory::Remove(const char* name) const {
+  const int failed = io::RemoveAll(lock_, name);
+  return failed == 0 ? Status() : io::SystemError(path_ / name, "cannot remove", failed);
 }
 
 fs::path RunDirectory::LayerPath(size_t index, const std::string& name) const {
@@ -170,8 +166,8 @@ fs::path RunDirectory::Scratch(size_t index) const {
 }
 
 void RunDirectory::RemoveScratch(size_t index) const {
-  std::error_code ignored;
-  fs::remove_all(Scratch(index), ignored);
+  const std::string name = std::string(kScratch) + "/" + std::to_string(index);
+  static_cast<void>(io::RemoveAll(lock_, name.c_str()));
 }
 
 void RunDirectory::Log(std::string_view text) {

@@ -46,10 +46,11 @@ class RunDirectory {
   explicit RunDirectory(std::filesystem::path path) : path_(std::move(path)) {}
   Status Lock();
   Status Prepare(std::string_view run, bool restart);
+  Status Remove(const char* name) const;
   std::filesystem::path LayerPath(size_t index, const std::string& name) const;
 
   std::filesystem::path path_;
-  int lock_ = -1;
+  int lock_ = -1;  // Of the directory itself, which it is open for.
   std::mutex log_mutex_;
 };
 

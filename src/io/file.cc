@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "io/descriptor.h"
 #include "io/posix_error.h"
 
 namespace qstore::io {
@@ -75,18 +76,6 @@ struct SourceFile::Identity {
   timespec changed;
 };
 
-class SourceFile::Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { ::close(fd_); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 /// The descriptors of files opened on demand that were used last.
 class SourceFile::FewOpen {
  public:
@@ -128,13 +117,13 @@ class SourceFile::FewOpen {
   std::vector<Entry> entries_;  // The one used last comes first.
 };
 
-Result<std::shared_ptr<const SourceFile::Descriptor>> SourceFile::OpenNow() {
+Result<std::shared_ptr<const Descriptor>> SourceFile::OpenNow() {
   // Without O_NONBLOCK a pipe would make the call wait for a writer.
-  const int fd = OpenAt(AT_FDCWD, path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return SystemError(path_, "cannot open for reading", errno);
-  auto descriptor = std::make_shared<const Descriptor>(fd);
+  Descriptor opened(OpenAt(AT_FDCWD, path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!opened.ok()) return SystemError(path_, "cannot open for reading", errno);
+  auto descriptor = std::make_shared<const Descriptor>(std::move(opened));
   struct stat status;
-  if (::fstat(fd, &status) != 0) return SystemError(path_, "cannot stat", errno);
+  if (::fstat(descriptor->get(), &status) != 0) return SystemError(path_, "cannot stat", errno);
   if (S_ISDIR(status.st_mode)) return InvalidArgument(path_.string() + ": is a directory");
   if (!S_ISREG(status.st_mode)) return InvalidArgument(path_.string() + ": is not a regular file");
   size_ = static_cast<uint64_t>(status.st_size);
@@ -155,10 +144,11 @@ Result<std::shared_ptr<const SourceFile>> SourceFile::OpenOnDemand(
   file->path_ = path;
   QSTORE_ASSIGN(auto descriptor, file->OpenNow());
   FewOpen::Instance().Insert(file.get(), std::move(descriptor));
+  file->is_on_demand_ = true;
   return std::shared_ptr<const SourceFile>(std::move(file));
 }
 
-Result<std::shared_ptr<const SourceFile::Descriptor>> SourceFile::Reopen() const {
+Result<std::shared_ptr<const Descriptor>> SourceFile::Reopen() const {
   if (auto open = FewOpen::Instance().Find(this)) return open;
   SourceFile again;
   again.path_ = path_;
@@ -172,7 +162,7 @@ Result<std::shared_ptr<const SourceFile::Descriptor>> SourceFile::Reopen() const
 }
 
 SourceFile::~SourceFile() {
-  if (descriptor_ == nullptr) FewOpen::Instance().Forget(this);
+  if (is_on_demand_) FewOpen::Instance().Forget(this);
 }
 
 Status SourceFile::Read(uint64_t offset, std::span<std::byte> out) const {
@@ -186,7 +176,7 @@ Status SourceFile::Read(uint64_t offset, std::span<std::byte> out) const {
   }
   while (!out.empty()) {
     const ssize_t got =
-        ::pread(descriptor->fd(), out.data(), out.size(), static_cast<off_t>(offset));
+        ::pread(descriptor->get(), out.data(), out.size(), static_cast<off_t>(offset));
     if (got < 0) {
       if (errno == EINTR) continue;
       return SystemError(path_, "cannot read" + At(offset), errno);

@@ -14,6 +14,8 @@
 
 namespace qstore::io {
 
+class Descriptor;
+
 /// An input file opened for reading at any offset (pread). Thread-safe.
 class SourceFile final : public ByteSource {
  public:
@@ -40,7 +42,6 @@ class SourceFile final : public ByteSource {
   Status CheckUnchanged() const override;
 
  private:
-  class Descriptor;
   class FewOpen;
   struct Identity;
   SourceFile() = default;
@@ -49,6 +50,7 @@ class SourceFile final : public ByteSource {
   Result<std::shared_ptr<const Descriptor>> Reopen() const;
   std::filesystem::path path_;
   std::shared_ptr<const Descriptor> descriptor_;  // Null when it is opened on demand.
+  bool is_on_demand_ = false;                     // Once FewOpen knows of it.
   uint64_t size_ = 0;
   std::unique_ptr<Identity> identity_;
 };

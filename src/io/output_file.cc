@@ -12,6 +12,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "io/placement.h"
 #include "io/posix_error.h"
@@ -40,36 +41,47 @@ class CreatedDirectories {
     fs::path built;
     for (const fs::path& part : directory) {
       built /= part;
-      // An expired entry belongs to a holder that waits for the lock to remove the directory.
-      const bool known = entries_.count(built) != 0;
-      const int failed = ::mkdir(built.c_str(), 0777) != 0 ? errno : 0;
-      std::error_code unseen;
-      if (failed != 0 && !fs::is_directory(built, unseen)) {
-        return SystemError(built, "cannot create directory", unseen ? unseen.value() : failed);
-      }
-      if (failed != 0 && !known) continue;
-      // A holder that is dropped here for want of memory would wait for the lock held here.
-      held->emplace_back();
-      held->back() = Hold(built);
+      QSTORE_TRY(EnsureOne(built, held));
     }
     return {};
   }
 
  private:
+  // Removes the directory when nobody holds it any more.
   struct Holder {
-    CreatedDirectories* owner;
+    CreatedDirectories* owner = nullptr;  // Without one it does nothing.
     fs::path path;
-    Holder(CreatedDirectories* o, fs::path p) : owner(o), path(std::move(p)) {}
+    explicit Holder(fs::path p) : path(std::move(p)) {}
     Holder(const Holder&) = delete;
     Holder& operator=(const Holder&) = delete;
-    ~Holder() { owner->Release(path); }
+    ~Holder() {
+      if (owner != nullptr) owner->Release(path);
+    }
   };
 
-  std::shared_ptr<const void> Hold(const fs::path& path) {
-    std::weak_ptr<const Holder>& entry = entries_[path];
-    auto holder = entry.lock();
-    if (!holder) entry = holder = std::make_shared<const Holder>(this, path);
-    return holder;
+  // All that needs memory comes before the directory.
+  Status EnsureOne(const fs::path& path, std::vector<std::shared_ptr<const void>>* held) {
+    auto holder = std::make_shared<Holder>(path);
+    held->emplace_back();
+    // An expired entry belongs to a holder that waits for the lock to remove the directory.
+    const auto [entry, is_new] = entries_.try_emplace(path);
+    const int failed = ::mkdir(path.c_str(), 0777) != 0 ? errno : 0;
+    if (failed != 0 && is_new) entries_.erase(entry);
+    std::error_code unseen;
+    const bool is_there = failed == 0 || fs::is_directory(path, unseen);
+    if (!is_there || (failed != 0 && is_new)) {
+      held->pop_back();
+      if (is_there) return {};
+      return SystemError(path, "cannot create directory", unseen ? unseen.value() : failed);
+    }
+    if (const auto other = entry->second.lock()) {
+      held->back() = other;
+      return {};
+    }
+    holder->owner = this;
+    entry->second = holder;
+    held->back() = std::move(holder);
+    return {};
   }
 
   void Release(const fs::path& path) {
@@ -81,7 +93,7 @@ class CreatedDirectories {
   }
 
   std::mutex mutex_;
-  std::map<fs::path, std::weak_ptr<const Holder>> entries_;
+  std::map<fs::path, std::weak_ptr<Holder>> entries_;
 };
 
 }  // namespace
@@ -221,16 +233,17 @@ Status OutputFile::Finish() {
 }
 
 Status OutputFile::Commit() {
-  QSTORE_TRY(Finish());
-  const std::string name = path_.filename().string();
-  Placement placement(staging_.get(), path_);
-  Status status = placement.Place(staged_name_, *directory_, name, options_.overwrite);
-  if (status.ok() && options_.sync) status = SyncNames();
-  if (!status.ok()) {
-    if (const Status lost = placement.TakeBack(*directory_, name); !lost.ok()) {
-      staging_->Abandon();
-      status = status.WithContext(lost.message());
-    }
+  std::string name;
+  std::optional<Placement> placement;
+  Status status = base::Guarded([&]() -> Status {
+    QSTORE_TRY(Finish());
+    name = path_.filename().string();
+    placement.emplace(staging_.get(), path_);
+    QSTORE_TRY(placement->Place(staged_name_, *directory_, name, options_.overwrite));
+    return options_.sync ? SyncNames() : Status();
+  });
+  if (!status.ok() && placement) {
+    status = placement->TakeBack(directory_->fd(), name, std::move(status));
   }
   staging_.reset();
   return status;

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
+#include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "io/posix_error.h"
 
@@ -20,18 +22,22 @@ namespace fs = std::filesystem;
 
 constexpr char kNewTree[] = "tree";
 
+// Where the last name of a path begins.
+size_t NameBegin(std::string_view path) { return path.rfind('/') + 1; }
+
 std::string ParentOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? std::string() : path.substr(0, slash);
+  const size_t name = NameBegin(path);
+  return path.substr(0, name == 0 ? 0 : name - 1);
 }
 
-std::string NameOf(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+std::string NameOf(const std::string& path) { return path.substr(NameBegin(path)); }
 
-// Those that are empty, innermost first.
+// Those that are empty, innermost first. Needs no memory.
 void RemoveDirectories(const Directory& root, const std::vector<std::string>& outermost_first) {
   for (auto path = outermost_first.rbegin(); path != outermost_first.rend(); ++path) {
-    const auto at = root.Below(ParentOf(*path));
-    if (at.ok()) ::unlinkat(at->fd(), NameOf(*path).c_str(), AT_REMOVEDIR);
+    const size_t name = NameBegin(*path);
+    const Descriptor at = root.Find(std::string_view(*path).substr(0, name == 0 ? 0 : name - 1));
+    if (at.ok()) ::unlinkat(at.get(), path->c_str() + name, AT_REMOVEDIR);
   }
 }
 
@@ -39,7 +45,8 @@ void RemoveDirectories(const Directory& root, const std::vector<std::string>& ou
 
 /// A name in the tree that gets a staged file, or loses what it has.
 struct OutputTree::Change {
-  std::string path;
+  std::string parent;
+  std::string name;
   std::string staged;  // Empty for a removal.
   Placement placement;
 };
@@ -69,26 +76,29 @@ class OutputTree::NewPlace {
   const Directory& above() const { return above_; }
 
   Status Place(const Staging& staging, bool sync) {
-    const Directory& from = staging.directory();
-    auto parent = above_.MakeBelow(missing_, &made_);
-    Status status = parent.status();
-    const std::string name = target_.filename().string();
-    if (status.ok() && ::renameat(from.fd(), kNewTree, parent->fd(), name.c_str()) != 0) {
-      status = RenameError(errno);
-    } else if (status.ok() && sync) {
-      status = Sync(*parent);
-      // What cannot be taken back stays.
-      if (!status.ok() && ::renameat(parent->fd(), name.c_str(), from.fd(), kNewTree) != 0) {
-        return status;
-      }
+    QSTORE_ASSIGN(const Directory parent, above_.MakeBelow(missing_, &made_));
+    if (::renameat(staging.directory().fd(), kNewTree, parent.fd(), name_.c_str()) != 0) {
+      return RenameError(errno);
     }
-    if (!status.ok()) RemoveMade();
-    return status;
+    is_placed_ = true;
+    return sync ? Sync(parent) : Status();
+  }
+
+  // Undoes Place, which may have ended by an error or an exception; needs no memory. What cannot be
+  // taken back stays.
+  void TakeBack(const Staging& staging) {
+    const Descriptor parent = above_.Find(missing_);
+    const int to = staging.directory().fd();
+    if (is_placed_ && ::renameat(parent.get(), name_.c_str(), to, kNewTree) != 0) return;
+    RemoveDirectories(above_, made_);
   }
 
  private:
   NewPlace(Directory above, std::string missing, fs::path target)
-      : above_(std::move(above)), missing_(std::move(missing)), target_(std::move(target)) {}
+      : above_(std::move(above)),
+        missing_(std::move(missing)),
+        target_(std::move(target)),
+        name_(target_.filename().string()) {}
 
   Status RenameError(int error) const {
     if (error == EEXIST || error == ENOTEMPTY || error == ENOTDIR) {
@@ -106,14 +116,11 @@ class OutputTree::NewPlace {
     return {};
   }
 
-  void RemoveMade() {
-    RemoveDirectories(above_, made_);
-    made_.clear();
-  }
-
   Directory above_;
   std::string missing_;  // Between it and the target, when it was looked for.
   fs::path target_;
+  std::string name_;  // Its last.
+  bool is_placed_ = false;
   std::vector<std::string> made_;  // Directories below `above_`, outermost first.
 };
 
@@ -168,42 +175,40 @@ Status OutputTree::CheckPlace(const std::string& path) const {
 Result<OutputFile*> OutputTree::Add(const std::string& path) {
   QSTORE_TRY(CheckPlace(path));
   QSTORE_ASSIGN(auto file, OutputFile::CreateIn(staging_, directory_ / path, options_));
-  files_.push_back(std::move(file));
-  paths_.push_back(path);
-  return files_.back().get();
+  files_.push_back({path, std::move(file)});
+  return files_.back().file.get();
 }
 
 Status OutputTree::MakeChange(Change* change, std::set<std::string>* changed) {
-  const std::string parent = ParentOf(change->path);
-  const std::string name = NameOf(change->path);
   if (change->staged.empty()) {
-    const auto at = root_->Below(parent);
+    const auto at = root_->Below(change->parent);
     if (!at.ok()) return at.status().code() == ErrorCode::kNotFound ? Status() : at.status();
-    QSTORE_TRY(change->placement.SetAside(*at, name));
+    QSTORE_TRY(change->placement.SetAside(*at, change->name));
   } else {
-    const size_t before = made_.size();
-    const auto at = root_->MakeBelow(parent, &made_);
-    for (size_t i = before; i < made_.size(); ++i) changed->insert(ParentOf(made_[i]));
-    if (!at.ok()) return at.status();
-    QSTORE_TRY(change->placement.Place(change->staged, *at, name, options_.overwrite));
+    QSTORE_ASSIGN(const Directory at, MakeDirectory(change->parent, changed));
+    QSTORE_TRY(change->placement.Place(change->staged, at, change->name, options_.overwrite));
   }
-  changed->insert(parent);
+  changed->insert(change->parent);
   return {};
+}
+
+Result<Directory> OutputTree::MakeDirectory(const std::string& path,
+                                            std::set<std::string>* changed) {
+  const size_t before = made_.size();
+  auto made = root_->MakeBelow(path, &made_);
+  for (size_t i = before; i < made_.size(); ++i) changed->insert(ParentOf(made_[i]));
+  return made;
 }
 
 Status OutputTree::MakeChanges(std::set<std::string>* changed) {
   const auto make = [&](const std::string& path, const std::string& staged) {
-    changes_.push_back({path, staged, Placement(staging_.get(), directory_ / path)});
+    changes_.push_back(
+        {ParentOf(path), NameOf(path), staged, Placement(staging_.get(), directory_ / path)});
     return MakeChange(&changes_.back(), changed);
   };
-  for (size_t i = 0; i < files_.size(); ++i) {
-    QSTORE_TRY(make(paths_[i], files_[i]->staged_name()));
-  }
+  for (const File& file : files_) QSTORE_TRY(make(file.path, file.file->staged_name()));
   for (const std::string& path : directories_) {
-    const size_t before = made_.size();
-    const auto at = root_->MakeBelow(path, &made_);
-    for (size_t i = before; i < made_.size(); ++i) changed->insert(ParentOf(made_[i]));
-    QSTORE_TRY(at.status());
+    QSTORE_TRY(MakeDirectory(path, changed).status());
   }
   for (const std::string& path : removed_) QSTORE_TRY(make(path, {}));
   return {};
@@ -211,7 +216,7 @@ Status OutputTree::MakeChanges(std::set<std::string>* changed) {
 
 Status OutputTree::Place() {
   // All that may fail for want of space comes before the first name.
-  for (const auto& file : files_) QSTORE_TRY(file->Finish());
+  for (const File& file : files_) QSTORE_TRY(file.file->Finish());
   // Files of the user's may lie in the staging directory from here on.
   if (options_.overwrite || !removed_.empty()) staging_->Unmark();
   std::set<std::string> changed;
@@ -226,21 +231,20 @@ Status OutputTree::Place() {
 }
 
 Status OutputTree::TakeBack(Status error) {
-  if (new_place_ != nullptr) return error;  // All of it goes with the staging directory.
+  if (new_place_ != nullptr) {
+    new_place_->TakeBack(*staging_);
+    return error;  // All else goes with the staging directory.
+  }
   for (auto change = changes_.rbegin(); change != changes_.rend(); ++change) {
-    const auto at = root_->Below(ParentOf(change->path));
-    const Status back =
-        at.ok() ? change->placement.TakeBack(*at, NameOf(change->path)) : at.status();
-    if (back.ok() || !change->placement.holds_old()) continue;
-    staging_->Abandon();
-    error = error.WithContext(back.message());
+    const Descriptor at = root_->Find(change->parent);
+    error = change->placement.TakeBack(at.get(), change->name, std::move(error));
   }
   RemoveDirectories(*root_, made_);
   return error;
 }
 
 Status OutputTree::Commit() {
-  Status status = Place();
+  Status status = base::Guarded([this] { return Place(); });
   if (!status.ok()) status = TakeBack(std::move(status));
   changes_.clear();
   files_.clear();

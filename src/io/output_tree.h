@@ -49,6 +49,10 @@ class OutputTree {
   Status Commit();
 
  private:
+  struct File {
+    std::string path;  // In the tree.
+    std::unique_ptr<OutputFile> file;
+  };
   struct Change;
   class NewPlace;
   explicit OutputTree(const OutputFile::Options& options);
@@ -56,6 +60,9 @@ class OutputTree {
   Status Place();
   Status MakeChanges(std::set<std::string>* changed);
   Status MakeChange(Change* change, std::set<std::string>* changed);
+  // Notes in which directories names are new.
+  Result<Directory> MakeDirectory(const std::string& path, std::set<std::string>* changed);
+  /// Undoes what Place did before it ended by an error or an exception; needs no memory.
   /// Returns: the error, with what could not be brought back.
   Status TakeBack(Status error);
 
@@ -64,8 +71,7 @@ class OutputTree {
   std::shared_ptr<Staging> staging_;
   std::unique_ptr<NewPlace> new_place_;  // Null when the directory exists.
   std::optional<Directory> root_;        // In which files get their names.
-  std::vector<std::unique_ptr<OutputFile>> files_;
-  std::vector<std::string> paths_;  // Of the files, in the tree.
+  std::vector<File> files_;
   std::vector<std::string> directories_;
   std::vector<std::string> removed_;
   std::vector<Change> changes_;    // Made by Commit so far.

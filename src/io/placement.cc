@@ -8,6 +8,7 @@
 
 #include <cerrno>
 
+#include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "io/posix_error.h"
 
@@ -36,24 +37,25 @@ Status Placement::RenameError(int error) const {
   return SystemError(shown_, "cannot rename the finished file to this name", error);
 }
 
+// Between a name that changes and the state that tells of it nothing needs memory.
 Status Placement::Place(const std::string& staged, const Directory& at, const std::string& name,
                         bool overwrite) {
-  const Directory& from = staging_->directory();
-  if (RenameNoReplace(from, staged, at, name) == 0) {
+  const int from = staging_->directory().fd();
+  if (RenameNoReplace(from, staged.c_str(), at.fd(), name.c_str()) == 0) {
     state_ = State::kPlaced;
     return {};
   }
   if (errno != EEXIST || !overwrite) return RenameError(errno);
   // An exchange takes the name even from a directory.
   QSTORE_TRY(CheckTarget(at.fd(), name, shown_, true));
-  if (ExchangeNames(from, staged, at, name)) {
-    old_ = staged;
+  old_ = staged;
+  if (ExchangeNames(from, staged.c_str(), at.fd(), name.c_str())) {
     state_ = State::kReplaced;
     return {};
   }
   old_ = staging_->NewName();
-  const bool linked = ::linkat(at.fd(), name.c_str(), from.fd(), old_.c_str(), 0) == 0;
-  if (::renameat(from.fd(), staged.c_str(), at.fd(), name.c_str()) != 0) return RenameError(errno);
+  const bool linked = ::linkat(at.fd(), name.c_str(), from, old_.c_str(), 0) == 0;
+  if (::renameat(from, staged.c_str(), at.fd(), name.c_str()) != 0) return RenameError(errno);
   if (linked) state_ = State::kReplaced;
   return {};
 }
@@ -68,18 +70,28 @@ Status Placement::SetAside(const Directory& at, const std::string& name) {
   return {};
 }
 
-Status Placement::TakeBack(const Directory& at, const std::string& name) {
-  const Directory& aside = staging_->directory();
-  if (state_ == State::kPlaced) ::unlinkat(at.fd(), name.c_str(), 0);
-  const bool failed = (state_ == State::kReplaced &&
-                       ::renameat(aside.fd(), old_.c_str(), at.fd(), name.c_str()) != 0) ||
-                      (state_ == State::kRemoved && RenameNoReplace(aside, old_, at, name) != 0);
-  if (failed) {
-    return SystemError(shown_, "cannot be brought back from " + (aside.path() / old_).string(),
-                       errno);
+bool Placement::Undo(int at, const char* name) {
+  const int aside = staging_->directory().fd();
+  if (state_ == State::kPlaced) ::unlinkat(at, name, 0);
+  if (state_ == State::kReplaced || state_ == State::kRemoved) {
+    if (at < 0) return false;
+    const int failed = state_ == State::kReplaced ? ::renameat(aside, old_.c_str(), at, name)
+                                                  : RenameNoReplace(aside, old_.c_str(), at, name);
+    if (failed != 0) return false;
   }
   state_ = State::kNothing;
-  return {};
+  return true;
+}
+
+Status Placement::TakeBack(int at, const std::string& name, Status error) {
+  if (Undo(at, name.c_str())) return error;
+  const int failed = errno;
+  staging_->Abandon();
+  return base::Guarded([&] {
+    const std::string lies = (staging_->directory().path() / old_).string();
+    const Status lost = SystemError(shown_, "cannot be brought back from " + lies, failed);
+    return error.WithContext(lost.message());
+  });
 }
 
 }  // namespace qstore::io

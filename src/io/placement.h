@@ -32,10 +32,10 @@ class Placement {
                bool overwrite);
   /// Takes the name away. What is not there stays so.
   Status SetAside(const Directory& at, const std::string& name);
-  /// Whether something that had the name lies in the staging directory.
-  bool holds_old() const { return state_ == State::kReplaced || state_ == State::kRemoved; }
-  /// Undoes the call made, which may have failed. Errors: kIo, only while holds_old().
-  Status TakeBack(const Directory& at, const std::string& name);
+  /// Undoes the call made, which may have ended by an error or an exception; needs no memory. `at`
+  /// may be negative, with errno. Returns: `error`, which says where to find what had the name when
+  /// that cannot be brought back. The staging directory is abandoned then.
+  Status TakeBack(int at, const std::string& name, Status error);
 
  private:
   enum class State : uint8_t {
@@ -45,6 +45,8 @@ class Placement {
     kRemoved,   // The same, and the name is free.
   };
   Status RenameError(int error) const;
+  // False with errno.
+  bool Undo(int at, const char* name);
 
   Staging* staging_;
   std::filesystem::path shown_;

@@ -4,7 +4,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -25,11 +24,11 @@ uint64_t RandomBits() {
 
 }  // namespace
 
-std::string RandomName() {
-  std::array<char, 17> digits{};
-  std::snprintf(digits.data(), digits.size(), "%016llx",
-                static_cast<unsigned long long>(RandomBits()));
-  return std::string(kTemporaryPrefix) + digits.data() + std::string(kTemporarySuffix);
+TemporaryName RandomName() {
+  TemporaryName name{};
+  std::snprintf(name.data(), name.size(), "%s%016llx%s", kTemporaryPrefix.data(),
+                static_cast<unsigned long long>(RandomBits()), kTemporarySuffix.data());
+  return name;
 }
 
 }  // namespace qstore::io

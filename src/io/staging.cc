@@ -7,15 +7,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
 #include "base/status_macros.h"
 #include "io/posix_error.h"
-#include "io/random_name.h"
 
 namespace qstore::io {
 namespace {
@@ -26,26 +26,13 @@ constexpr char kMarker[] = "writer";
 constexpr char kUnfinishedMarker[] = "writer.new";
 constexpr int kMostTries = 100;
 
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  int Release() { return std::exchange(fd_, -1); }
-
- private:
-  int fd_;
-};
+// What a marker says, when it is not longer.
+using Text = std::array<char, 128>;
 
 // As much of a small file as fits.
-std::string ReadSome(int fd) {
-  std::array<char, 256> bytes{};
-  const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), 0);
-  return {bytes.data(), got > 0 ? static_cast<size_t>(got) : 0};
+std::string_view ReadSome(int fd, std::span<char> to) {
+  const ssize_t got = ::pread(fd, to.data(), to.size(), 0);
+  return {to.data(), got > 0 ? static_cast<size_t>(got) : 0};
 }
 
 // Returns: 0, or what failed.
@@ -61,15 +48,20 @@ int WriteAll(int fd, std::string_view text) {
   return 0;
 }
 
-// Empty when this run of the machine has no number.
-const std::string& MarkerText() {
-  static const std::string text = [] {
+// Empty when this run of the machine has no number. Needs no memory, as all that cleans up.
+std::string_view MarkerText() {
+  static const Text text = [] {
+    constexpr std::string_view kBegin = "qstore writes here, boot ";
+    constexpr size_t kLeast = 16;
+    Text made{};
+    const auto number = std::span(made).subspan(kBegin.size(), made.size() - kBegin.size() - 1);
     const Descriptor file(
         OpenAt(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC));
-    const std::string boot = file.get() < 0 ? std::string() : ReadSome(file.get());
-    return boot.size() < 16 ? std::string() : "qstore writes here, boot " + boot;
+    if (!file.ok() || ReadSome(file.get(), number).size() < kLeast) return Text{};
+    std::copy(kBegin.begin(), kBegin.end(), made.begin());
+    return made;
   }();
-  return text;
+  return text.data();
 }
 
 bool IsTemporaryName(std::string_view name) {
@@ -78,32 +70,31 @@ bool IsTemporaryName(std::string_view name) {
 }
 
 // The marker of a leftover, locked by this call; none where there is any doubt.
-std::optional<int> LockMarker(const Directory& leftover) {
-  Descriptor marker(OpenAt(leftover.fd(), kMarker, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+Descriptor LockMarker(int leftover) {
+  Descriptor marker(OpenAt(leftover, kMarker, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat opened;
-  if (marker.get() < 0 || ::fstat(marker.get(), &opened) != 0) return std::nullopt;
-  if (!S_ISREG(opened.st_mode) || opened.st_uid != ::geteuid()) return std::nullopt;
-  if (::flock(marker.get(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
+  if (!marker.ok() || ::fstat(marker.get(), &opened) != 0) return Descriptor();
+  if (!S_ISREG(opened.st_mode) || opened.st_uid != ::geteuid()) return Descriptor();
+  if (::flock(marker.get(), LOCK_EX | LOCK_NB) != 0) return Descriptor();
   // Another process may have removed it between its opening and the lock.
   struct stat named;
-  if (::fstatat(leftover.fd(), kMarker, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+  if (::fstatat(leftover, kMarker, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
       named.st_dev != opened.st_dev || named.st_ino != opened.st_ino) {
-    return std::nullopt;
+    return Descriptor();
   }
-  if (MarkerText().empty() || ReadSome(marker.get()) != MarkerText()) return std::nullopt;
-  return marker.Release();
+  Text text;
+  const bool is_ours = !MarkerText().empty() && ReadSome(marker.get(), text) == MarkerText();
+  return is_ours ? std::move(marker) : Descriptor();
 }
 
 void RemoveLeftover(const Directory& parent, const std::string& name) {
-  const auto leftover = parent.Below(name);
+  const Descriptor leftover = parent.Find(name);
   struct stat status;
-  if (!leftover.ok() || ::fstat(leftover->fd(), &status) != 0) return;
+  if (!leftover.ok() || ::fstat(leftover.get(), &status) != 0) return;
   if (status.st_uid != ::geteuid()) return;
-  const auto lock = LockMarker(*leftover);
-  if (!lock) return;
-  const Descriptor held(*lock);
-  if (!RemoveContents(*leftover, kMarker)) return;
-  ::unlinkat(leftover->fd(), kMarker, 0);
+  const Descriptor lock = LockMarker(leftover.get());
+  if (!lock.ok() || RemoveContents(leftover.get(), kMarker) != 0) return;
+  ::unlinkat(leftover.get(), kMarker, 0);
   ::unlinkat(parent.fd(), name.c_str(), AT_REMOVEDIR);
 }
 
@@ -111,75 +102,89 @@ void RemoveLeftover(const Directory& parent, const std::string& name) {
 
 Result<std::unique_ptr<Staging>> Staging::Make(const Directory& parent, const fs::path& shown) {
   QSTORE_ASSIGN(Directory kept, parent.Below(""));
+  // It is there before the directory is, which nobody would remove otherwise.
+  std::unique_ptr<Staging> staging(new Staging(std::move(kept)));
   for (int i = 0; i < kMostTries; ++i) {
-    std::string name = RandomName();
-    if (::mkdirat(parent.fd(), name.c_str(), 0700) != 0) {
-      if (errno == EEXIST) continue;
-      return SystemError(shown, "cannot create", errno);
+    QSTORE_ASSIGN(const bool is_made, staging->MakeOne(shown));
+    if (!is_made) continue;
+    if (const int failed = staging->Mark(); failed != 0) {
+      return SystemError(shown, "cannot write", failed);
     }
-    auto directory = parent.Below(name);
-    const auto names = directory.ok() ? directory->List() : directory.status();
-    if (!names.ok()) {
-      ::unlinkat(parent.fd(), name.c_str(), AT_REMOVEDIR);
-      return Status(names.status().code(), shown.string() + ": cannot open what was made for it");
-    }
-    // One that holds something is not the one just made: somebody has exchanged them.
-    if (!names->empty()) continue;
-    std::unique_ptr<Staging> staging(
-        new Staging(std::move(kept), std::move(name), std::move(*directory), shown));
-    QSTORE_TRY(staging->Mark());
     return staging;
   }
   return SystemError(shown, "cannot create", EEXIST);
 }
 
+Result<bool> Staging::MakeOne(const fs::path& shown) {
+  name_ = RandomName();
+  if (::mkdirat(parent_.fd(), name_.data(), 0700) != 0) {
+    if (errno == EEXIST) return false;
+    return SystemError(shown, "cannot create", errno);
+  }
+  is_made_ = true;
+  auto made = parent_.Below(name_.data());
+  NameReader names(made.ok() ? made->fd() : -1);
+  if (names.Next() != nullptr) {
+    // One that holds something is not the one just made: somebody has exchanged them.
+    is_made_ = false;
+    return false;
+  }
+  if (names.error() != 0) {
+    return Status(made.ok() ? ErrorCode::kIo : made.status().code(),
+                  shown.string() + ": cannot open what was made for it");
+  }
+  directory_.emplace(std::move(*made));
+  return true;
+}
+
 Staging::~Staging() {
-  if (!abandoned_) Remove();
-  if (lock_ >= 0) ::close(lock_);
+  if (is_made_) Remove();
 }
 
 void Staging::Remove() {
-  if (!RemoveContents(directory_, kMarker)) {
-    // It cannot be listed. What it may hold is known.
-    for (uint64_t i = 0; i < names_; ++i) {
-      ::unlinkat(directory_.fd(), std::to_string(i).c_str(), 0);
+  if (directory_) {
+    const int directory = directory_->fd();
+    if (RemoveContents(directory, kMarker) != 0) {
+      // It cannot be listed. What it may hold is known.
+      for (uint64_t i = 0; i < names_; ++i) {
+        ::unlinkat(directory, std::to_string(i).c_str(), 0);
+      }
     }
+    ::unlinkat(directory, kMarker, 0);
   }
-  ::unlinkat(directory_.fd(), kMarker, 0);
-  if (::unlinkat(parent_.fd(), name_.c_str(), AT_REMOVEDIR) == 0 || lock_ < 0) return;
+  if (::unlinkat(parent_.fd(), name_.data(), AT_REMOVEDIR) == 0 || !lock_.ok()) return;
   // The next writer removes what is left, if a marker tells it to.
-  ::close(std::exchange(lock_, -1));
+  lock_ = Descriptor();
   static_cast<void>(Mark());
 }
 
-Status Staging::Mark() {
-  const std::string& text = MarkerText();
-  if (text.empty()) return {};
-  Descriptor marker(OpenAt(directory_.fd(), kUnfinishedMarker,
+int Staging::Mark() {
+  const std::string_view text = MarkerText();
+  if (text.empty()) return 0;
+  const int directory = directory_->fd();
+  Descriptor marker(OpenAt(directory, kUnfinishedMarker,
                            O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (marker.get() < 0) return SystemError(shown_, "cannot create", errno);
+  if (!marker.ok()) return errno;
   int failed = WriteAll(marker.get(), text);
   const bool locked = failed == 0 && ::flock(marker.get(), LOCK_EX | LOCK_NB) == 0;
-  if (locked && ::renameat(directory_.fd(), kUnfinishedMarker, directory_.fd(), kMarker) != 0) {
-    failed = errno;
-  }
+  if (locked && ::renameat(directory, kUnfinishedMarker, directory, kMarker) != 0) failed = errno;
   if (locked && failed == 0) {
-    lock_ = marker.Release();
-    return {};
+    lock_ = std::move(marker);
+    return 0;
   }
-  ::unlinkat(directory_.fd(), kUnfinishedMarker, 0);
-  return failed == 0 ? Status() : SystemError(shown_, "cannot write", failed);
+  ::unlinkat(directory, kUnfinishedMarker, 0);
+  return failed;
 }
 
 void Staging::Unmark() {
-  if (lock_ < 0) return;
-  ::unlinkat(directory_.fd(), kMarker, 0);
-  ::close(std::exchange(lock_, -1));
+  if (!lock_.ok()) return;
+  ::unlinkat(directory_->fd(), kMarker, 0);
+  lock_ = Descriptor();
 }
 
 void Staging::Abandon() {
   Unmark();
-  abandoned_ = true;
+  is_made_ = false;
 }
 
 void RemoveLeftovers(const Directory& directory) {

@@ -5,16 +5,19 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "io/descriptor.h"
 #include "io/directory.h"
+#include "io/random_name.h"
 #include "qstore/status.h"
 
 namespace qstore::io {
 
 /// A directory for what has no name yet: ".qstore-RANDOM.tmp" in the directory where the names will
-/// be, open to its maker alone. The destructor removes it with all it holds. Nothing is removed
-/// that this object did not make.
+/// be, open to its maker alone. The destructor removes it with all it holds, for which it needs no
+/// memory. Nothing is removed that this object did not make.
 ///
 /// While it exists it holds a marker, a file with the number of this run of the machine, which the
 /// writer keeps locked. A process that was killed leaves the directory, the marker and no lock; the
@@ -31,7 +34,7 @@ class Staging {
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
 
-  const Directory& directory() const { return directory_; }
+  const Directory& directory() const { return *directory_; }
   /// A name not used in it so far. Thread-safe.
   std::string NewName() { return std::to_string(names_++); }
   /// Takes the marker away: from now on only this object removes the directory. To be called before
@@ -41,20 +44,18 @@ class Staging {
   void Abandon();
 
  private:
-  Staging(Directory parent, std::string name, Directory directory, std::filesystem::path shown)
-      : parent_(std::move(parent)),
-        name_(std::move(name)),
-        directory_(std::move(directory)),
-        shown_(std::move(shown)) {}
-  Status Mark();
+  explicit Staging(Directory parent) : parent_(std::move(parent)) {}
+  // Makes and opens a directory of a new name. Returns: false when that was taken, or exchanged.
+  Result<bool> MakeOne(const std::filesystem::path& shown);
+  // Returns: 0, or the errno of what failed.
+  int Mark();
   void Remove();
 
   Directory parent_;
-  std::string name_;
-  Directory directory_;
-  std::filesystem::path shown_;  // What it is for.
-  int lock_ = -1;
-  bool abandoned_ = false;
+  TemporaryName name_{};
+  bool is_made_ = false;                // There is a directory of that name, which is this one.
+  std::optional<Directory> directory_;  // Once it is open.
+  Descriptor lock_;
   std::atomic<uint64_t> names_{0};
 };
 

@@ -4,15 +4,21 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <set>
+#include <string>
 
 #include "io/output_file.h"
 #include "io/output_tree.h"
+#include "io/random_name.h"
+#include "io/staging.h"
 #include "unit/test_files.h"
 
 namespace {
@@ -23,6 +29,8 @@ struct Failures {
   bool link = false;            // Nor link a file twice.
   bool empty_write = false;     // A write takes no byte.
   bool names_are_kept = false;  // After the first fsync failed no name can be changed.
+  bool locks = false;           // The file system has no locks.
+  bool random = false;          // The system has no random numbers yet.
 };
 
 Failures failures;
@@ -45,7 +53,7 @@ int fsync(int fd) {
     errno = EIO;
     return -1;
   }
-  return static_cast<int>(::syscall(SYS_fsync, fd));
+  return 0;  // The tests need no disk.
 }
 
 int renameat2(int from, const char* old_name, int to, const char* name, unsigned flags) noexcept {
@@ -68,6 +76,22 @@ int linkat(int from, const char* old_name, int to, const char* name, int flags) 
     return -1;
   }
   return static_cast<int>(::syscall(SYS_linkat, from, old_name, to, name, flags));
+}
+
+int flock(int fd, int operation) noexcept {
+  if (failures.locks) {
+    errno = ENOLCK;
+    return -1;
+  }
+  return static_cast<int>(::syscall(SYS_flock, fd, operation));
+}
+
+ssize_t getrandom(void* to, size_t size, unsigned flags) {
+  if (failures.random) {
+    errno = EAGAIN;
+    return -1;
+  }
+  return static_cast<ssize_t>(::syscall(SYS_getrandom, to, size, flags));
 }
 
 ssize_t pwritev(int fd, const struct iovec* vectors, int count, off_t offset) {
@@ -187,6 +211,60 @@ TEST_F(FailingCalls, AWriteThatTakesNoByteIsAnError) {
   ASSERT_TRUE((*file)->Append(Bytes("text")).ok());
   Fail({.empty_write = true});
   EXPECT_EQ((*file)->Commit().code(), ErrorCode::kIo);
+}
+
+TEST_F(FailingCalls, WithoutLocksOutputsAppearAllTheSame) {
+  Fail({.locks = true});
+  auto file = OutputFile::Create(dir_ / "new/f", {});
+  ASSERT_TRUE(file.ok()) << file.status().ToString();
+  ASSERT_TRUE((*file)->Append(Bytes("text")).ok());
+  EXPECT_TRUE((*file)->Commit().ok());
+  auto tree = OutputTree::Create(dir_ / "tree", {});
+  ASSERT_TRUE(tree.ok());
+  ASSERT_TRUE(tree->Add("sub/f").ok());
+  EXPECT_TRUE(tree->Commit().ok());
+  EXPECT_EQ(ReadFile(dir_ / "new/f"), "text");
+  EXPECT_EQ(EntryCount(), 2u);
+  EXPECT_EQ(EntryCount("new"), 1u);
+  EXPECT_EQ(EntryCount("tree"), 1u);
+}
+
+// A lock is the only proof that a writer lives.
+TEST_F(FailingCalls, WithoutLocksNothingIsALeftover) {
+  const auto parent = Directory::Open(dir_.path());
+  ASSERT_TRUE(parent.ok());
+  {
+    const auto marked = Staging::Make(*parent, "shown");
+    ASSERT_TRUE(marked.ok());
+    const fs::path held = (*marked)->directory().path();
+    EXPECT_TRUE(fs::exists(held / "writer"));
+    Fail({.locks = true});
+    const auto unmarked = Staging::Make(*parent, "shown");
+    ASSERT_TRUE(unmarked.ok());
+    EXPECT_TRUE(fs::is_empty((*unmarked)->directory().path()));
+    WriteFile((*unmarked)->directory().path() / "file", "text");
+    RemoveLeftovers(*parent);
+    EXPECT_TRUE(fs::exists(held / "writer"));
+    // One that a killed writer has left looks the same to whoever has locks again.
+    Fail({});
+    RemoveLeftovers(*parent);
+    EXPECT_EQ(ReadFile((*unmarked)->directory().path() / "file"), "text");
+  }
+  EXPECT_EQ(EntryCount(), 0u);
+}
+
+TEST_F(FailingCalls, WithoutRandomNumbersNamesDifferAndAreTakenOnce) {
+  Fail({.random = true});
+  std::set<std::string> names;
+  for (int i = 0; i < 1000; ++i) names.insert(RandomName().data());
+  EXPECT_EQ(names.size(), 1000u);
+  const auto parent = Directory::Open(dir_.path());
+  ASSERT_TRUE(parent.ok());
+  const auto a = Staging::Make(*parent, "shown");
+  const auto b = Staging::Make(*parent, "shown");
+  ASSERT_TRUE(a.ok() && b.ok());
+  EXPECT_NE((*a)->directory().path(), (*b)->directory().path());
+  EXPECT_EQ(EntryCount(), 2u);
 }
 
 }  // namespace

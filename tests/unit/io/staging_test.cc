@@ -52,7 +52,7 @@ class Writer {
 
 TEST(RandomName, DiffersAndFitsThePattern) {
   std::set<std::string> names;
-  for (int i = 0; i < 1000; ++i) names.insert(RandomName());
+  for (int i = 0; i < 1000; ++i) names.insert(RandomName().data());
   EXPECT_EQ(names.size(), 1000u);
   EXPECT_EQ(names.begin()->size(), 8 + 16 + 4u);
 }
