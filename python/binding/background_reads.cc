@@ -32,8 +32,13 @@ uint64_t BackgroundReads::Begin(size_t variant, size_t tensor, Buffer out) {
   const VariantInfo info = archive_.variant(variant);
   CheckIndex(tensor, info.tensor_count);
   const auto bytes = std::as_writable_bytes(std::span(out.data(), out.size()));
+  // All that needs memory comes first: nothing may write to what nobody holds.
+  std::map<uint64_t, Buffer> held;
+  held.emplace(0, std::move(out));
   const uint64_t number = Unwrap(queue_->Begin({info.first_tensor + tensor, bytes}));
-  held_.emplace(number, std::move(out));
+  auto entry = held.extract(held.begin());
+  entry.key() = number;
+  held_.insert(std::move(entry));
   return number;
 }
 

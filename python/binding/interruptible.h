@@ -59,15 +59,17 @@ T RunInterruptibly(const nb::object& callback, const PythonSource* source,
   CheckReadable(source);
   Watcher watcher(callback, source);
   std::optional<Result<T>> result;
+  std::exception_ptr thrown;
   std::thread worker([&] {
     try {
       result.emplace(work(watcher.progress()));
-    } catch (const std::exception& error) {
-      result.emplace(InternalError(error.what()));
+    } catch (...) {
+      thrown = std::current_exception();
     }
     watcher.Finish();
   });
   watcher.Wait(&worker);
+  if (thrown) std::rethrow_exception(thrown);
   return Unwrap(std::move(*result));
 }
 

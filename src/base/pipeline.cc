@@ -17,8 +17,9 @@
 namespace qstore::base {
 namespace {
 
-// Made while there is memory for it, and never destroyed: threads may outlive statics.
+// Made while there is memory for them, and never destroyed: threads may outlive statics.
 const Status& kOutOfMemory = *new Status(LimitExceeded("out of memory"));
+const Status& kUnknown = *new Status(InternalError("unexpected exception"));
 
 class OrderedRun {
  public:
@@ -171,6 +172,8 @@ Status CurrentExceptionAsStatus() noexcept {
     } catch (const std::bad_alloc&) {
       return kOutOfMemory;
     }
+  } catch (...) {
+    return kUnknown;
   }
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "codec/kernels/kernels.h"
 #include "container/registry.h"
@@ -160,12 +161,15 @@ Status ArchiveFile::BeyondMemory(const std::string& what, uint64_t bytes) const 
                        " allowed (max_memory, --max-memory)");
 }
 
-void ArchiveFile::GiveBack(std::unique_ptr<ChunkBatch> batch) const {
+void ArchiveFile::GiveBack(std::unique_ptr<ChunkBatch> batch) const noexcept {
   // Chunks of the usual sizes leave far less.
   constexpr uint64_t kMostKept = uint64_t{32} << 20;
   if (batch->scratch_bytes() > kMostKept) return;
   const std::lock_guard lock(mutex_);
-  batches_.push_back(std::move(batch));
+  static_cast<void>(base::Guarded([&] {
+    batches_.push_back(std::move(batch));
+    return Status();
+  }));
 }
 
 }  // namespace qstore::store

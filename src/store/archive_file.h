@@ -64,7 +64,8 @@ class ArchiveFile {
 
   /// A batch with warm scratch memory, to be given back. Reads by way of `ahead` when there is one.
   std::unique_ptr<ChunkBatch> TakeBatch(ReadAhead* ahead) const;
-  void GiveBack(std::unique_ptr<ChunkBatch> batch) const;
+  /// Where there is no memory to keep it, it is dropped.
+  void GiveBack(std::unique_ptr<ChunkBatch> batch) const noexcept;
 
  private:
   ArchiveFile() = default;

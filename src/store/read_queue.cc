@@ -45,11 +45,7 @@ class Scratch {
  public:
   explicit Scratch(const store::ArchiveFile& archive) : archive_(archive) {}
   ~Scratch() {
-    if (batch_ == nullptr) return;
-    static_cast<void>(base::Guarded([this] {
-      archive_.GiveBack(std::move(batch_));
-      return Status();
-    }));
+    if (batch_ != nullptr) archive_.GiveBack(std::move(batch_));
   }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
@@ -102,7 +98,7 @@ class ReadQueue::Impl {
         Drop(number, number + 1, &lock);
       }
     }
-    return Cancelled();
+    return cancelled_;
   }
 
   void Cancel() {
@@ -192,21 +188,20 @@ class ReadQueue::Impl {
     return goes_on;
   }
 
-  // Forgets the reads numbered [begin, end), once nothing of them runs.
+  // Forgets the reads numbered [begin, end), once nothing of them runs. Needs no memory: the
+  // destructor calls it.
   void Drop(uint64_t begin, uint64_t end, std::unique_lock<std::mutex>* lock) {
     const auto first = [&] { return reads_.lower_bound(begin); };
     const auto last = [&] { return reads_.lower_bound(end); };
-    std::for_each(first(), last(), [](const auto& entry) {
-      entry.second->Stop(std::min(entry.second->next_unit, entry.second->end_unit), Cancelled());
+    std::for_each(first(), last(), [this](const auto& entry) {
+      entry.second->Stop(std::min(entry.second->next_unit, entry.second->end_unit), cancelled_);
     });
     is_done_.wait(*lock, [&] {
       return std::all_of(first(), last(),
                          [](const auto& entry) { return entry.second->running == 0; });
     });
-    std::vector<std::unique_ptr<QueuedRead>> dropped;
-    std::for_each(first(), last(),
-                  [&](auto& entry) { dropped.push_back(std::move(entry.second)); });
-    reads_.erase(first(), last());
+    std::map<uint64_t, std::unique_ptr<QueuedRead>> dropped;
+    while (first() != last()) dropped.insert(reads_.extract(first()));
     is_done_.notify_all();
     // Memory, and what is read ahead of a slow source, is let go while others go on.
     lock->unlock();
@@ -218,6 +213,7 @@ class ReadQueue::Impl {
   std::mutex mutex_;
   std::condition_variable is_done_;
   const unsigned threads_;
+  const Status cancelled_ = Cancelled();                   // Made while there is memory for it.
   std::map<uint64_t, std::unique_ptr<QueuedRead>> reads_;  // By number, until they are finished.
   uint64_t next_number_ = 0;
   base::PoolTask others_;

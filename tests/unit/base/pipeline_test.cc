@@ -128,6 +128,7 @@ TEST(Pipeline, ExceptionsBecomeErrors) {
   EXPECT_EQ(run([](const PipelineItem&) -> Status { throw std::bad_alloc(); }), ErrorCode::kLimit);
   EXPECT_EQ(run([](const PipelineItem&) -> Status { throw std::string("x").at(1); }),
             ErrorCode::kInternal);
+  EXPECT_EQ(run([](const PipelineItem&) -> Status { throw 1; }), ErrorCode::kInternal);
 }
 
 TEST(Pipeline, ItemsOfUnknownNumberAreAskedForOneAfterTheOther) {

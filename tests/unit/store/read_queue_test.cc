@@ -7,8 +7,10 @@
 #include <atomic>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <thread>
 
+#include "unit/refused_memory.h"
 #include "unit/store/model_files.h"
 
 namespace qstore {
@@ -227,6 +229,17 @@ TEST_F(Queue, EndsWhileReading) {
       ASSERT_TRUE(queue.Begin({t, buffers[t]}).ok());
     }
     if (round % 3 == 0) static_cast<void>(queue.Finish(0));
+  }
+}
+
+TEST_F(Queue, NeedsNoMemoryToEnd) {
+  for (const unsigned threads : kThreads) {
+    auto queue = std::make_unique<ReadQueue>(*archive_, threads);
+    std::vector<Bytes> buffers;
+    for (size_t t = 0; t < count_; ++t) buffers.push_back(BufferFor(t));
+    for (size_t t = 0; t < count_; ++t) ASSERT_TRUE(queue->Begin({t, buffers[t]}).ok());
+    const RefusedMemory refused(0, /*stays=*/true);
+    queue.reset();
   }
 }
 
