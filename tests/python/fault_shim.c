@@ -335,6 +335,10 @@ struct dirent64* readdir64(DIR* folder) {
   return strike_fd(LIST, "readdir64", dirfd(folder)) == NONE ? REAL(readdir64)(folder) : NULL;
 }
 
+ssize_t getdents64(int fd, void* to, size_t size) {
+  return strike_fd(LIST, "getdents64", fd) == NONE ? REAL(getdents64)(fd, to, size) : -1;
+}
+
 // Memory. The C library's own names, since dlsym allocates.
 void* __libc_malloc(size_t);
 void* __libc_calloc(size_t, size_t);

@@ -64,7 +64,7 @@ def attempt(operation, folder, fault):
     result = raised = None
     try:
         result = operation(folder)
-    except qstore.QStoreError as error:
+    except (qstore.QStoreError, MemoryError) as error:
         raised = error.with_traceback(None)
     counts.update((kind, FAULT.qstore_fault_count(kind.encode())) for kind in faults.MODES)
     FAULT.qstore_fault_set(b"")
