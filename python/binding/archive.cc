@@ -3,7 +3,6 @@
 
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
@@ -12,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "arguments.h"
 #include "errors.h"
 #include "interruptible.h"
 #include "module.h"
@@ -32,15 +32,16 @@ nb::object OrNone(const std::optional<size_t>& index) {
 
 // `max_memory`, and below `read_ahead` and `read_size`, as in OpenOptions.
 OpenArchive Open(const nb::bytes& path, uint64_t max_memory) {
-  const std::string name(path.c_str(), path.size());
+  const std::string name = ToPath(path);
   OpenOptions options;
   options.max_memory = max_memory;
   const auto work = [&](const ProgressCallback&) { return Archive::Open(name, options); };
   return {RunReading<Archive>(nb::none(), nullptr, work), nullptr, max_memory};
 }
 
-OpenArchive OpenSource(const nb::object& object, const std::string& name, uint64_t max_memory,
+OpenArchive OpenSource(const nb::object& object, const nb::str& shown, uint64_t max_memory,
                        unsigned read_ahead, uint64_t read_size) {
+  const std::string name = ToString(shown);
   const auto source = std::make_shared<const PythonSource>(object);
   OpenOptions options;
   options.max_memory = max_memory;
@@ -198,6 +199,14 @@ void Load(const OpenArchive& archive, const LoadedTensors& tensors, unsigned thr
   });
 }
 
+// nanobind notes its objects in a table that ends the process when it cannot grow. Here it grows,
+// for good, to more of them than a process usually has at a time.
+void MakeRoomForObjects() {
+  constexpr int kObjects = 64;
+  nb::list objects;
+  for (int i = 0; i < kObjects; ++i) objects.append(nb::cast(LoadedTensors()));
+}
+
 }  // namespace
 
 void BindArchive(nb::module_& module) {
@@ -223,6 +232,7 @@ void BindArchive(nb::module_& module) {
       .def("allocate", &Allocate, nb::arg("variant"), nb::arg("max_bytes") = UINT64_MAX)
       .def("load", &Load, nb::arg("tensors"), nb::arg("threads") = 0,
            nb::arg("progress") = nb::none());
+  MakeRoomForObjects();
 }
 
 }  // namespace qstore::python

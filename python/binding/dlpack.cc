@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/vector.h>
 
 #include <cstdint>
 #include <vector>
@@ -17,7 +16,9 @@ using Bytes = nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>, nb::c_contig, nb::dev
 using Tensor = nb::ndarray<nb::array_api>;
 
 // Memory as a tensor of a type that its owner may not know. `code` is DLPack's number of the kind.
-Tensor Export(const Bytes& memory, const std::vector<size_t>& shape, uint8_t code, uint8_t bits) {
+Tensor Export(const Bytes& memory, const nb::tuple& sizes, uint8_t code, uint8_t bits) {
+  std::vector<size_t> shape;
+  for (const nb::handle dimension : sizes) shape.push_back(nb::cast<size_t>(dimension));
   size_t size = bits / 8;
   for (const size_t dimension : shape) size *= dimension;
   if (size != memory.size()) throw nb::value_error("the memory is not of that size");

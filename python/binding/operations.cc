@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nanobind/nanobind.h>
-#include <nanobind/stl/pair.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
 
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "arguments.h"
 #include "errors.h"
 #include "interruptible.h"
 #include "module.h"
@@ -20,19 +18,17 @@
 namespace qstore::python {
 namespace {
 
-using Sources = std::vector<std::pair<std::string, nb::bytes>>;
-
-std::vector<VariantSource> ToSources(const Sources& sources) {
+// Of tuples of a name and a path.
+std::vector<VariantSource> ToSources(const nb::list& sources) {
   std::vector<VariantSource> result;
-  for (const auto& [name, path] : sources) {
-    result.push_back({name, std::string(path.c_str(), path.size())});
+  for (const nb::handle source : sources) {
+    const auto pair = nb::cast<nb::tuple>(source);
+    result.push_back({ToString(pair[0]), ToPath(nb::cast<nb::bytes>(pair[1]))});
   }
   return result;
 }
 
-std::string ToPath(const nb::bytes& path) { return {path.c_str(), path.size()}; }
-
-nb::tuple PackFiles(const Sources& sources, const nb::bytes& output, int level, unsigned threads,
+nb::tuple PackFiles(const nb::list& sources, const nb::bytes& output, int level, unsigned threads,
                     uint64_t memory, bool overwrite, bool sync, const nb::object& progress) {
   const std::vector<VariantSource> variants = ToSources(sources);
   const std::string path = ToPath(output);
@@ -50,25 +46,26 @@ nb::tuple PackFiles(const Sources& sources, const nb::bytes& output, int level, 
   return nb::make_tuple(report.source_bytes, report.stored_bytes);
 }
 
-nb::tuple UnpackFiles(const OpenArchive& archive, const std::string& variant,
-                      const nb::bytes& directory, const std::string& tensors, unsigned threads,
+nb::tuple UnpackFiles(const OpenArchive& archive, const nb::str& variant,
+                      const nb::bytes& directory, const nb::str& tensors, unsigned threads,
                       uint64_t max_bytes, bool overwrite, bool sync, const nb::object& progress) {
+  const std::string name = ToString(variant);
   const std::string path = ToPath(directory);
   UnpackOptions options;
   options.threads = threads;
   options.max_bytes = max_bytes;
   options.overwrite = overwrite;
   options.sync = sync;
-  options.tensors = tensors;
-  const auto report = RunInterruptibly<UnpackReport>(
-      progress, archive.source(), [&](const ProgressCallback& callback) {
-        options.progress = callback;
-        return Unpack(archive, variant, path, options);
-      });
+  options.tensors = ToString(tensors);
+  const auto report = RunInterruptibly<UnpackReport>(progress, archive.source(),
+                                                     [&](const ProgressCallback& callback) {
+                                                       options.progress = callback;
+                                                       return Unpack(archive, name, path, options);
+                                                     });
   return nb::make_tuple(report.files, report.bytes);
 }
 
-nb::tuple VerifyFiles(const OpenArchive& archive, const Sources& originals, unsigned threads,
+nb::tuple VerifyFiles(const OpenArchive& archive, const nb::list& originals, unsigned threads,
                       uint64_t max_bytes, const nb::object& progress) {
   const std::vector<VariantSource> variants = ToSources(originals);
   VerifyOptions options;

@@ -2,12 +2,13 @@
 #include "qstore/quantize.h"
 
 #include <nanobind/nanobind.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/vector.h>
+#include <nanobind/stl/string_view.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "arguments.h"
 #include "interruptible.h"
 #include "module.h"
 
@@ -16,18 +17,22 @@ namespace nb = nanobind;
 namespace qstore::python {
 namespace {
 
-using Patterns = std::vector<std::string>;
+nb::list Names(const std::vector<std::string>& names) {
+  nb::list list;
+  for (const std::string& name : names) list.append(nb::cast(std::string_view(name)));
+  return list;
+}
 
 nb::tuple QuantizeFiles(const nb::bytes& source, const nb::bytes& output, int target, int rest,
-                        const Patterns& include, const Patterns& exclude, bool overwrite, bool sync,
+                        const nb::list& include, const nb::list& exclude, bool overwrite, bool sync,
                         unsigned threads, const nb::object& progress) {
-  const std::string from(source.c_str(), source.size());
-  const std::string to(output.c_str(), output.size());
+  const std::string from = ToPath(source);
+  const std::string to = ToPath(output);
   QuantizeOptions options;
   options.target = static_cast<QuantizeTarget>(target);
   options.rest = static_cast<QuantizeRest>(rest);
-  options.include = include;
-  options.exclude = exclude;
+  options.include = ToStrings(include);
+  options.exclude = ToStrings(exclude);
   options.overwrite = overwrite;
   options.sync = sync;
   options.threads = threads;
@@ -36,7 +41,8 @@ nb::tuple QuantizeFiles(const nb::bytes& source, const nb::bytes& output, int ta
         options.progress = callback;
         return Quantize(from, to, options);
       });
-  return nb::make_tuple(report.quantized, report.cast, report.kept, report.output_bytes);
+  return nb::make_tuple(Names(report.quantized), Names(report.cast), report.kept,
+                        report.output_bytes);
 }
 
 }  // namespace

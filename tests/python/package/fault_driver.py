@@ -21,6 +21,7 @@ import qstore
 
 FAULT = ctypes.CDLL(None)
 FAULT.qstore_fault_count.restype = ctypes.c_long
+KINDS = ("memory", *faults.MODES)
 
 
 def load(folder):
@@ -44,7 +45,13 @@ def unpack(folder):
     qstore.unpack(folder / "m.qstore", "a", folder / "out", threads=1)
 
 
-OPERATIONS = {operation.__name__: operation for operation in (load, read, verify, pack, unpack)}
+def quantize(folder):
+    high, out = folder / "high", folder / "out"
+    return qstore.quantize(high, out, "llm-int8", include=["0.*"], exclude=["1.*"], threads=1)
+
+
+WRITE = (pack, unpack, quantize)
+OPERATIONS = {operation.__name__: operation for operation in (load, read, verify, *WRITE)}
 
 
 def same(a, b):
@@ -66,10 +73,10 @@ def attempt(operation, folder, fault):
         result = operation(folder)
     except (qstore.QStoreError, MemoryError) as error:
         raised = error.with_traceback(None)
-    counts.update((kind, FAULT.qstore_fault_count(kind.encode())) for kind in faults.MODES)
+    counts.update((kind, FAULT.qstore_fault_count(kind.encode())) for kind in KINDS)
     FAULT.qstore_fault_set(b"")
-    if raised is None and operation in (pack, unpack):
-        result = made(folder)
+    if raised is None and operation in WRITE:
+        result = (result, made(folder))
     return result, raised
 
 

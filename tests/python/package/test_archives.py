@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pack, unpack, verify and inspect."""
+"""pack, unpack, verify, inspect and quantize."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import time
 
 import models
 import pytest
-from command import contents
+from command import contents, ok_json
 
 pytestmark = pytest.mark.alone
 
@@ -64,6 +64,19 @@ def test_archive(qstore, pair):
     with pytest.raises(qstore.UnknownNameError, match="no file 'x'"):
         archive.read_file("int8", "x")
     assert "int8, bf16" in repr(archive)
+
+
+@pytest.mark.parametrize("to", ["llm-int8", "fp16"])
+def test_quantize(qstore, space, pair, to):
+    chosen = {} if to == "fp16" else {"exclude": ["1.*", "3.*"]}
+    flags = [f"--exclude={pattern}" for names in chosen.values() for pattern in names]
+    done = qstore.quantize(pair.high, space / "ours", to, **chosen, sync=False)
+    told = ok_json("quantize", pair.high, "-o", space / "command", "--to", to, "--list", *flags)
+    assert len(done.quantized) == (0 if to == "fp16" else 2)
+    assert list(done.quantized) == told["quantized_list"]
+    assert list(done.cast) == told["cast_list"]
+    assert (done.kept, done.bytes) == (told["kept"], told["output_bytes"])
+    assert contents(space / "ours") == contents(space / "command")
 
 
 def test_errors(qstore, space, pair):

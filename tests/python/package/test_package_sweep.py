@@ -15,7 +15,7 @@ from faults import Fault
 
 DRIVER = Path(__file__).with_name("fault_driver.py")
 STAYS = {("write", "enospc"), ("read", "eio"), ("sync", "eio")}
-OPERATIONS = ("load", "read", "verify", "pack", "unpack")
+OPERATIONS = ("load", "read", "verify", "pack", "unpack", "quantize")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,15 @@ def wrong_outcome(line):
     return wrong and [line["fault"], line["error"], line["told"], *wrong]
 
 
+def wrong_without_memory(line):
+    """The same where one piece of memory was refused."""
+    wrong = list(line["wrong"])
+    # The C library needs memory to list a directory.
+    if line["error"] not in (None, "LimitError", "MemoryError", "IoError"):
+        wrong.append("another error")
+    return wrong and [line["fault"], line["error"], line["told"], *wrong]
+
+
 def check(drive, operation, kinds):
     (clean,) = drive(operation)
     chosen = [
@@ -87,3 +96,16 @@ def check(drive, operation, kinds):
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_calls_that_fail(drive, operation):
     check(drive, operation, faults.MODES)
+
+
+# Where all is refused from there on the C library ends the process: it has no way to say that it
+# cannot make what belongs to a thread.
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_memory_that_is_refused(drive, operation):
+    (clean,) = drive(operation)
+    chosen = [Fault("memory", k, "enomem") for k in range(1, clean["counts"]["memory"] + 1)]
+    lines = drive(operation, chosen)[1:]
+    assert len(lines) == len(chosen) > 50
+    assert sum(line["error"] is not None for line in lines) > len(chosen) // 2
+    wrong = [found for found in map(wrong_without_memory, lines) if found]
+    assert wrong == [], "\n".join(map(str, wrong))
