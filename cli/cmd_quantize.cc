@@ -121,32 +121,34 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
       ->add_option("--to", arguments->to,
                    "llm-int8, bf16, fp16, or gptq-Nbit with N 2, 3, 4, 8; of these also a list")
       ->required();
-  command
-      ->add_option("--rest", options.rest,
-                   "What llm-int8 does with other float tensors: keep (default), bf16 or fp16")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, QuantizeRest>{{"keep", QuantizeRest::kKeep},
-                                                                      {"bf16", QuantizeRest::kBF16},
-                                                                      {"fp16", QuantizeRest::kF16}},
-                                  CLI::ignore_case));
-  command
-      ->add_option("--include", options.include,
-                   "Also quantize matrices of these names; * and ? stand for any characters")
-      ->option_text("PATTERN");
-  command->add_option("--exclude", options.exclude, "Do not quantize matrices of these names")
-      ->option_text("PATTERN");
-  command->add_flag("--list", arguments->list, "Print what becomes of each tensor");
-  command->add_flag("--dry-run", options.dry_run, "Only print it; write nothing");
-  command->add_option("--threads", options.threads, "Default: one for each processor");
-  command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk");
+  // Not found by their names later, which in CLI11 ends the process where there is no memory.
+  const auto not_of_gptq = [&](CLI::Option* option) { arguments->not_of_gptq.push_back(option); };
+  not_of_gptq(
+      command
+          ->add_option("--rest", options.rest,
+                       "What llm-int8 does with other float tensors: keep (default), bf16 or fp16")
+          ->transform(CLI::CheckedTransformer(
+              std::map<std::string, QuantizeRest>{{"keep", QuantizeRest::kKeep},
+                                                  {"bf16", QuantizeRest::kBF16},
+                                                  {"fp16", QuantizeRest::kF16}},
+              CLI::ignore_case)));
+  not_of_gptq(
+      command
+          ->add_option("--include", options.include,
+                       "Also quantize matrices of these names; * and ? stand for any characters")
+          ->option_text("PATTERN"));
+  not_of_gptq(
+      command->add_option("--exclude", options.exclude, "Do not quantize matrices of these names")
+          ->option_text("PATTERN"));
+  not_of_gptq(command->add_flag("--list", arguments->list, "Print what becomes of each tensor"));
+  not_of_gptq(command->add_flag("--dry-run", options.dry_run, "Only print it; write nothing"));
+  not_of_gptq(command->add_option("--threads", options.threads, "Default: one for each processor"));
+  not_of_gptq(
+      command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk"));
   command->add_flag(
       "--force", options.overwrite,
       "Replace files of the same names; remove other shards and old indexes beside them");
   command->add_flag("--json", arguments->json, "Print the result as JSON, with --list its lists");
-  for (const char* name :
-       {"--rest", "--include", "--exclude", "--list", "--dry-run", "--threads", "--no-sync"}) {
-    arguments->not_of_gptq.push_back(command->get_option(name));
-  }
   arguments->gptq.AddOptions(*command);
   command->footer(
       "llm-int8 quantizes every two-dimensional P.weight whose module P is, by its name, no\n"
