@@ -18,6 +18,7 @@ LEVELS = {
     "container": 2,
     "scheme": 2,
     "plan": 3,
+    "checkpoint": 3,
     "store": 4,
     "make": 4,
     "analyze": 5,

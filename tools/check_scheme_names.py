@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 # Of the modules below the applications.
-MODULES = ("base", "container", "format", "io", "plan", "store")
+MODULES = ("base", "checkpoint", "container", "format", "io", "plan", "store")
 # What schemes share is in these folders.
 SHARED = {"grid"}
 NAME = re.compile(r'std::string_view name\(\) const override \{ return "([^"]+)"; \}')

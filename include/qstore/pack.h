@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qstore/export.h"
@@ -19,6 +20,9 @@ struct VariantSource {
   std::string name;  ///< 1 to 255 of A-Z a-z 0-9 . _ + - and neither . nor - in front.
   std::filesystem::path path;
 };
+
+/// kInvalidArgument, naming the rule broken, when no variant may have that name.
+QSTORE_EXPORT Status CheckVariantName(std::string_view name);
 
 /// Says that tensors of `child` may have parents of `parent` only. Both name variants.
 struct ParentChoice {

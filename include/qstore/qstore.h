@@ -4,6 +4,7 @@
 /// All of the library.
 #include "qstore/archive.h"         // IWYU pragma: export
 #include "qstore/byte_source.h"     // IWYU pragma: export
+#include "qstore/checkpoint.h"      // IWYU pragma: export
 #include "qstore/dtype.h"           // IWYU pragma: export
 #include "qstore/level.h"           // IWYU pragma: export
 #include "qstore/loaded_tensors.h"  // IWYU pragma: export

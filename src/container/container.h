@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -65,9 +64,9 @@ class Container {
 
   /// Whether a file of that path may be one.
   virtual bool Claims(std::string_view path) const = 0;
-  /// Takes a file apart. Nothing where it is none that this container can have: then its bytes have
-  /// no structure. Errors: those of `file`.
-  virtual Result<std::optional<Layout>> Parse(const ByteSource& file) const = 0;
+  /// Takes a file apart. Errors: kCorrupt and kLimit naming the rule, where it is none that this
+  /// container can have; those of `file`.
+  virtual Result<Layout> Parse(const ByteSource& file) const = 0;
 
   /// Most bytes that a head may have; what is larger is corrupt.
   virtual uint64_t MaxHeadBytes() const = 0;

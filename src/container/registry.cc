@@ -3,7 +3,6 @@
 
 #include <utility>
 
-#include "base/status_macros.h"
 #include "container/safetensors/safetensors.h"
 
 namespace qstore::container {
@@ -24,12 +23,16 @@ const Container* FindContainer(ContainerId id) {
 }
 
 Result<Opened> OpenContainer(std::string_view path, const ByteSource& file) {
+  Opened opened;
   for (const Container* each : Containers()) {
     if (!each->Claims(path)) continue;
-    QSTORE_ASSIGN(std::optional<Layout> layout, each->Parse(file));
-    if (layout) return Opened{each, std::move(*layout)};
+    auto layout = each->Parse(file);
+    if (layout.ok()) return Opened{each, std::move(*layout), {}};
+    const ErrorCode code = layout.status().code();
+    if (code != ErrorCode::kCorrupt && code != ErrorCode::kLimit) return layout.status();
+    opened.refusal = layout.status();
   }
-  return Opened{};
+  return opened;
 }
 
 }  // namespace qstore::container

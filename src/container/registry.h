@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <optional>
 #include <string_view>
 
 #include "base/disk_ids.h"
@@ -18,6 +17,8 @@ const Container* FindContainer(ContainerId id);
 struct Opened {
   const Container* container = nullptr;
   Layout layout;
+  /// Why a container that claims the path refuses the file; ok where none does.
+  Status refusal;
 };
 
 /// Null and no parts for bytes without known structure. Errors: those of `file`.

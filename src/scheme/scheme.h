@@ -16,6 +16,7 @@
 #include "qstore/dtype.h"
 #include "qstore/status.h"
 #include "scheme/object_spec.h"
+#include "scheme/quantized_weights.h"
 #include "scheme/scratch.h"
 #include "scheme/tensor_table.h"
 
@@ -169,6 +170,21 @@ class Scheme {
   virtual bool IsQuantized(const TensorDesc& tensor) const {
     (void)tensor;
     return false;
+  }
+
+  /// The module whose weights a tensor with this name, type and shape holds as codes of this
+  /// scheme; nothing for other tensors. Of schemes for one format, one tells.
+  virtual std::optional<std::string_view> ModuleOfCodes(const TensorDesc& tensor) const {
+    (void)tensor;
+    return std::nullopt;
+  }
+  /// The weights whose codes are in a tensor of `own` that ModuleOfCodes has a module for. Null,
+  /// with the reason, where the tensors do not fit one another.
+  virtual std::unique_ptr<const QuantizedWeights> WeightsOf(size_t codes, const TensorTable& own,
+                                                            Refusal* refusal) const {
+    (void)own;
+    *refusal = {codes, "of no scheme that is known"};
+    return nullptr;
   }
 };
 

@@ -9,6 +9,7 @@
 #include "base/status_macros.h"
 #include "format/index.h"
 #include "format/layout.h"
+#include "format/names.h"
 #include "io/output_file.h"
 #include "store/pack_encoder.h"
 #include "store/pack_plan.h"
@@ -143,6 +144,10 @@ Result<PackReport> RunPack(std::span<const VariantSource> variants,
 }
 
 }  // namespace
+
+Status CheckVariantName(std::string_view name) {
+  return base::Guarded([&] { return format::CheckVariantName(name); });
+}
 
 Result<PackReport> Pack(std::span<const VariantSource> variants,
                         const std::filesystem::path& output, const PackOptions& options) {

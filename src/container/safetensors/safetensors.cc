@@ -30,25 +30,19 @@ class SafetensorsContainer final : public Container {
 
   bool Claims(std::string_view path) const override { return path.ends_with(".safetensors"); }
 
-  // Whatever the reference reader would refuse is kept as bytes without structure.
-  Result<std::optional<Layout>> Parse(const ByteSource& file) const override {
-    auto header = io::ReadSafetensorsHeader(file);
-    if (!header.ok()) {
-      const ErrorCode code = header.status().code();
-      const bool refused = code == ErrorCode::kCorrupt || code == ErrorCode::kLimit;
-      if (refused) return std::optional<Layout>();
-      return header.status();
-    }
-    if (!WithinLimits(*header)) return std::optional<Layout>();
+  // Refuses what the reference reader would.
+  Result<Layout> Parse(const ByteSource& file) const override {
+    QSTORE_ASSIGN(io::SafetensorsHeader header, io::ReadSafetensorsHeader(file));
+    if (!WithinLimits(header)) return LimitExceeded("a tensor's name or shape is too long");
     Layout layout;
-    layout.parts.push_back({0, header->data_begin});
-    for (io::SafetensorsTensor& tensor : header->tensors) {
+    layout.parts.push_back({0, header.data_begin});
+    for (io::SafetensorsTensor& tensor : header.tensors) {
       const auto part = static_cast<uint32_t>(layout.parts.size());
       layout.parts.push_back({tensor.begin, tensor.end});
       layout.tensors.push_back(
           {std::move(tensor.name), tensor.dtype, std::move(tensor.shape), part});
     }
-    return std::optional<Layout>(std::move(layout));
+    return layout;
   }
 
   uint64_t MaxHeadBytes() const override { return kLengthBytes + io::kMaxSafetensorsHeader; }

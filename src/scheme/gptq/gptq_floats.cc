@@ -4,6 +4,7 @@
 #include "scheme/gptq/gptq.h"
 #include "scheme/gptq/gptq_coder.h"
 #include "scheme/gptq/gptq_parts.h"
+#include "scheme/gptq/gptq_weights.h"
 
 namespace qstore::scheme {
 namespace {
@@ -104,6 +105,14 @@ class GptqFloatsScheme final : public Scheme {
       return Corrupt("GPTQ floats: it does not have the rows of its parent");
     }
     return std::unique_ptr<const Bound>(new BoundGptqFloats(child, parents, shape, sides));
+  }
+
+  std::optional<std::string_view> ModuleOfCodes(const TensorDesc& tensor) const override {
+    return ModuleOfGptq(tensor);
+  }
+  std::unique_ptr<const QuantizedWeights> WeightsOf(size_t codes, const TensorTable& own,
+                                                    Refusal* refusal) const override {
+    return FindGptqWeights(codes, own, refusal);
   }
 
  private:

@@ -8,6 +8,7 @@
 #include "scheme/checks.h"
 #include "scheme/grid/bins_coder.h"
 #include "scheme/llm_int8/int8_grid.h"
+#include "scheme/llm_int8/int8_weights.h"
 
 namespace qstore::scheme {
 namespace {
@@ -97,6 +98,14 @@ class LlmInt8Scheme final : public Scheme {
       return Corrupt("LLM.int8: its scales are not one F32 for each row");
     }
     return std::unique_ptr<const Bound>(new BoundLlmInt8(child, parents));
+  }
+
+  std::optional<std::string_view> ModuleOfCodes(const TensorDesc& tensor) const override {
+    return ModuleOfInt8(tensor);
+  }
+  std::unique_ptr<const QuantizedWeights> WeightsOf(size_t codes, const TensorTable& own,
+                                                    Refusal* refusal) const override {
+    return FindInt8Weights(codes, own, refusal);
   }
 };
 

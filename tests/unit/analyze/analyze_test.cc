@@ -4,7 +4,7 @@
 #include <map>
 
 #include "analyze/results.h"
-#include "unit/analyze/gptq_model.h"
+#include "unit/checkpoint/gptq_model.h"
 
 namespace qstore {
 namespace {

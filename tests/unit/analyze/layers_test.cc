@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "analyze/layers.h"
 
-#include "unit/analyze/gptq_model.h"
+#include "unit/checkpoint/gptq_model.h"
 
 namespace qstore::analyze {
 namespace {

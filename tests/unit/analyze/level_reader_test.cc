@@ -2,7 +2,7 @@
 #include "analyze/level_reader.h"
 
 #include "analyze/levels.h"
-#include "unit/analyze/gptq_model.h"
+#include "unit/checkpoint/gptq_model.h"
 
 namespace qstore::analyze {
 namespace {
