@@ -6,23 +6,24 @@
 #include <vector>
 
 #include "analyze/huffman_cost.h"
-#include "analyze/level_reader.h"
+#include "analyze/weights.h"
+#include "analyze/zstd_size.h"
 #include "base/status_macros.h"
-#include "codec/zstd_size.h"
 
 namespace qstore::analyze {
 namespace {
 
 constexpr uint64_t kPieceBytes = uint64_t{4} << 20;
 
-Result<std::vector<uint64_t>> Histogram(const Level& level, const std::function<Status()>& check) {
-  std::vector<uint64_t> histogram(size_t{1} << level.bits, 0);
+Result<std::vector<uint64_t>> Histogram(const LayerVariant& variant,
+                                        const std::function<Status()>& check) {
+  std::vector<uint64_t> histogram(size_t{1} << variant.matrix.bits, 0);
   std::vector<uint16_t> symbols;
-  LevelReader reader(&level);
-  const uint64_t step = LevelReader::BandRows(level);
-  for (uint64_t row = 0; row < level.outs; row += step) {
+  const uint64_t step = BandRows(variant);
+  const uint64_t rows = variant.matrix.rows;
+  for (uint64_t row = 0; row < rows; row += step) {
     QSTORE_TRY(check());
-    QSTORE_TRY(reader.Read(row, std::min(step, level.outs - row), &symbols));
+    QSTORE_TRY(ReadSymbols(variant, row, std::min(step, rows - row), &symbols));
     for (const uint16_t symbol : symbols) ++histogram[symbol];
   }
   return histogram;
@@ -55,13 +56,13 @@ void AddBytes(const std::vector<uint64_t>& histogram, AloneCost* cost) {
 
 }  // namespace
 
-Result<AloneCost> CostAlone(const Level& level, const std::function<Status()>& check) {
-  QSTORE_ASSIGN(const auto histogram, Histogram(level, check));
-  const CodeCost whole = CostOfHistogram(histogram, level.bits);
+Result<AloneCost> CostAlone(const LayerVariant& variant, const std::function<Status()>& check) {
+  QSTORE_ASSIGN(const auto histogram, Histogram(variant, check));
+  const CodeCost whole = CostOfHistogram(histogram, variant.matrix.bits);
   AloneCost cost;
   cost.entropy_bits = whole.entropy_bits;
-  if (level.form == LevelForm::kFloat) {
-    cost.non_finite = NonFinite(histogram, level.weight.tensor.dtype);
+  if (!variant.quantized()) {
+    cost.non_finite = NonFinite(histogram, variant.codes().dtype);
     AddBytes(histogram, &cost);
   } else {
     cost.code_bits = whole.code_bits;
@@ -70,15 +71,16 @@ Result<AloneCost> CostAlone(const Level& level, const std::function<Status()>& c
   return cost;
 }
 
-Result<uint64_t> ZstdBytes(const Level& level, int zstd_level,
+Result<uint64_t> ZstdBytes(const LayerVariant& variant, int zstd_level,
                            const std::function<Status()>& check) {
-  const TensorAt& weight = level.weight;
-  QSTORE_ASSIGN(auto frame, codec::ZstdSize::Begin(zstd_level, weight.byte_size()));
+  const CheckpointTensor codes = variant.codes();
+  const uint64_t end = codes.begin + codes.byte_size;
+  QSTORE_ASSIGN(auto frame, ZstdSize::Begin(zstd_level, codes.byte_size));
   std::vector<std::byte> piece;
-  for (uint64_t at = weight.tensor.begin; at < weight.tensor.end; at += kPieceBytes) {
+  for (uint64_t at = codes.begin; at < end; at += kPieceBytes) {
     QSTORE_TRY(check());
-    piece.resize(static_cast<size_t>(std::min(kPieceBytes, weight.tensor.end - at)));
-    QSTORE_TRY(weight.file->Read(at, piece));
+    piece.resize(static_cast<size_t>(std::min(kPieceBytes, end - at)));
+    QSTORE_TRY(variant.file().content->Read(at, piece));
     QSTORE_TRY(frame.Add(piece));
   }
   return frame.Finish();

@@ -9,7 +9,7 @@
 
 namespace qstore::analyze {
 
-/// What the weights of a level cost by themselves.
+/// What the weights of a variant cost by themselves.
 struct AloneCost {
   uint64_t code_bits =
       0;  ///< By one Huffman code; of floats one for the low and one for the high byte.
@@ -20,10 +20,10 @@ struct AloneCost {
 };
 
 /// `check` is called every million weights or so; its error ends the work.
-Result<AloneCost> CostAlone(const Level& level, const std::function<Status()>& check);
+Result<AloneCost> CostAlone(const LayerVariant& variant, const std::function<Status()>& check);
 
-/// Bytes of one zstd frame of the level's weights as they are stored, packed integers packed.
-Result<uint64_t> ZstdBytes(const Level& level, int zstd_level,
+/// Bytes of one zstd frame of the variant's weights as they are stored, packed integers packed.
+Result<uint64_t> ZstdBytes(const LayerVariant& variant, int zstd_level,
                            const std::function<Status()>& check);
 
 }  // namespace qstore::analyze

@@ -13,9 +13,9 @@
 #include "analyze/layers.h"
 #include "analyze/results.h"
 #include "analyze/run_directory.h"
+#include "analyze/zstd_size.h"
 #include "base/pipeline.h"
 #include "base/status_macros.h"
-#include "codec/zstd_size.h"
 #include "io/posix_error.h"
 
 namespace qstore {
@@ -30,7 +30,7 @@ Status CheckOptions(std::span<const VariantSource> variants, const AnalyzeOption
     return InvalidArgument("the share of a sample is above 0 and at most 1");
   }
   for (const int level : options.zstd) {
-    if (level < codec::LowestZstdLevel() || level > codec::HighestZstdLevel()) {
+    if (level < LowestZstdLevel() || level > HighestZstdLevel()) {
       return InvalidArgument("zstd has no level " + std::to_string(level));
     }
   }
@@ -47,18 +47,18 @@ Status CheckOptions(std::span<const VariantSource> variants, const AnalyzeOption
 
 using InputFiles = std::vector<std::pair<std::string, std::string>>;
 
-// Path, size and time of change of every file that a level is in.
+// Path, size and time of change of every file that a layer is in.
 Result<InputFiles> ListInputFiles(const std::vector<Layer>& layers) {
   std::set<std::pair<std::string, std::string>> files;
   for (const Layer& layer : layers) {
-    for (const Level& level : layer.levels) {
-      for (const TensorAt* tensor : level.tensors()) {
+    for (const LayerVariant& variant : layer.variants) {
+      for (const WeightPart& part : variant.matrix.parts) {
+        const CheckpointFile& file = variant.model->file(variant.tensor(part).file);
         std::error_code error;
-        const auto& path = tensor->file->path();
-        const auto time = std::filesystem::last_write_time(path, error).time_since_epoch();
-        if (error) return io::SystemError(path, "cannot stat", error.value());
-        files.insert({path.string(), std::to_string(tensor->file->size()) + " bytes, " +
-                                         std::to_string(time.count())});
+        const auto time = std::filesystem::last_write_time(file.path, error).time_since_epoch();
+        if (error) return io::SystemError(file.path, "cannot stat", error.value());
+        files.insert({file.path.string(), std::to_string(file.content->size()) + " bytes, " +
+                                              std::to_string(time.count())});
       }
     }
   }
@@ -155,11 +155,11 @@ class Analysis {
   // The names of the variants, from the most bits to the fewest.
   std::vector<std::string> NamesByBits() const {
     for (const Layer& layer : layers_) {
-      if (layer.levels.empty()) continue;
+      if (layer.variants.empty()) continue;
       std::vector<size_t> order(variants_.size());
       std::iota(order.begin(), order.end(), size_t{0});
       std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-        return layer.levels[a].bits > layer.levels[b].bits;
+        return layer.variants[a].matrix.bits > layer.variants[b].matrix.bits;
       });
       std::vector<std::string> names;
       for (const size_t variant : order) names.push_back(variants_[variant].name);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "analyze/huffman_cost.h"
-#include "analyze/level_reader.h"
+#include "analyze/weights.h"
 #include "base/status_macros.h"
 
 namespace qstore::analyze {
@@ -50,16 +50,14 @@ struct Batch {
 
 class Grouping {
  public:
-  Grouping(const Level& target, const Level& given, uint64_t memory,
+  Grouping(const LayerVariant& target, const LayerVariant& given, uint64_t memory,
            const std::function<Status()>& check)
       : check_(check),
         target_(target),
         given_(given),
-        symbol_bits_(target.bits),
+        symbol_bits_(target.matrix.bits),
         // Keys, and for the largest scale once more when it is sorted: a quarter at most.
-        limit_(std::max<uint64_t>(memory / 5, uint64_t{1} << 16)),
-        target_reader_(&target),
-        given_reader_(&given) {}
+        limit_(std::max<uint64_t>(memory / 5, uint64_t{1} << 16)) {}
 
   Result<ConditionalCost> Run() {
     QSTORE_ASSIGN(scales_, ScaleTable::Read(given_));
@@ -85,14 +83,14 @@ class Grouping {
   // Calls take(scale, key) for every weight of the batch.
   template <class Take>
   Status ForEachWeight(const Batch& batch, const Take& take) {
-    const uint64_t step = LevelReader::BandRows(target_);
-    for (uint64_t row = 0; row < target_.outs; row += step) {
-      const uint64_t rows = std::min(step, target_.outs - row);
+    const uint64_t step = BandRows(target_);
+    for (uint64_t row = 0; row < target_.matrix.rows; row += step) {
+      const uint64_t rows = std::min(step, target_.matrix.rows - row);
       if (!AnyOf(batch, row, rows)) continue;
       QSTORE_TRY(check_());
-      QSTORE_TRY(target_reader_.Read(row, rows, &symbols_));
-      QSTORE_TRY(given_reader_.Read(row, rows, &integers_));
-      for (uint64_t r = 0; r < rows; ++r) TakeRow(batch, row + r, r * target_.ins, take);
+      QSTORE_TRY(ReadSymbols(target_, row, rows, &symbols_));
+      QSTORE_TRY(ReadSymbols(given_, row, rows, &integers_));
+      for (uint64_t r = 0; r < rows; ++r) TakeRow(batch, row + r, r * target_.matrix.columns, take);
     }
     return {};
   }
@@ -116,7 +114,7 @@ class Grouping {
       row_scales_[group] = scales_.scale(row, group);
     }
     const uint32_t* group_of = scales_.group_of().empty() ? nullptr : scales_.group_of().data();
-    for (uint64_t i = 0; i < target_.ins; ++i) {
+    for (uint64_t i = 0; i < target_.matrix.columns; ++i) {
       const uint32_t scale = row_scales_[group_of == nullptr ? 0 : group_of[i]];
       if (batch.Has(scale)) take(scale, static_cast<Key>(integer[i]) << symbol_bits_ | symbol[i]);
     }
@@ -136,7 +134,7 @@ class Grouping {
     for (size_t scale = batch.begin; scale < batch.end; ++scale) {
       const auto keys = std::span(keys_).subspan(begin, scales_.weights(scale));
       begin += keys.size();
-      SortKeys(keys, symbol_bits_ + given_.bits, &spare_);
+      SortKeys(keys, symbol_bits_ + given_.matrix.bits, &spare_);
       AddSorted(keys);
     }
     return {};
@@ -158,7 +156,7 @@ class Grouping {
 
   // One scale with more weights than can be collected: a table of all keys there may be.
   Status CountOneScale(const Batch& batch) {
-    std::vector<uint64_t> table(size_t{1} << (symbol_bits_ + given_.bits), 0);
+    std::vector<uint64_t> table(size_t{1} << (symbol_bits_ + given_.matrix.bits), 0);
     QSTORE_TRY(ForEachWeight(batch, [&](uint32_t, Key key) { ++table[key]; }));
     for (size_t key = 0; key < table.size(); ++key) {
       if ((key & ((size_t{1} << symbol_bits_) - 1)) == 0) AddGroup();
@@ -185,12 +183,10 @@ class Grouping {
   }
 
   const std::function<Status()>& check_;
-  const Level& target_;
-  const Level& given_;
+  const LayerVariant& target_;
+  const LayerVariant& given_;
   const unsigned symbol_bits_;
   const uint64_t limit_;
-  LevelReader target_reader_;
-  LevelReader given_reader_;
   ScaleTable scales_;
   ConditionalCost cost_;
   HuffmanCost huffman_;
@@ -205,8 +201,8 @@ class Grouping {
 
 }  // namespace
 
-Result<ConditionalCost> CostGiven(const Level& target, const Level& given, uint64_t memory,
-                                  const std::function<Status()>& check) {
+Result<ConditionalCost> CostGiven(const LayerVariant& target, const LayerVariant& given,
+                                  uint64_t memory, const std::function<Status()>& check) {
   return Grouping(target, given, memory, check).Run();
 }
 

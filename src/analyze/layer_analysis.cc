@@ -34,18 +34,18 @@ class LayerAnalyzer {
     result_.type = LayerType(layer_.name);
     result_.not_analysed = layer_.not_analysed;
     if (!layer_.not_analysed.empty()) return std::move(result_);
-    result_.outs = layer_.levels[0].outs;
-    result_.ins = layer_.levels[0].ins;
+    result_.outs = layer_.variants[0].matrix.rows;
+    result_.ins = layer_.variants[0].matrix.columns;
     QSTORE_TRY(Extract());
     CountSteps();
-    for (size_t i = 0; i < levels_.size(); ++i) QSTORE_TRY(Alone(i));
+    for (size_t i = 0; i < layers_.size(); ++i) QSTORE_TRY(Alone(i));
     if (options_.conditional) QSTORE_TRY(Conditionals());
     result_.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     return std::move(result_);
   }
 
  private:
-  // A level with fewer bits that explains one with more.
+  // A variant with fewer bits that explains one with more.
   struct Pair {
     size_t target;
     size_t given;
@@ -53,18 +53,19 @@ class LayerAnalyzer {
 
   Status Extract() {
     const auto rows = SampleRows(result_.outs, WantedRows(options_, result_.outs));
-    for (size_t i = 0; i < layer_.levels.size(); ++i) {
+    for (size_t i = 0; i < layer_.variants.size(); ++i) {
       const std::string& variant = context_.variants[i].name;
       copies_.push_back({variant, scratch_ / variant});
-      QSTORE_ASSIGN(Level level, ExtractLevel(layer_.levels[i], rows, copies_.back().path));
-      levels_.push_back(std::move(level));
+      QSTORE_ASSIGN(LayerVariant copy, ExtractLayer(layer_.variants[i], rows, copies_.back().path));
+      layers_.push_back(std::move(copy));
     }
-    result_.weights = levels_[0].weights();
+    result_.weights = layers_[0].weights();
     return {};
   }
 
   bool Wanted(size_t target, size_t given) const {
-    if (!levels_[given].quantized() || levels_[target].bits <= levels_[given].bits) return false;
+    const WeightMatrix& high = layers_[target].matrix;
+    if (!layers_[given].quantized() || high.bits <= layers_[given].matrix.bits) return false;
     const auto& pairs = options_.pairs;
     return pairs.empty() || std::any_of(pairs.begin(), pairs.end(), [&](const auto& pair) {
              return pair.first == copies_[target].name && pair.second == copies_[given].name;
@@ -73,8 +74,8 @@ class LayerAnalyzer {
 
   std::vector<Pair> Pairs() const {
     std::vector<Pair> pairs;
-    for (size_t target = 0; target < levels_.size(); ++target) {
-      for (size_t given = 0; given < levels_.size(); ++given) {
+    for (size_t target = 0; target < layers_.size(); ++target) {
+      for (size_t given = 0; given < layers_.size(); ++given) {
         if (Wanted(target, given)) pairs.push_back({target, given});
       }
     }
@@ -83,8 +84,8 @@ class LayerAnalyzer {
 
   void CountSteps() {
     const size_t each = 1 + options_.zstd.size() + (options_.zipnn ? 1 : 0);
-    const size_t archives = 2 * Pairs().size() + levels_.size() + 1;
-    steps_ = levels_.size() * each + (options_.conditional ? archives : 0);
+    const size_t archives = 2 * Pairs().size() + layers_.size() + 1;
+    steps_ = layers_.size() * each + (options_.conditional ? archives : 0);
   }
 
   // One of the steps of this layer is done.
@@ -99,11 +100,13 @@ class LayerAnalyzer {
   }
 
   Status Alone(size_t i) {
-    const Level& level = levels_[i];
-    QSTORE_ASSIGN(const AloneCost cost, CostAlone(level, check_));
-    result_.levels.push_back({copies_[i].name, std::string(LevelFormName(level.form)), level.bits,
-                              level.groups, cost.non_finite});
-    Add("raw", i, static_cast<double>(level.weights() * level.bits));
+    const LayerVariant& layer = layers_[i];
+    QSTORE_ASSIGN(const AloneCost cost, CostAlone(layer, check_));
+    const WeightMatrix& matrix = layer.matrix;
+    result_.variants.push_back({copies_[i].name,
+                                layer.quantized() ? std::string(matrix.scheme) : "float",
+                                matrix.bits, matrix.groups, cost.non_finite});
+    Add("raw", i, static_cast<double>(layer.weights() * matrix.bits));
     Add("entropy", i, cost.entropy_bits);
     if (options_.huffman) {
       const auto code_bits = static_cast<double>(cost.code_bits);
@@ -112,7 +115,7 @@ class LayerAnalyzer {
     }
     QSTORE_TRY(Step());
     for (const int zstd : options_.zstd) {
-      QSTORE_ASSIGN(const uint64_t bytes, ZstdBytes(level, zstd, check_));
+      QSTORE_ASSIGN(const uint64_t bytes, ZstdBytes(layer, zstd, check_));
       Add("zstd-" + std::to_string(zstd), i, 8 * static_cast<double>(bytes));
       QSTORE_TRY(Step());
     }
@@ -120,11 +123,11 @@ class LayerAnalyzer {
   }
 
   Status Zipnn(size_t i) {
-    const TensorAt& weight = levels_[i].weight;
-    if (levels_[i].form == LevelForm::kFloat) {
+    if (!layers_[i].quantized()) {
+      const CheckpointTensor weights = layers_[i].codes();
       const std::lock_guard<std::mutex> lock(*context_.one_zipnn);
-      QSTORE_ASSIGN(const uint64_t bytes, options_.zipnn(weight.file->path(), weight.tensor.begin,
-                                                         weight.byte_size(), weight.tensor.dtype));
+      QSTORE_ASSIGN(const uint64_t bytes, options_.zipnn(layers_[i].file().path, weights.begin,
+                                                         weights.byte_size, weights.dtype));
       Add("zipnn", i, 8 * static_cast<double>(bytes));
     }
     return Step();
@@ -140,7 +143,7 @@ class LayerAnalyzer {
                                   8 * static_cast<double>(stored[0].weight_bytes), stored[0].how});
       QSTORE_TRY(Step());
     }
-    for (size_t i = 0; i < levels_.size(); ++i) {
+    for (size_t i = 0; i < layers_.size(); ++i) {
       QSTORE_ASSIGN(const auto stored, Store({copies_[i]}));
       Add("qstore", i, 8 * static_cast<double>(stored[0].weight_bytes));
       QSTORE_TRY(Step());
@@ -163,7 +166,7 @@ class LayerAnalyzer {
 
   Status Given(const Pair& pair) {
     QSTORE_ASSIGN(const ConditionalCost cost,
-                  CostGiven(levels_[pair.target], levels_[pair.given], context_.memory, check_));
+                  CostGiven(layers_[pair.target], layers_[pair.given], context_.memory, check_));
     const auto code_bits = static_cast<double>(cost.code_bits);
     const std::string detail = std::to_string(cost.groups) + " groups, " +
                                std::to_string(cost.scales) + " different scales";
@@ -176,7 +179,7 @@ class LayerAnalyzer {
     return {};
   }
 
-  Result<std::vector<StoredLevel>> Store(const std::vector<VariantSource>& copies) {
+  Result<std::vector<StoredVariant>> Store(const std::vector<VariantSource>& copies) {
     PackOptions pack;
     pack.level = options_.level;
     pack.threads = 1;
@@ -197,7 +200,7 @@ class LayerAnalyzer {
   const std::function<Status()> check_ = [this] { return context_.advance(0); };
   LayerResult result_;
   std::vector<VariantSource> copies_;
-  std::vector<Level> levels_;
+  std::vector<LayerVariant> layers_;  // By variant, in the copies.
   size_t steps_ = 1;
   size_t done_ = 0;
   Status stopped_;
@@ -208,7 +211,7 @@ class LayerAnalyzer {
 Result<LayerResult> AnalyzeLayer(const Layer& layer, const LayerContext& context,
                                  const std::filesystem::path& scratch) {
   auto result = LayerAnalyzer(layer, context, scratch).Run();
-  // Bad content, such as a g_idx out of range, is a property of the layer.
+  // Bad content, such as a group out of range, is a property of the layer.
   if (result.ok() || result.status().code() != ErrorCode::kInvalidArgument) return result;
   LayerResult refused;
   refused.name = layer.name;

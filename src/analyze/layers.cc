@@ -4,9 +4,8 @@
 #include <algorithm>
 #include <set>
 
-#include "analyze/levels.h"
 #include "base/status_macros.h"
-#include "format/names.h"
+#include "io/safetensors.h"
 #include "make/linear_rule.h"
 
 namespace qstore::analyze {
@@ -42,7 +41,7 @@ Status CheckNames(std::span<const VariantSource> variants) {
   }
   std::set<std::string_view> names;
   for (const VariantSource& variant : variants) {
-    QSTORE_TRY(format::CheckVariantName(variant.name));
+    QSTORE_TRY(CheckVariantName(variant.name));
     if (!names.insert(variant.name).second) {
       return InvalidArgument("two variants are named '" + variant.name + "'");
     }
@@ -50,51 +49,50 @@ Status CheckNames(std::span<const VariantSource> variants) {
   return {};
 }
 
-struct VariantTensors {
-  const VariantSource* source = nullptr;
-  TensorMap tensors;
-  std::vector<std::string> modules;
+struct VariantModel {
+  std::string name;
+  std::shared_ptr<const Checkpoint> model;
   bool quantized = false;
 };
 
-Result<VariantTensors> ReadVariant(const VariantSource& source,
-                                   std::span<const std::string> patterns) {
-  VariantTensors variant;
-  variant.source = &source;
-  QSTORE_ASSIGN(variant.tensors, ReadTensors(source.path));
-  if (variant.tensors.empty()) {
+bool MatchesAny(std::span<const std::string> patterns, std::string_view module) {
+  return patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const auto& p) {
+           return make::GlobMatches(p, module);
+         });
+}
+
+Result<VariantModel> OpenVariant(const VariantSource& source) {
+  QSTORE_ASSIGN(Checkpoint model, Checkpoint::Open(source.path));
+  if (model.tensor_count() == 0) {
     return InvalidArgument(source.path.string() + ": holds no tensors in safetensors files");
   }
-  for (const auto& [name, tensor] : variant.tensors) {
-    const std::string module(ModuleOf(name, tensor));
-    if (module.empty()) continue;
-    variant.quantized |= tensor.tensor.dtype == DType::kI8 || name.ends_with(".qweight");
-    if (patterns.empty() || std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) {
-          return make::GlobMatches(pattern, module);
-        })) {
-      variant.modules.push_back(module);
-    }
+  VariantModel variant{source.name, std::make_shared<const Checkpoint>(std::move(model))};
+  for (size_t i = 0; i < variant.model->matrix_count(); ++i) {
+    variant.quantized |= !variant.model->matrix(i).scheme.empty();
   }
   return variant;
 }
 
-// Fills the layer's levels; an error is the reason why it is not analysed.
-Status FillLayer(std::span<const VariantTensors> variants, Layer* layer) {
-  for (const VariantTensors& variant : variants) {
-    const std::string where = "in '" + variant.source->name + "'";
-    auto level = FindLevel(variant.tensors, layer->name);
-    if (!level.ok()) return level.status().WithContext(where);
-    if (variant.quantized && !level->quantized()) {
+// Fills in the layer of each variant; an error is the reason why it is not analysed.
+Status FillLayer(std::span<const VariantModel> variants, Layer* layer) {
+  for (const VariantModel& variant : variants) {
+    const std::string where = "in '" + variant.name + "'";
+    const auto index = variant.model->FindMatrix(layer->name);
+    if (!index) {
+      return InvalidArgument(where + ": no " + io::QuotedName(layer->name + ".weight"));
+    }
+    layer->variants.push_back({variant.model, *index, variant.model->matrix(*index)});
+    const WeightMatrix& first = layer->variants.front().matrix;
+    const WeightMatrix& last = layer->variants.back().matrix;
+    if (!last.problem.ok()) return last.problem.WithContext(where);
+    if (variant.quantized && last.scheme.empty()) {
       return InvalidArgument(where + ": not quantized");
     }
-    layer->levels.push_back(std::move(*level));
-    const Level& first = layer->levels.front();
-    const Level& last = layer->levels.back();
-    if (first.outs != last.outs || first.ins != last.ins) {
-      return InvalidArgument(where + ": " + std::to_string(last.outs) + " x " +
-                             std::to_string(last.ins) + " weights, but " +
-                             std::to_string(first.outs) + " x " + std::to_string(first.ins) +
-                             " in '" + variants.front().source->name + "'");
+    if (first.rows != last.rows || first.columns != last.columns) {
+      return InvalidArgument(where + ": " + std::to_string(last.rows) + " x " +
+                             std::to_string(last.columns) + " weights, but " +
+                             std::to_string(first.rows) + " x " + std::to_string(first.columns) +
+                             " in '" + variants.front().name + "'");
     }
   }
   return {};
@@ -102,29 +100,10 @@ Status FillLayer(std::span<const VariantTensors> variants, Layer* layer) {
 
 }  // namespace
 
-std::string_view LevelFormName(LevelForm form) {
-  switch (form) {
-    case LevelForm::kFloat:
-      return "float";
-    case LevelForm::kLlmInt8:
-      return "llm-int8";
-    default:
-      return "gptq";
-  }
-}
-
-std::vector<const TensorAt*> Level::tensors() const {
-  std::vector<const TensorAt*> all = {&weight};
-  for (const auto* more : {&scales, &zeros, &g_idx, &format}) {
-    if (more->has_value()) all.push_back(&more->value());
-  }
-  return all;
-}
-
 uint64_t Layer::source_bytes() const {
   uint64_t bytes = 0;
-  for (const Level& level : levels) {
-    for (const TensorAt* tensor : level.tensors()) bytes += tensor->byte_size();
+  for (const LayerVariant& variant : variants) {
+    for (const WeightPart& part : variant.matrix.parts) bytes += variant.tensor(part).byte_size;
   }
   return bytes;
 }
@@ -147,12 +126,15 @@ std::string LayerType(std::string_view name) {
 Result<std::vector<Layer>> FindLayers(std::span<const VariantSource> variants,
                                       std::span<const std::string> patterns) {
   QSTORE_TRY(CheckNames(variants));
-  std::vector<VariantTensors> read;
+  std::vector<VariantModel> models;
   std::set<std::string, decltype(&NaturalLess)> names(&NaturalLess);
   for (const VariantSource& source : variants) {
-    QSTORE_ASSIGN(VariantTensors variant, ReadVariant(source, patterns));
-    names.insert(variant.modules.begin(), variant.modules.end());
-    read.push_back(std::move(variant));
+    QSTORE_ASSIGN(VariantModel variant, OpenVariant(source));
+    for (size_t i = 0; i < variant.model->matrix_count(); ++i) {
+      const std::string_view module = variant.model->matrix(i).module;
+      if (MatchesAny(patterns, module)) names.emplace(module);
+    }
+    models.push_back(std::move(variant));
   }
   std::vector<Layer> layers;
   std::string reason = "no matrix of weights has such a name";
@@ -160,11 +142,11 @@ Result<std::vector<Layer>> FindLayers(std::span<const VariantSource> variants,
   for (const std::string& name : names) {
     Layer layer;
     layer.name = name;
-    const Status filled = FillLayer(read, &layer);
+    const Status filled = FillLayer(models, &layer);
     if (filled.ok()) {
       any = true;
     } else {
-      layer.levels.clear();
+      layer.variants.clear();
       layer.not_analysed = filled.message();
       reason = io::QuotedName(name) + ": " + filled.message();
     }

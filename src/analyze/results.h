@@ -12,8 +12,8 @@
 
 namespace qstore::analyze {
 
-/// A variant's level of one layer, for the record.
-struct LevelNote {
+/// A variant of one layer, for the record.
+struct VariantNote {
   std::string variant;
   std::string form;
   unsigned bits = 0;
@@ -26,7 +26,7 @@ struct Measure {
   std::string of;
   std::string given;
   double bits = 0;
-  std::string detail;  ///< How it came about: "4096 groups", "llm-int8 of 8".
+  std::string detail;  ///< How it came about: "4096 groups", "cast of 8".
 };
 
 /// What is known about a layer once it is done.
@@ -38,7 +38,7 @@ struct LayerResult {
   uint64_t ins = 0;
   uint64_t weights = 0;  ///< Looked at: of a sample fewer than outs * ins.
   double seconds = 0;
-  std::vector<LevelNote> levels;
+  std::vector<VariantNote> variants;
   std::vector<Measure> measures;
 };
 
@@ -48,7 +48,7 @@ struct Totals {
   uint64_t layers = 0;
   uint64_t weights = 0;
   std::vector<AnalyzeTotal> measures;  ///< In the order in which layers have them.
-  /// Whole sets of levels under one plan each, for comparison: "zipnn + zstd-3", ...
+  /// All variants together under one plan each, for comparison: "zipnn + zstd-3", ...
   std::vector<AnalyzeTotal> plans;
 };
 

@@ -25,12 +25,12 @@ Json LayerDocument(const LayerResult& layer) {
   document.Add("weights", layer.weights);
   document.Add("seconds", layer.seconds);
   Json levels = Json::Array();
-  for (const LevelNote& level : layer.levels) {
-    levels.Append(Json::Object({{"variant", level.variant},
-                                {"form", level.form},
-                                {"bits", level.bits},
-                                {"groups", level.groups},
-                                {"non_finite", level.non_finite}}));
+  for (const VariantNote& note : layer.variants) {
+    levels.Append(Json::Object({{"variant", note.variant},
+                                {"form", note.form},
+                                {"bits", note.bits},
+                                {"groups", note.groups},
+                                {"non_finite", note.non_finite}}));
   }
   document.Add("levels", std::move(levels));
   Json measures = Json::Array();
@@ -106,11 +106,11 @@ bool ReadLayer(const Json& document, LayerResult* layer) {
   if (!ReadAll(document, "shape", read_size) || shape.size() != 2) return false;
   layer->outs = shape[0];
   layer->ins = shape[1];
-  const auto read_level = [&](const Json& from) {
-    LevelNote& level = layer->levels.emplace_back();
-    return Read(from, "variant", &level.variant) && Read(from, "form", &level.form) &&
-           Read(from, "bits", &level.bits) && Read(from, "groups", &level.groups) &&
-           Read(from, "non_finite", &level.non_finite);
+  const auto read_variant = [&](const Json& from) {
+    VariantNote& note = layer->variants.emplace_back();
+    return Read(from, "variant", &note.variant) && Read(from, "form", &note.form) &&
+           Read(from, "bits", &note.bits) && Read(from, "groups", &note.groups) &&
+           Read(from, "non_finite", &note.non_finite);
   };
   const auto read_measure = [&](const Json& from) {
     Measure& measure = layer->measures.emplace_back();
@@ -119,7 +119,7 @@ bool ReadLayer(const Json& document, LayerResult* layer) {
            Read(from, "detail", &measure.detail);
   };
   return Read(document, "weights", &layer->weights) && Read(document, "seconds", &layer->seconds) &&
-         ReadAll(document, "levels", read_level) && ReadAll(document, "measures", read_measure);
+         ReadAll(document, "levels", read_variant) && ReadAll(document, "measures", read_measure);
 }
 
 }  // namespace

@@ -21,10 +21,10 @@ std::string_view VariantOf(const Archive& archive, size_t tensor) {
   return {};
 }
 
-Result<StoredLevel> StoredSizes(const Archive& archive, size_t v) {
+Result<StoredVariant> StoredSizes(const Archive& archive, size_t v) {
   const VariantInfo variant = archive.variant(v);
   QSTORE_ASSIGN(const std::vector<TensorCoding> codings, archive.CodingsOf(v));
-  StoredLevel stored;
+  StoredVariant stored;
   stored.variant = variant.name;
   for (size_t t = 0; t < codings.size(); ++t) {
     const TensorCoding& coding = codings[t];
@@ -42,13 +42,13 @@ Result<StoredLevel> StoredSizes(const Archive& archive, size_t v) {
   return stored;
 }
 
-Result<std::vector<StoredLevel>> MeasureAll(const std::filesystem::path& path,
-                                            std::span<const VariantSource> variants) {
+Result<std::vector<StoredVariant>> MeasureAll(const std::filesystem::path& path,
+                                              std::span<const VariantSource> variants) {
   QSTORE_ASSIGN(const Archive archive, Archive::Open(path));
-  std::vector<StoredLevel> stored;
+  std::vector<StoredVariant> stored;
   for (const VariantSource& variant : variants) {
     QSTORE_ASSIGN(const size_t v, archive.FindVariant(variant.name));
-    QSTORE_ASSIGN(StoredLevel measured, StoredSizes(archive, v));
+    QSTORE_ASSIGN(StoredVariant measured, StoredSizes(archive, v));
     stored.push_back(std::move(measured));
   }
   return stored;
@@ -56,9 +56,9 @@ Result<std::vector<StoredLevel>> MeasureAll(const std::filesystem::path& path,
 
 }  // namespace
 
-Result<std::vector<StoredLevel>> StoredSizes(std::span<const VariantSource> variants,
-                                             const std::filesystem::path& archive,
-                                             PackOptions options) {
+Result<std::vector<StoredVariant>> StoredSizes(std::span<const VariantSource> variants,
+                                               const std::filesystem::path& archive,
+                                               PackOptions options) {
   options.overwrite = true;
   options.sync = false;
   QSTORE_TRY(Pack(variants, archive, options).status());

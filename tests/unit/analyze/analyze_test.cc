@@ -218,7 +218,7 @@ TEST(Analyze, NotesBadContentAndNonFiniteWeights) {
   EXPECT_NE(bad->not_analysed.find("names group 7 of 2"), std::string::npos) << bad->not_analysed;
   const auto fine = analyze::LayerFromJson(testing::ReadFile(dir / "out/layers/000001-good.json"));
   ASSERT_TRUE(fine.ok());
-  EXPECT_EQ(fine->levels[0].non_finite, 1u);
+  EXPECT_EQ(fine->variants[0].non_finite, 1u);
 }
 
 }  // namespace

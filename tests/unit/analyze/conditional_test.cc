@@ -5,38 +5,28 @@
 #include <map>
 
 #include "analyze/huffman_cost.h"
-#include "analyze/level_reader.h"
-#include "analyze/levels.h"
-#include "unit/checkpoint/gptq_model.h"
+#include "unit/analyze/layer_variants.h"
 
 namespace qstore::analyze {
 namespace {
 
 using testing::GptqLayer;
 using testing::TempDir;
+using testing::VariantOf;
 
 const std::function<Status()> kGoOn = [] { return Status(); };
 
-Level LevelOf(const TempDir& dir, const std::string& variant, const std::string& module) {
-  auto tensors = ReadTensors(dir / variant);
-  EXPECT_TRUE(tensors.ok()) << tensors.status().ToString();
-  auto level = FindLevel(*tensors, module);
-  EXPECT_TRUE(level.ok()) << level.status().ToString();
-  return *level;
-}
-
 // The definition, by maps.
-ConditionalCost Slowly(const Level& target, const Level& given) {
-  std::vector<uint16_t> symbols, integers;
-  EXPECT_TRUE(LevelReader(&target).Read(0, target.outs, &symbols).ok());
-  EXPECT_TRUE(LevelReader(&given).Read(0, given.outs, &integers).ok());
+ConditionalCost Slowly(const LayerVariant& target, const LayerVariant& given) {
+  const std::vector<uint16_t> symbols = testing::Symbols(target);
+  const std::vector<uint16_t> integers = testing::Symbols(given);
   const auto scales = ScaleTable::Read(given);
   EXPECT_TRUE(scales.ok());
   std::map<std::pair<uint32_t, uint16_t>, std::map<uint16_t, uint64_t>> groups;
-  for (uint64_t o = 0; o < target.outs; ++o) {
-    for (uint64_t i = 0; i < target.ins; ++i) {
+  for (uint64_t o = 0; o < target.matrix.rows; ++o) {
+    for (uint64_t i = 0; i < target.matrix.columns; ++i) {
       const uint32_t group = scales->group_of().empty() ? 0 : scales->group_of()[i];
-      const size_t at = o * target.ins + i;
+      const size_t at = o * target.matrix.columns + i;
       ++groups[{scales->scale(o, group), integers[at]}][symbols[at]];
     }
   }
@@ -46,9 +36,9 @@ ConditionalCost Slowly(const Level& target, const Level& given) {
   for (const auto& [key, histogram] : groups) {
     std::vector<uint64_t> counts;
     for (const auto& [symbol, count] : histogram) counts.push_back(count);
-    const CodeCost code = HuffmanCost().Of(counts, target.bits);
+    const CodeCost code = HuffmanCost().Of(counts, target.matrix.bits);
     const bool single = counts.size() == 1 && counts[0] == 1;
-    cost.code_bits += single ? target.bits : code.code_bits;
+    cost.code_bits += single ? target.matrix.bits : code.code_bits;
     cost.table_bits += single ? kTableCountBits : code.table_bits;
     cost.entropy_bits += code.entropy_bits;
   }
@@ -66,13 +56,14 @@ void ExpectEqual(const ConditionalCost& a, const ConditionalCost& b) {
 TEST(Conditional, IsTheDefinitionForEveryPairOfAChain) {
   const TempDir dir;
   testing::WriteChain(dir.path());
-  const std::map<std::string, Level> levels = {{"16", LevelOf(dir, "16", "layers.2.up")},
-                                               {"8", LevelOf(dir, "8", "layers.2.up")},
-                                               {"4", LevelOf(dir, "4", "layers.2.up")}};
+  const std::map<std::string, LayerVariant> variants = {
+      {"16", VariantOf(dir / "16", "layers.2.up")},
+      {"8", VariantOf(dir / "8", "layers.2.up")},
+      {"4", VariantOf(dir / "4", "layers.2.up")}};
   for (const auto& [target, given] : {std::pair("16", "8"), {"16", "4"}, {"8", "4"}}) {
-    const auto cost = CostGiven(levels.at(target), levels.at(given), 1 << 30, kGoOn);
+    const auto cost = CostGiven(variants.at(target), variants.at(given), 1 << 30, kGoOn);
     ASSERT_TRUE(cost.ok()) << cost.status().ToString();
-    ExpectEqual(*cost, Slowly(levels.at(target), levels.at(given)));
+    ExpectEqual(*cost, Slowly(variants.at(target), variants.at(given)));
     EXPECT_GT(cost->groups, cost->scales);
   }
 }
@@ -88,8 +79,8 @@ TEST(Conditional, IsTheSameWhenMemoryIsShort) {
   testing::WriteSafetensors(dir / "8/m.safetensors",
                             {{"a.weight", DType::kI8, {1100, 256}, pair.q},
                              {"a.SCB", DType::kF32, {1100}, testing::AsBytes(scales)}});
-  const Level high = LevelOf(dir, "16", "a");
-  const Level low = LevelOf(dir, "8", "a");
+  const LayerVariant high = VariantOf(dir / "16", "a");
+  const LayerVariant low = VariantOf(dir / "8", "a");
   const auto little = CostGiven(high, low, 1, kGoOn);
   const auto much = CostGiven(high, low, 1 << 30, kGoOn);
   ASSERT_TRUE(little.ok() && much.ok());
@@ -100,7 +91,7 @@ TEST(Conditional, IsTheSameWhenMemoryIsShort) {
 TEST(Conditional, HasNothingLeftToSayAboutWhatIsKnown) {
   const TempDir dir;
   testing::WriteChain(dir.path());
-  const Level eight = LevelOf(dir, "8", "layers.2.up");
+  const LayerVariant eight = VariantOf(dir / "8", "layers.2.up");
   const auto cost = CostGiven(eight, eight, 1 << 30, kGoOn);
   ASSERT_TRUE(cost.ok());
   EXPECT_EQ(cost->entropy_bits, 0);
@@ -114,9 +105,9 @@ TEST(Conditional, CountsGroupsFromTheEndAndRefusesOthers) {
   testing::WriteSafetensors(dir / "a/m.safetensors", layer.Tensors("a"));
   layer.g_idx[63] = 2;
   testing::WriteSafetensors(dir / "b/m.safetensors", layer.Tensors("a"));
-  const Level good = LevelOf(dir, "a", "a");
+  const LayerVariant good = VariantOf(dir / "a", "a");
   EXPECT_TRUE(CostGiven(good, good, 1 << 30, kGoOn).ok());
-  const Level bad = LevelOf(dir, "b", "a");
+  const LayerVariant bad = VariantOf(dir / "b", "a");
   const auto refused = CostGiven(bad, bad, 1 << 30, kGoOn);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.status().code(), ErrorCode::kInvalidArgument);
@@ -127,7 +118,7 @@ TEST(Conditional, CountsGroupsFromTheEndAndRefusesOthers) {
 TEST(Conditional, StopsWhenAsked) {
   const TempDir dir;
   testing::WriteChain(dir.path());
-  const Level eight = LevelOf(dir, "8", "layers.2.up");
+  const LayerVariant eight = VariantOf(dir / "8", "layers.2.up");
   const auto stopped =
       CostGiven(eight, eight, 1 << 30, [] { return Status(ErrorCode::kCancelled, "stop"); });
   ASSERT_FALSE(stopped.ok());

@@ -1,28 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "analyze/extract.h"
 
-#include "analyze/level_reader.h"
-#include "analyze/levels.h"
+#include "analyze/weights.h"
+#include "unit/analyze/layer_variants.h"
 #include "unit/checkpoint/gptq_model.h"
 
 namespace qstore::analyze {
 namespace {
 
+using testing::Symbols;
 using testing::TempDir;
-
-std::vector<uint16_t> Symbols(const Level& level) {
-  std::vector<uint16_t> symbols;
-  EXPECT_TRUE(LevelReader(&level).Read(0, level.outs, &symbols).ok());
-  return symbols;
-}
-
-Level LevelOf(const std::filesystem::path& path, const std::string& module) {
-  const auto tensors = ReadTensors(path);
-  EXPECT_TRUE(tensors.ok()) << tensors.status().ToString();
-  const auto level = FindLevel(*tensors, module);
-  EXPECT_TRUE(level.ok()) << level.status().ToString();
-  return *level;
-}
+using testing::VariantOf;
 
 TEST(SampleRows, TakesAllWhenAllAreWanted) {
   for (const uint64_t wanted : {100u, 101u, 5000u}) {
@@ -39,8 +27,8 @@ TEST(SampleRows, SpreadsWholeBlocks) {
   uint64_t end = 0;
   for (const RowRange& range : rows) {
     EXPECT_GE(range.begin, end);
-    EXPECT_EQ(range.begin % kSampleRows, 0u);
-    EXPECT_EQ(range.end, range.begin + kSampleRows);
+    EXPECT_EQ(range.begin % kWeightRows, 0u);
+    EXPECT_EQ(range.end, range.begin + kWeightRows);
     end = range.end;
   }
   EXPECT_GT(rows.back().begin, 800u);
@@ -57,15 +45,15 @@ TEST_P(Forms, ExtractsTheRowsAskedFor) {
                             {{"layers.2.up.weight", DType::kI8, {96, 64}, pair.q},
                              {"layers.2.up.SCB", DType::kF32, {96}, pair.scales},
                              {"layers.2.up.weight_format", DType::kU8, {}, {std::byte{0}}}});
-  const Level whole = LevelOf(dir / GetParam(), "layers.2.up");
-  const auto part = ExtractLevel(whole, {{32, 64}}, dir / "part");
+  const LayerVariant whole = VariantOf(dir / GetParam(), "layers.2.up");
+  const auto part = ExtractLayer(whole, {{32, 64}}, dir / "part");
   ASSERT_TRUE(part.ok()) << part.status().ToString();
-  EXPECT_EQ(part->outs, 32u);
+  EXPECT_EQ(part->matrix.rows, 32u);
   const std::vector<uint16_t> all = Symbols(whole);
   EXPECT_EQ(Symbols(*part), std::vector<uint16_t>(all.begin() + 32 * 64, all.begin() + 64 * 64));
   // A model of its own: what reads it finds the same.
-  const Level again = LevelOf(dir / "part", "layers.2.up");
-  EXPECT_EQ(again.bits, whole.bits);
+  const LayerVariant again = VariantOf(dir / "part", "layers.2.up");
+  EXPECT_EQ(again.matrix.bits, whole.matrix.bits);
   EXPECT_EQ(Symbols(again), Symbols(*part));
   if (!whole.quantized()) return;
   const auto scales = ScaleTable::Read(*part);
@@ -77,23 +65,14 @@ TEST_P(Forms, ExtractsTheRowsAskedFor) {
 
 INSTANTIATE_TEST_SUITE_P(All, Forms, ::testing::Values("16", "8", "4", "int8"));
 
-TEST(ExtractLevel, CopiesTheWholeWhenNothingIsLeftOut) {
+TEST(ExtractLayer, CopiesTheWholeWhenNothingIsLeftOut) {
   const TempDir dir;
   testing::WriteChain(dir.path(), 96, 64);
   for (const char* variant : {"16", "4"}) {
-    const Level whole = LevelOf(dir / variant, "layers.10.up");
-    const auto copy = ExtractLevel(whole, {{0, 96}}, dir / "copy" / variant);
+    const LayerVariant whole = VariantOf(dir / variant, "layers.10.up");
+    const auto copy = ExtractLayer(whole, {{0, 96}}, dir / "copy" / variant);
     ASSERT_TRUE(copy.ok()) << copy.status().ToString();
     EXPECT_EQ(Symbols(*copy), Symbols(whole));
-  }
-}
-
-TEST(Ordinal, GrowsWithTheValue) {
-  uint16_t last = OrdinalOf(0xff80);  // Minus infinity.
-  for (const int pattern : {0xff7f, 0xbf80, 0x8001, 0x8000, 0x0000, 0x0001, 0x3f80, 0x7f80}) {
-    const uint16_t ordinal = OrdinalOf(static_cast<uint16_t>(pattern));
-    EXPECT_GT(ordinal, last);
-    last = ordinal;
   }
 }
 

@@ -14,7 +14,7 @@ LayerResult Sample(std::string name, double bits) {
   layer.ins = 5;
   layer.weights = 20;
   layer.seconds = 0.25;
-  layer.levels = {{"16", "float", 16, 1, 3}, {"8", "gptq", 8, 2, 0}};
+  layer.variants = {{"16", "float", 16, 1, 3}, {"8", "gptq", 8, 2, 0}};
   layer.measures = {{"raw", "16", "", 320, ""},
                     {"raw", "8", "", 160, ""},
                     {"huffman", "8", "", 140, ""},
@@ -33,9 +33,9 @@ TEST(LayerJson, ComesBack) {
   EXPECT_EQ(back->name, layer.name);
   EXPECT_EQ(back->weights, 20u);
   EXPECT_EQ(back->seconds, 0.25);
-  ASSERT_EQ(back->levels.size(), 2u);
-  EXPECT_EQ(back->levels[0].non_finite, 3u);
-  EXPECT_EQ(back->levels[1].form, "gptq");
+  ASSERT_EQ(back->variants.size(), 2u);
+  EXPECT_EQ(back->variants[0].non_finite, 3u);
+  EXPECT_EQ(back->variants[1].form, "gptq");
   ASSERT_EQ(back->measures.size(), layer.measures.size());
   EXPECT_EQ(back->measures[6].bits, 63.5);
   EXPECT_EQ(back->measures[6].given, "8");

@@ -9,7 +9,7 @@
 
 #include "qstore/status.h"
 
-namespace qstore::codec {
+namespace qstore::analyze {
 
 /// How long one zstd frame of a content would be that is too long to be held. Not thread-safe.
 class ZstdSize {
@@ -34,4 +34,4 @@ class ZstdSize {
 int LowestZstdLevel();
 int HighestZstdLevel();
 
-}  // namespace qstore::codec
+}  // namespace qstore::analyze

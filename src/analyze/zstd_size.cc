@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "codec/zstd_size.h"
+#include "analyze/zstd_size.h"
 
 #include <zstd.h>
 
 #include <string>
 #include <utility>
 
-namespace qstore::codec {
+namespace qstore::analyze {
 
 struct ZstdSize::Context {
   ZSTD_CCtx* compress = ZSTD_createCCtx();
@@ -57,4 +57,4 @@ Result<uint64_t> ZstdSize::Finish() {
 int LowestZstdLevel() { return ZSTD_minCLevel(); }
 int HighestZstdLevel() { return ZSTD_maxCLevel(); }
 
-}  // namespace qstore::codec
+}  // namespace qstore::analyze
