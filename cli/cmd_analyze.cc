@@ -8,7 +8,7 @@
 
 #include "bench/posix_file.h"
 #include "commands.h"
-#include "qstore/analyze.h"
+#include "qstore_apps/analyze.h"
 #include "terminal.h"
 #include "zipnn.h"
 
@@ -23,11 +23,11 @@ struct AnalyzeArguments {
   std::string given;
   std::string sample;
   bool json = false;
-  AnalyzeOptions options;
+  analyze::AnalyzeOptions options;
 };
 
 // A share such as 0.1, or a number of rows. Throws CLI::ValidationError.
-void ParseSample(const std::string& text, AnalyzeOptions* options) {
+void ParseSample(const std::string& text, analyze::AnalyzeOptions* options) {
   const char* end = text.data() + text.size();
   if (text.find('.') == std::string::npos) {
     const auto parsed = std::from_chars(text.data(), end, options->sample_rows);
@@ -47,8 +47,8 @@ bool Has(const AnalyzeArguments& arguments, const char* method) {
          std::find(methods.begin(), methods.end(), "all") != methods.end();
 }
 
-Result<AnalyzeOptions> Options(const AnalyzeArguments& arguments) {
-  AnalyzeOptions options = arguments.options;
+Result<analyze::AnalyzeOptions> Options(const AnalyzeArguments& arguments) {
+  analyze::AnalyzeOptions options = arguments.options;
   if (!arguments.sample.empty()) ParseSample(arguments.sample, &options);
   if (!arguments.target.empty()) options.pairs = {{arguments.target, arguments.given}};
   options.huffman = Has(arguments, "huffman");
@@ -65,9 +65,9 @@ Result<AnalyzeOptions> Options(const AnalyzeArguments& arguments) {
   return options;
 }
 
-void PrintTotals(const char* title, const std::vector<AnalyzeTotal>& totals) {
+void PrintTotals(const char* title, const std::vector<analyze::AnalyzeTotal>& totals) {
   std::printf("%s\n", title);
-  for (const AnalyzeTotal& total : totals) {
+  for (const analyze::AnalyzeTotal& total : totals) {
     std::string of = total.of.empty() ? "all" : total.of;
     if (!total.given.empty()) of += " given " + total.given;
     std::printf("  %-28s %-24s %8.3f b/w\n", total.method.c_str(), of.c_str(),
@@ -91,7 +91,7 @@ int RunAnalyze(const AnalyzeArguments& arguments) {
   if (!options.ok()) return Report(options.status());
   ProgressLine line("analysing");
   options->progress = line.callback();
-  const auto report = Analyze(variants, arguments.output, *options);
+  const auto report = analyze::Analyze(variants, arguments.output, *options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
   if (arguments.json) return PrintSummary(arguments.output);
@@ -108,7 +108,7 @@ int RunAnalyze(const AnalyzeArguments& arguments) {
 
 void AddAnalyzeCommand(CLI::App& app, int* exit_code) {
   auto arguments = std::make_shared<AnalyzeArguments>();
-  AnalyzeOptions& options = arguments->options;
+  analyze::AnalyzeOptions& options = arguments->options;
   CLI::App* command = app.add_subcommand(
       "analyze", "Tell what one to three precisions of a model cost, layer by layer");
   command->add_option("variants", arguments->variants, "Name and model directory or file of each")

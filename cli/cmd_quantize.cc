@@ -4,7 +4,7 @@
 
 #include "commands.h"
 #include "gptq.h"
-#include "qstore/quantize.h"
+#include "qstore_apps/quantize.h"
 #include "terminal.h"
 
 namespace qstore::cli {
@@ -16,20 +16,22 @@ struct QuantizeArguments {
   std::string to;
   bool list = false;
   bool json = false;
-  QuantizeOptions options;
+  make::QuantizeOptions options;
   GptqArguments gptq;
   std::vector<const CLI::Option*> not_of_gptq;
 };
 
-const std::map<std::string, QuantizeTarget> kTargets = {{"llm-int8", QuantizeTarget::kLlmInt8},
-                                                        {"bf16", QuantizeTarget::kBF16},
-                                                        {"fp16", QuantizeTarget::kF16}};
+const std::map<std::string, make::QuantizeTarget> kTargets = {
+    {"llm-int8", make::QuantizeTarget::kLlmInt8},
+    {"bf16", make::QuantizeTarget::kBF16},
+    {"fp16", make::QuantizeTarget::kF16}};
 
 void PrintNames(const char* what, const std::vector<std::string>& names) {
   for (const std::string& name : names) std::printf("%s %s\n", what, Printable(name).c_str());
 }
 
-void PrintText(const QuantizeArguments& arguments, const QuantizeReport& report, double seconds) {
+void PrintText(const QuantizeArguments& arguments, const make::QuantizeReport& report,
+               double seconds) {
   const bool dry_run = arguments.options.dry_run;
   if (arguments.list || dry_run) {
     PrintNames("int8", report.quantized);
@@ -46,7 +48,7 @@ void PrintText(const QuantizeArguments& arguments, const QuantizeReport& report,
                static_cast<double>(report.output_bytes) / 1e6, seconds);
 }
 
-void PrintDocument(const QuantizeArguments& arguments, const QuantizeReport& report,
+void PrintDocument(const QuantizeArguments& arguments, const make::QuantizeReport& report,
                    double seconds) {
   const bool dry_run = arguments.options.dry_run;
   JsonWriter document;
@@ -92,11 +94,11 @@ int RunQuantize(const QuantizeArguments& arguments) {
                                            "gptq-2bit, gptq-3bit, gptq-4bit, gptq-8bit");
   }
   CheckNotGiven(arguments.gptq.given(), arguments.to);
-  QuantizeOptions options = arguments.options;
+  make::QuantizeOptions options = arguments.options;
   options.target = target->second;
   ProgressLine line("quantizing");
   options.progress = line.callback();
-  const auto report = Quantize(arguments.source, arguments.output, options);
+  const auto report = make::Quantize(arguments.source, arguments.output, options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
   if (arguments.json) {
@@ -111,7 +113,7 @@ int RunQuantize(const QuantizeArguments& arguments) {
 
 void AddQuantizeCommand(CLI::App& app, int* exit_code) {
   auto arguments = std::make_shared<QuantizeArguments>();
-  QuantizeOptions& options = arguments->options;
+  make::QuantizeOptions& options = arguments->options;
   CLI::App* command = app.add_subcommand(
       "quantize", "Make another precision of a model: LLM.int8(), GPTQ, BF16 or FP16");
   command->add_option("source", arguments->source, "Model directory or .safetensors file")
@@ -128,9 +130,9 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
           ->add_option("--rest", options.rest,
                        "What llm-int8 does with other float tensors: keep (default), bf16 or fp16")
           ->transform(CLI::CheckedTransformer(
-              std::map<std::string, QuantizeRest>{{"keep", QuantizeRest::kKeep},
-                                                  {"bf16", QuantizeRest::kBF16},
-                                                  {"fp16", QuantizeRest::kF16}},
+              std::map<std::string, make::QuantizeRest>{{"keep", make::QuantizeRest::kKeep},
+                                                        {"bf16", make::QuantizeRest::kBF16},
+                                                        {"fp16", make::QuantizeRest::kF16}},
               CLI::ignore_case)));
   not_of_gptq(
       command

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "commands.h"
-#include "qstore/synth.h"
+#include "qstore_apps/synth.h"
 #include "terminal.h"
 
 namespace qstore::cli {
@@ -12,7 +12,7 @@ namespace {
 struct SynthArguments {
   std::string directory;
   std::string shape;
-  SynthOptions options;
+  make::SynthOptions options;
   bool json = false;
 };
 
@@ -26,13 +26,13 @@ std::string CheckShape(const std::string& text) {
 }
 
 int RunSynth(const SynthArguments& arguments) {
-  SynthOptions options = arguments.options;
+  make::SynthOptions options = arguments.options;
   if (!arguments.shape.empty()) {
     std::sscanf(arguments.shape.c_str(), "%20lux%20lu", &options.rows, &options.columns);
   }
   ProgressLine line("inventing");
   options.progress = line.callback();
-  const auto report = Synthesize(arguments.directory, options);
+  const auto report = make::Synthesize(arguments.directory, options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
   if (arguments.json) {
@@ -61,7 +61,7 @@ int RunSynth(const SynthArguments& arguments) {
 
 void AddSynthCommand(CLI::App& app, int* exit_code) {
   auto arguments = std::make_shared<SynthArguments>();
-  SynthOptions& options = arguments->options;
+  make::SynthOptions& options = arguments->options;
   CLI::App* command = app.add_subcommand(
       "synth", "Write an invented model of a chosen size and shape, the same for the same seed");
   command->add_option("-o,--output", arguments->directory, "Directory to write")->required();

@@ -20,15 +20,16 @@ LEVELS = {
     "plan": 3,
     "checkpoint": 3,
     "store": 4,
-    "make": 4,
-    "analyze": 5,
 }
+# The same for apps, which beside these see include/qstore and some modules of src.
+APPS = {"common": 0, "analyze": 1, "make": 1}
+APPS_SEE = ("base", "io")
 
 # Libraries of others, and the only files that may include them (patterns of root-relative paths).
 THIRD_PARTY = {
     r"xxhash\.h": r"src/base/(hash|kernels/hash_\w+)\.cc",
     r"nlohmann/.*": r"(src/io/json|cli/.*)\.(h|cc)",
-    r"zstd(_errors)?\.h": r"(src|tests/unit)/(codec|format)/.*|src/analyze/zstd_size\.cc"
+    r"zstd(_errors)?\.h": r"(src|tests/unit)/(codec|format)/.*|apps/analyze/zstd_size\.cc"
     r"|cli/bench/raw_codec\.cc",
     r"lz4\.h": r"cli/bench/raw_codec\.cc",
     r"CLI/.*": r"cli/.*",
@@ -49,7 +50,7 @@ KERNEL_SYSTEM = {"cstddef", "cstdint", "cstring", "immintrin.h", "arm_neon.h"}
 KERNEL = re.compile(r"src/codec/kernels/(?!dispatch\.cc).*")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
-SOURCE_DIRS = ("include", "src", "cli", "python", "tests", "benchmarks")
+SOURCE_DIRS = ("include", "src", "apps", "cli", "python", "tests", "benchmarks")
 
 
 def includes(path):
@@ -67,6 +68,26 @@ def angled_offence(file, name):
     return None if SYSTEM.fullmatch(name) else f"<{name}> is no system header known to this check"
 
 
+def apps_header(root, name, app="*"):
+    """Whether it is a public header of that application."""
+    return name.startswith("qstore_apps/") and any(root.glob(f"apps/{app}/include/{name}"))
+
+
+def apps_offence(root, rest, name):
+    module, target = rest.split("/")[0], name.split("/")[0]
+    if apps_header(root, name, module):
+        return None
+    if rest.startswith(f"{module}/include/"):
+        return f'"{name}": a public header may include only "qstore/..." and its like'
+    if not any((root / place / name).is_file() for place in ("apps", "src")):
+        return f'"{name}": includes are relative to apps or src, and there is no such file'
+    if module not in APPS:
+        return f'"{name}": from a module that docs/architecture.md does not know'
+    if target in APPS_SEE or target == module or APPS.get(target, APPS[module]) < APPS[module]:
+        return None
+    return f'"{name}": apps/{module} may not see {target}'
+
+
 def quoted_offence(root, file, name):
     top, _, rest = file.partition("/")
     if KERNEL.fullmatch(file) and not name.startswith("codec/kernels/"):
@@ -76,14 +97,19 @@ def quoted_offence(root, file, name):
         return None if known else f'"{name}" is not in include/qstore'
     if top == "include":
         return f'"{name}": a public header may include only "qstore/..."'
+    if top == "apps":
+        return apps_offence(root, rest, name)
     if top in ("cli", "python"):
+        if apps_header(root, name):
+            return None
         places = (root / file).parent / name, root / name
         own = any(p.is_file() and root / top in p.parents and ".." not in p.parts for p in places)
-        return None if own else f'"{name}": {top} may include only "qstore/..." and its own folder'
+        allowed = '"qstore/...", "qstore_apps/..." and its own folder'
+        return None if own else f'"{name}": {top} may include only {allowed}'
     if top in ("tests", "benchmarks"):
-        places = (root / "src", root / "tests", (root / file).parent)
-        known = any((place / name).is_file() for place in places)
-        return None if known else f'"{name}" is neither in src nor in tests'
+        places = (root / "src", root / "apps", root / "tests", (root / file).parent)
+        known = apps_header(root, name) or any((place / name).is_file() for place in places)
+        return None if known else f'"{name}" is neither in src nor in apps nor in tests'
     module, target = rest.split("/")[0], name.split("/")[0]
     if not (root / "src" / name).is_file():
         return f'"{name}": includes are relative to src, and there is no such file'
@@ -99,9 +125,10 @@ def quoted_offence(root, file, name):
 
 def offences(root):
     root = Path(root)
-    for module in sorted(p.name for p in (root / "src").iterdir() if p.is_dir()):
-        if module not in LEVELS:
-            yield f"src/{module}: a module that docs/architecture.md does not know"
+    for top, known in (("src", LEVELS), ("apps", APPS)):
+        for module in sorted(p.name for p in (root / top).iterdir() if p.is_dir()):
+            if module not in known:
+                yield f"{top}/{module}: a module that docs/architecture.md does not know"
     paths = (p for d in SOURCE_DIRS for p in (root / d).rglob("*") if p.suffix in (".h", ".cc"))
     for path in sorted(paths):
         file = path.relative_to(root).as_posix()

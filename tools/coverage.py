@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Lines of src that were run, by what gcov counted in a build directory.
+"""Lines of src and apps that were run, by what gcov counted in a build directory.
 
 A line that several objects have counts as run when one of them ran it. The table by folder is
 printed; BUILD/coverage.txt has every file with the lines that were not run.
@@ -32,7 +32,7 @@ def counted(build):
         for text in done.stdout.splitlines():
             for file in json.loads(text)["files"]:
                 path = (build / file["file"]).resolve()
-                if path.is_relative_to(ROOT / "src"):
+                if any(path.is_relative_to(ROOT / top) for top in ("src", "apps")):
                     of_file = lines[str(path.relative_to(ROOT))]
                     for line in file["lines"]:
                         of_file[line["line_number"]] += line["count"]
@@ -61,7 +61,7 @@ def main(argv):
     for path, lines in sorted(counted(build).items()):
         missed = [number for number, count in lines.items() if count == 0]
         run = len(lines) - len(missed)
-        for key in (str(Path(path).parent), "all of src"):
+        for key in (str(Path(path).parent), "all"):
             folders[key][0] += run
             folders[key][1] += len(lines)
         report.append(row(path, run, len(lines)))
@@ -70,9 +70,9 @@ def main(argv):
     if not folders:
         print(f"{build}: nothing was counted", file=sys.stderr)
         return 1
-    total = folders.pop("all of src")
+    total = folders.pop("all")
     table = [row(name, *counts) for name, counts in sorted(folders.items())]
-    table.append(row("all of src", *total))
+    table.append(row("all", *total))
     print("\n".join(table))
     (build / "coverage.txt").write_text("\n".join([*table, "", *report]) + "\n")
     return 0

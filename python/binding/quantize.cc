@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "qstore/quantize.h"
+#include "qstore_apps/quantize.h"
 
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string_view.h>
@@ -28,18 +28,18 @@ nb::tuple QuantizeFiles(const nb::bytes& source, const nb::bytes& output, int ta
                         unsigned threads, const nb::object& progress) {
   const std::string from = ToPath(source);
   const std::string to = ToPath(output);
-  QuantizeOptions options;
-  options.target = static_cast<QuantizeTarget>(target);
-  options.rest = static_cast<QuantizeRest>(rest);
+  make::QuantizeOptions options;
+  options.target = static_cast<make::QuantizeTarget>(target);
+  options.rest = static_cast<make::QuantizeRest>(rest);
   options.include = ToStrings(include);
   options.exclude = ToStrings(exclude);
   options.overwrite = overwrite;
   options.sync = sync;
   options.threads = threads;
-  const auto report =
-      RunInterruptibly<QuantizeReport>(progress, nullptr, [&](const ProgressCallback& callback) {
+  const auto report = RunInterruptibly<make::QuantizeReport>(
+      progress, nullptr, [&](const ProgressCallback& callback) {
         options.progress = callback;
-        return Quantize(from, to, options);
+        return make::Quantize(from, to, options);
       });
   return nb::make_tuple(Names(report.quantized), Names(report.cast), report.kept,
                         report.output_bytes);

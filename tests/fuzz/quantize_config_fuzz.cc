@@ -14,10 +14,10 @@
 
 namespace {
 
-using qstore::QuantizeOptions;
-using qstore::QuantizeRest;
-using qstore::QuantizeTarget;
 using qstore::io::JsonDocument;
+using qstore::make::QuantizeOptions;
+using qstore::make::QuantizeRest;
+using qstore::make::QuantizeTarget;
 using Modules = std::optional<std::vector<std::string>>;
 
 void CheckRewritten(const std::string& config, const QuantizeOptions& options,

@@ -21,9 +21,17 @@ GOOD = {
     "src/codec/kernels/avx2.cc": '#include <immintrin.h>\n#include "codec/kernels/kernels.h"\n',
     "src/scheme/planner.h": '#include "codec/zstd.h"\n#include "base/hash.h"\n',
     "src/store/pack.cc": '#include "scheme/planner.h"\n#include "io/file.h"\n',
+    "apps/common/glob.h": "#include <string_view>\n",
+    "apps/make/include/qstore_apps/synth.h": '#include "qstore/pack.h"\n',
+    "apps/make/synth.cc": '#include "qstore_apps/synth.h"\n#include "common/glob.h"\n'
+    '#include "io/file.h"\n#include "base/hash.h"\n',
+    "apps/analyze/svg.h": "#include <string>\n",
+    "apps/analyze/svg.cc": '#include "analyze/svg.h"\n',
     "cli/args.h": "#include <string>\n",
-    "cli/main.cc": '#include <CLI/CLI.hpp>\n#include "cli/args.h"\n#include "qstore/pack.h"\n',
+    "cli/main.cc": '#include <CLI/CLI.hpp>\n#include "cli/args.h"\n#include "qstore/pack.h"\n'
+    '#include "qstore_apps/synth.h"\n',
     "tests/unit/io/file_test.cc": '#include "io/file.h"\n#include <gtest/gtest.h>\n',
+    "tests/apps/analyze/svg_test.cc": '#include "analyze/svg.h"\n#include "qstore_apps/synth.h"\n',
 }
 
 # A file that replaces or joins those of GOOD, its content, and a piece of the message expected.
@@ -31,7 +39,18 @@ BAD = [
     ("src/base/x.cc", '#include "io/file.h"', "base (level 0) may not see io (1)"),
     ("src/io/x.cc", '#include "codec/zstd.h"', "io (level 1) may not see codec (1)"),
     ("src/scheme/x.cc", '#include "store/pack.cc"', "scheme (level 2) may not see store (4)"),
-    ("src/make/pack.cc", '#include "store/pack.cc"', "make (level 4) may not see store (4)"),
+    ("src/store/x.cc", '#include "make/synth.cc"', "relative to src"),
+    ("src/store/x.cc", '#include "qstore_apps/synth.h"', "relative to src"),
+    ("apps/make/x.cc", '#include "scheme/planner.h"', "apps/make may not see scheme"),
+    ("apps/make/x.cc", '#include "store/pack.cc"', "apps/make may not see store"),
+    ("apps/make/x.cc", '#include "codec/zstd.h"', "apps/make may not see codec"),
+    ("apps/make/x.cc", '#include "analyze/svg.h"', "apps/make may not see analyze"),
+    ("apps/analyze/x.cc", '#include "qstore_apps/synth.h"', "relative to apps or src"),
+    ("apps/common/x.cc", '#include "analyze/svg.h"', "apps/common may not see analyze"),
+    ("apps/make/x.cc", '#include "cli/args.h"', "relative to apps or src"),
+    ("apps/make/x.cc", "#include <zstd.h>", "belongs to"),
+    ("apps/make/include/qstore_apps/x.h", '#include "base/hash.h"', "a public header"),
+    ("apps/other/x.cc", '#include "base/hash.h"', "that docs/architecture.md does not know"),
     ("src/io/x.cc", '#include "file.h"', "relative to src"),
     ("src/io/x.cc", '#include "../base/hash.h"', "relative to src"),
     ("src/io/x.cc", '#include "qstore/gone.h"', "not in include/qstore"),
@@ -52,7 +71,9 @@ BAD = [
     ("cli/main.cc", '#  include "src/base/hash.h"', 'cli may include only "qstore/..."'),
     ("cli/main.cc", '#include "gone.h"', 'cli may include only "qstore/..."'),
     ("python/bindings.cc", '#include "store/pack.cc"', 'python may include only "qstore/..."'),
-    ("tests/unit/io/x.cc", '#include "io/gone.h"', "neither in src nor in tests"),
+    ("tests/unit/io/x.cc", '#include "io/gone.h"', "neither in src nor in apps nor in tests"),
+    ("cli/main.cc", '#include "make/synth.cc"', 'cli may include only "qstore/..."'),
+    ("cli/main.cc", '#include "qstore_apps/gone.h"', 'cli may include only "qstore/..."'),
 ]
 
 
