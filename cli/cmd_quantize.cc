@@ -2,9 +2,10 @@
 #include <cstdio>
 #include <memory>
 
+#include "calibrated.h"
 #include "commands.h"
-#include "gptq.h"
 #include "qstore_apps/quantize.h"
+#include "qstore_apps/targets.h"
 #include "terminal.h"
 
 namespace qstore::cli {
@@ -17,14 +18,9 @@ struct QuantizeArguments {
   bool list = false;
   bool json = false;
   make::QuantizeOptions options;
-  GptqArguments gptq;
-  std::vector<const CLI::Option*> not_of_gptq;
+  CalibratedArguments calibrated;
+  std::vector<const CLI::Option*> not_of_calibrated;
 };
-
-const std::map<std::string, make::QuantizeTarget> kTargets = {
-    {"llm-int8", make::QuantizeTarget::kLlmInt8},
-    {"bf16", make::QuantizeTarget::kBF16},
-    {"fp16", make::QuantizeTarget::kF16}};
 
 void PrintNames(const char* what, const std::vector<std::string>& names) {
   for (const std::string& name : names) std::printf("%s %s\n", what, Printable(name).c_str());
@@ -77,25 +73,26 @@ void CheckNotGiven(const CLI::Option* option, const std::string& target) {
   throw CLI::ValidationError(option->get_name(), "has no meaning for --to " + target);
 }
 
-int RunGptq(const QuantizeArguments& arguments, const std::string& targets) {
-  for (const CLI::Option* option : arguments.not_of_gptq) CheckNotGiven(option, arguments.to);
+int RunCalibrated(const QuantizeArguments& arguments, const std::string& targets) {
+  for (const CLI::Option* option : arguments.not_of_calibrated) CheckNotGiven(option, arguments.to);
   std::vector<std::string> shared;
   if (arguments.options.overwrite) shared.push_back("--force");
   if (arguments.json) shared.push_back("--json");
-  return arguments.gptq.Run(arguments.source, arguments.output, targets, shared);
+  return arguments.calibrated.Run(arguments.source, arguments.output, targets, shared);
 }
 
 int RunQuantize(const QuantizeArguments& arguments) {
   const std::string to = CLI::detail::to_lower(arguments.to);
-  if (const auto targets = arguments.gptq.Targets(to)) return RunGptq(arguments, *targets);
-  const auto target = kTargets.find(to);
-  if (target == kTargets.end()) {
-    throw CLI::ValidationError("--to", "'" + arguments.to + "' is none of llm-int8, bf16, fp16, " +
-                                           "gptq-2bit, gptq-3bit, gptq-4bit, gptq-8bit");
+  if (const auto targets = arguments.calibrated.Targets(to)) {
+    return RunCalibrated(arguments, *targets);
   }
-  CheckNotGiven(arguments.gptq.given(), arguments.to);
+  const auto target = make::QuantizeTargetOf(to);
+  if (!target) {
+    throw CLI::ValidationError("--to", "'" + arguments.to + "' is none of " + make::TargetNames());
+  }
+  CheckNotGiven(arguments.calibrated.given(), arguments.to);
   make::QuantizeOptions options = arguments.options;
-  options.target = target->second;
+  options.target = *target;
   ProgressLine line("quantizing");
   options.progress = line.callback();
   const auto report = make::Quantize(arguments.source, arguments.output, options);
@@ -124,8 +121,10 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
                    "llm-int8, bf16, fp16, or gptq-Nbit with N 2, 3, 4, 8; of these also a list")
       ->required();
   // Not found by their names later, which in CLI11 ends the process where there is no memory.
-  const auto not_of_gptq = [&](CLI::Option* option) { arguments->not_of_gptq.push_back(option); };
-  not_of_gptq(
+  const auto not_of_calibrated = [&](CLI::Option* option) {
+    arguments->not_of_calibrated.push_back(option);
+  };
+  not_of_calibrated(
       command
           ->add_option("--rest", options.rest,
                        "What llm-int8 does with other float tensors: keep (default), bf16 or fp16")
@@ -134,24 +133,27 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
                                                         {"bf16", make::QuantizeRest::kBF16},
                                                         {"fp16", make::QuantizeRest::kF16}},
               CLI::ignore_case)));
-  not_of_gptq(
+  not_of_calibrated(
       command
           ->add_option("--include", options.include,
                        "Also quantize matrices of these names; * and ? stand for any characters")
           ->option_text("PATTERN"));
-  not_of_gptq(
+  not_of_calibrated(
       command->add_option("--exclude", options.exclude, "Do not quantize matrices of these names")
           ->option_text("PATTERN"));
-  not_of_gptq(command->add_flag("--list", arguments->list, "Print what becomes of each tensor"));
-  not_of_gptq(command->add_flag("--dry-run", options.dry_run, "Only print it; write nothing"));
-  not_of_gptq(command->add_option("--threads", options.threads, "Default: one for each processor"));
-  not_of_gptq(
+  not_of_calibrated(
+      command->add_flag("--list", arguments->list, "Print what becomes of each tensor"));
+  not_of_calibrated(
+      command->add_flag("--dry-run", options.dry_run, "Only print it; write nothing"));
+  not_of_calibrated(
+      command->add_option("--threads", options.threads, "Default: one for each processor"));
+  not_of_calibrated(
       command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk"));
   command->add_flag(
       "--force", options.overwrite,
       "Replace files of the same names; remove other shards and old indexes beside them");
   command->add_flag("--json", arguments->json, "Print the result as JSON, with --list its lists");
-  arguments->gptq.AddOptions(*command);
+  arguments->calibrated.AddOptions(*command);
   command->footer(
       "llm-int8 quantizes every two-dimensional P.weight whose module P is, by its name, no\n"
       "embedding (embed_*, *embedding(s), wte, wpe, shared, ...) and no output head (lm_head,\n"

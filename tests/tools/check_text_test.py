@@ -99,8 +99,21 @@ class SchemeNames(unittest.TestCase):
 
     def test_others_are_not(self):
         self.assertEqual(self.offences_of("scheme::Schemes()\n"), [])
-        self.assertEqual(self.offences_of('"awq4"\n', "cli/cmd_quantize.cc"), [])
+        self.assertEqual(self.offences_of('"awq4"\n', "apps/make/quantize.cc"), [])
         self.assertEqual(self.offences_of("a round offer, gawq\n"), [])
+
+    def test_applications_but_make_have_none(self):
+        for folder in ("apps/analyze", "apps/common", "cli", "cli/bench"):
+            (found,) = self.offences_of("\nkRoundOff\n", f"{folder}/x.cc")
+            self.assertIn(f"{folder}/x.cc:2: RoundOff", found)
+        self.assertEqual(len(self.offences_of('"of awq4"\n', "apps/analyze/x.cc")), 1)
+        self.assertEqual(len(self.offences_of("", "cli/awq4.cc")), 1)
+
+    def test_texts_of_the_command_may_have_them(self):
+        for text in ('Help("awq4 and round-off")', r'Help("a", "\" awq4", "awq4 b")'):
+            self.assertEqual(self.offences_of(text, "cli/x.cc"), [], text)
+        for text in ('Is("awq4")', 'f("a b", kRoundOff, "c d")', "// awq4"):
+            self.assertEqual(len(self.offences_of(text, "cli/x.cc")), 1, text)
 
     def test_a_tree_without_schemes_is_none(self):
         with tempfile.TemporaryDirectory() as root:

@@ -8,14 +8,14 @@
 
 namespace qstore::cli {
 
-/// GPTQ needs the model to run, so the Python package does it: `qstore quantize` becomes that
-/// program, and signals and exit codes are its own.
-class GptqArguments {
+/// Calibrated targets need the model to run, so the Python package makes them: `qstore quantize`
+/// becomes that program, and signals and exit codes are its own.
+class CalibratedArguments {
  public:
-  /// Adds the options that only GPTQ has.
+  /// Adds the options that only these targets have.
   void AddOptions(CLI::App& command);
-  /// The precisions that `to` names, as the package takes them: "gptq-8bit,gptq-4bit"; none when it
-  /// asks for something else. Throws CLI::ValidationError for a `to` of GPTQ that has no meaning.
+  /// The targets that `to` names, as make::CalibratedTargets; none when it asks for something else.
+  /// Throws CLI::ValidationError for such a `to` that has no meaning.
   std::optional<std::string> Targets(const std::string& to) const;
   /// Whether one of these options was given, and which.
   const CLI::Option* given() const;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gptq.h"
+#include "calibrated.h"
 
 #include <unistd.h>
 
@@ -7,70 +7,48 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <string_view>
 
 #include "commands.h"
+#include "qstore_apps/targets.h"
 #include "terminal.h"
 
 namespace qstore::cli {
 namespace {
 
-constexpr std::string_view kScheme = "gptq";
 constexpr char kInstall[] = "pip install 'qstore[quantize]'";
+constexpr char kGroup[] = "GPTQ (by the Python package)";
 
 // Runs before anything of the package can report, so it tells itself what is missing. The working
 // directory is taken from the path: a folder there may have the name of a module.
-constexpr char kProgram[] = R"(import sys
+std::string Program() {
+  return std::string(R"(import sys
 sys.path[:] = [path for path in sys.path if path]
 try:
-    from qstore.gptq.__main__ import main
+    from )") +
+         make::kCalibratedModule + R"( import main
 except ImportError as error:
-    sys.exit(f"qstore: {error}; GPTQ needs: pip install 'qstore[quantize]'")
+    sys.exit(f"qstore: {error}; )" +
+         make::kCalibratedMethod + " needs: " + kInstall + R"(")
 sys.exit(main(sys.argv[1:]))
 )";
-
-std::vector<std::string> SplitAtCommas(const std::string& text) {
-  return CLI::detail::split(text, ',');
-}
-
-bool IsBits(const std::string& text) {
-  return text == "2" || text == "3" || text == "4" || text == "8";
-}
-
-std::string TargetOf(const std::string& bits) {
-  if (!IsBits(bits)) {
-    throw CLI::ValidationError("--to", "GPTQ has 2, 3, 4 or 8 bits, not '" + bits + "'");
-  }
-  return std::string(kScheme) + "-" + bits + "bit";
-}
-
-/// "4" of "gptq-4bit". Throws CLI::ValidationError.
-std::string BitsOf(const std::string& target) {
-  const std::string prefix = std::string(kScheme) + "-";
-  const size_t end = target.rfind("bit");
-  if (!target.starts_with(prefix) || end == std::string::npos || end + 3 != target.size() ||
-      end < prefix.size()) {
-    throw CLI::ValidationError("--to", "'" + target + "' is not gptq-Nbit; only GPTQ makes lists");
-  }
-  return target.substr(prefix.size(), end - prefix.size());
 }
 
 }  // namespace
 
-void GptqArguments::AddOptions(CLI::App& command) {
+void CalibratedArguments::AddOptions(CLI::App& command) {
   const auto add = [&](const char* name, const char* what, const char* type,
                        const CLI::Validator& check) {
     options_.push_back(
         command.add_option(name)->description(what)->option_text(type)->check(check)->group(
-            "GPTQ (by the Python package)"));
+            kGroup));
   };
   const auto add_flag = [&](const char* name, const char* what) {
-    return command.add_flag(name)->description(what)->group("GPTQ (by the Python package)");
+    return command.add_flag(name)->description(what)->group(kGroup);
   };
   bits_option_ =
       command.add_option("--bits", bits_, "With --to gptq: 2, 3, 4, 8 or a list of them")
           ->option_text("N,...")
-          ->group("GPTQ (by the Python package)");
+          ->group(kGroup);
   const CLI::TypeValidator<double> number("NUMBER");
   const CLI::TypeValidator<int64_t> integer("INT");
   add("--group-size", "Input channels that share a scale; -1: all; default 128", "INT", integer);
@@ -89,25 +67,13 @@ void GptqArguments::AddOptions(CLI::App& command) {
   options_.push_back(add_flag("--static-groups", "Fix all scales before the first channel"));
 }
 
-std::optional<std::string> GptqArguments::Targets(const std::string& to) const {
-  if (to == kScheme) {
-    if (bits_option_->count() == 0) throw CLI::ValidationError("--to", "gptq needs --bits");
-    std::string targets;
-    for (const std::string& bits : SplitAtCommas(bits_)) {
-      targets += (targets.empty() ? "" : ",") + TargetOf(bits);
-    }
-    return targets;
-  }
-  if (!to.starts_with(kScheme) && to.find(',') == std::string::npos) return std::nullopt;
-  if (bits_option_->count() > 0) throw CLI::ValidationError("--bits", "belongs to --to gptq");
-  std::string targets;
-  for (const std::string& target : SplitAtCommas(to)) {
-    targets += (targets.empty() ? "" : ",") + TargetOf(BitsOf(target));
-  }
-  return targets;
+std::optional<std::string> CalibratedArguments::Targets(const std::string& to) const {
+  const auto targets = make::CalibratedTargets(to, bits_);
+  if (!targets.ok()) throw CLI::ValidationError("--to", targets.status().message());
+  return *targets;
 }
 
-const CLI::Option* GptqArguments::given() const {
+const CLI::Option* CalibratedArguments::given() const {
   if (bits_option_->count() > 0) return bits_option_;
   for (const CLI::Option* option : options_) {
     if (option->count() > 0) return option;
@@ -115,11 +81,12 @@ const CLI::Option* GptqArguments::given() const {
   return nullptr;
 }
 
-int GptqArguments::Run(const std::string& source, const std::string& output,
-                       const std::string& targets, const std::vector<std::string>& shared) const {
+int CalibratedArguments::Run(const std::string& source, const std::string& output,
+                             const std::string& targets,
+                             const std::vector<std::string>& shared) const {
   const char* named = std::getenv("QSTORE_PYTHON");
   const std::string python = named != nullptr && *named != '\0' ? named : "python3";
-  std::vector<std::string> words = {python, "-c", kProgram, "--to=" + targets,
+  std::vector<std::string> words = {python, "-c", Program(), "--to=" + targets,
                                     "--output=" + output};
   for (const CLI::Option* option : options_) {
     if (option->count() == 0) continue;
@@ -134,9 +101,9 @@ int GptqArguments::Run(const std::string& source, const std::string& output,
   std::fflush(nullptr);
   execvp(arguments[0], arguments.data());
   std::fprintf(stderr,
-               "qstore: cannot run %s (%s); GPTQ needs Python 3 with: %s; QSTORE_PYTHON names "
+               "qstore: cannot run %s (%s); %s needs Python 3 with: %s; QSTORE_PYTHON names "
                "another interpreter\n",
-               Printable(python).c_str(), std::strerror(errno), kInstall);
+               Printable(python).c_str(), std::strerror(errno), make::kCalibratedMethod, kInstall);
   return kExitFailed;
 }
 
