@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -328,8 +328,13 @@ def difference(found, wanted):
 
 @pytest.fixture
 def sweep(shim, templates, space):
-    def make(name):
-        return Sweep(BY_NAME[name], shim, templates, space)
+    def make(name, threads=1):
+        case = BY_NAME[name]
+        if threads != 1:
+            at = case.arguments.index("--threads") + 1
+            some = (*case.arguments[:at], str(threads), *case.arguments[at + 1 :])
+            case = replace(case, arguments=some)
+        return Sweep(case, shim, templates, space)
 
     return make
 
@@ -371,11 +376,21 @@ def test_more_kills(sweep, case):
     check_kills(sweep, case)
 
 
-# One piece of memory, or all from there on: what cleans up must need none.
-@pytest.mark.rest
-@pytest.mark.parametrize("case", BY_NAME)
-def test_memory_that_is_refused(sweep, case):
-    runs = sweep(case)
+def check_memory(runs):
+    """One piece of memory, or all from there on: what cleans up must need none."""
     stride = max(1, runs.clean.ran.count("memory") // 100)
     kinds = runs.faults(["memory"], ["enomem"], stride, stays={("memory", "enomem")})
     runs.check_all(kinds, runs.check)
+
+
+@pytest.mark.rest
+@pytest.mark.parametrize("case", BY_NAME)
+def test_memory_that_is_refused(sweep, case):
+    check_memory(sweep(case))
+
+
+# Threads of the pool, and those who ask for them.
+@pytest.mark.rest
+@pytest.mark.parametrize("case", ["pack", "unpack", "verify-originals", "synth", "analyze"])
+def test_memory_that_is_refused_to_threads(sweep, case):
+    check_memory(sweep(case, threads=3))
