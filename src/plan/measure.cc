@@ -47,9 +47,14 @@ struct Contender {
 
 class Sampler {
  public:
-  Sampler(const ObjectSpec& spec, const ByteSource& content, Level level, ChunkCoder* coder)
+  Sampler(const ObjectSpec& spec, const ByteSource& content, std::span<const Candidate> candidates,
+          Level level, ChunkCoder* coder)
       : content_(content), level_(level), coder_(coder), spec_(spec) {
     spec_.chunk_elems = SampleElems(spec);
+    // Parents may have few chunks of the child's own length, and many of those that it then has.
+    for (const Candidate& candidate : candidates) {
+      spec_.chunk_elems = std::min(spec_.chunk_elems, candidate.bound->child().chunk_elems);
+    }
   }
 
   std::vector<uint64_t> chunks() const { return SampleChunks(spec_); }
@@ -161,7 +166,7 @@ Result<Measured> Measure(const ObjectSpec& spec, const ByteSource& content,
   all.reserve(contenders.size());
   for (Contender& contender : contenders) all.push_back(&contender);
   // What a sample costs at level max differs little from balanced, but takes far longer to find.
-  Sampler sampler(spec, content, std::min(level, Level::kBalanced), coder);
+  Sampler sampler(spec, content, candidates, std::min(level, Level::kBalanced), coder);
   QSTORE_TRY(Compete(&sampler, all));
   measured.alone = sampler.Estimate(contenders[0]);
   for (size_t i = 0; i < candidates.size(); ++i) {

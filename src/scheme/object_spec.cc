@@ -7,7 +7,10 @@ namespace qstore::scheme {
 
 uint64_t ChooseChunkElems(uint64_t row_elems, Level level) {
   const uint64_t target = level == Level::kMax ? kMaxLevelChunkElems : kChunkElems;
-  return row_elems >= target ? target : target / row_elems * row_elems;
+  if (row_elems >= target) return target;
+  // Rows by eights, as some formats pack what belongs to them.
+  const uint64_t rows = target / row_elems;
+  return (rows > 8 ? rows - rows % 8 : rows) * row_elems;
 }
 
 ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_size, Level level) {

@@ -6,9 +6,10 @@
 
 #include "base/status_macros.h"
 #include "format/limits.h"
+#include "scheme/bitsandbytes/nested_scales.h"
 #include "scheme/cast/cast.h"
-#include "scheme/fp8/fp8.h"
 #include "scheme/gptq/gptq.h"
+#include "scheme/grid/grid_schemes.h"
 #include "scheme/llm_int8/llm_int8.h"
 
 namespace qstore::scheme {
@@ -46,8 +47,9 @@ Status CheckTakes(const Bound& bound, std::span<const ObjectSpec> parents) {
 }  // namespace
 
 std::span<const Scheme* const> Schemes() {
-  static const Scheme* const kSchemes[] = {&LlmInt8(),      &Cast(), &GptqFloats(),
-                                           &GptqIntegers(), &Fp8(),  &Fp8Codes()};
+  static const Scheme* const kSchemes[] = {&LlmInt8(),      &Cast(),       &GptqFloats(),
+                                           &GptqIntegers(), &GridCodes(),  &GridScales(),
+                                           &GridWeights(),  &GridValues(), &NestedScales()};
   return kSchemes;
 }
 

@@ -14,6 +14,7 @@
 #include "base/disk_ids.h"
 #include "codec/floating.h"
 #include "qstore/dtype.h"
+#include "qstore/level.h"
 #include "qstore/status.h"
 #include "scheme/object_spec.h"
 #include "scheme/quantized_weights.h"
@@ -131,6 +132,8 @@ struct Edge {
   const Scheme* scheme = nullptr;
   std::vector<std::byte> params;
   std::vector<ParentRef> parents;
+  /// The child is to be cut so that its chunks are those of the first parent, which has as many.
+  bool follows_chunks = false;
 };
 
 /// How a tensor of words that hold several weights each is cut.
@@ -160,10 +163,14 @@ class Scheme {
                                                     std::span<const ObjectSpec> parents,
                                                     std::span<const std::byte> params) const = 0;
 
-  /// For a tensor that this scheme packs: how it is cut.
-  virtual std::optional<Packing> PackingOf(const TensorDesc& tensor, const TensorTable& own) const {
+  /// For a tensor that this scheme packs: how it is cut. `others` are those of other variants.
+  virtual std::optional<Packing> PackingOf(const TensorDesc& tensor, const TensorTable& own,
+                                           std::span<const TensorTable* const> others,
+                                           Level level) const {
     (void)tensor;
     (void)own;
+    (void)others;
+    (void)level;
     return std::nullopt;
   }
   /// Whether a tensor with this name and type is one of quantized weights.

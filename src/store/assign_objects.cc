@@ -76,8 +76,13 @@ class Equals {
     const container::Tensor& tensor = file.tensors[t];
     scheme::ObjectSpec spec = scheme::SpecFor(tensor.dtype, tensor.shape, size, options_.level);
     const SourceTable& own = tables[place.variant].Near(file.path);
+    std::vector<const scheme::TensorTable*> others;
+    for (size_t v = 0; v < tables.size(); ++v) {
+      if (v != place.variant) others.push_back(&tables[v].Near(file.path));
+    }
+    const scheme::TensorDesc target{tensor.name, tensor.dtype, tensor.shape};
     for (const scheme::Scheme* each : scheme::Schemes()) {
-      const auto packing = each->PackingOf({tensor.name, tensor.dtype, tensor.shape}, own);
+      const auto packing = each->PackingOf(target, own, others, options_.level);
       if (!packing) continue;
       spec.chunk_elems = packing->chunk_elems;
       spec.sample_elems = packing->sample_elems;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <map>
+#include <numeric>
 #include <utility>
 
 #include "base/pipeline.h"
@@ -24,7 +26,16 @@ struct Proposal {
   std::vector<std::byte> params;
   std::vector<uint32_t> parents;
   std::shared_ptr<const scheme::Bound> bound;
+  uint64_t chunk_elems = 0;  // Of the child, cut for these parents.
 };
+
+// From its parents.
+void Part(PlannedObject* object) {
+  object->scheme_id = kNoScheme;
+  object->params.clear();
+  object->parents.clear();
+  object->bound.reset();
+}
 
 /// Drops parents by which objects would have more ancestors than the format allows, or be their
 /// own: tensors of odd names may explain one another in a circle.
@@ -57,11 +68,7 @@ class AncestorLimits {
       found.count += of_parent.count + 1;
     }
     if (found.depth > format::kMaxDepth || found.count > format::kMaxAncestors) {
-      PlannedObject& object = plan_.objects[id];
-      object.scheme_id = kNoScheme;
-      object.params.clear();
-      object.parents.clear();
-      object.bound.reset();
+      Part(&plan_.objects[id]);
       found = {};
     }
     found.is_known = true;
@@ -143,22 +150,51 @@ class ParentChooser {
                   plan::Measure(object.spec, content, candidates, options_.level, coder));
     alone_[id] = measured.alone;
     for (size_t i = 0; i < proposals->size(); ++i) (*proposals)[i].bytes = measured.given[i];
-    std::erase_if(*proposals, [&](const Proposal& proposal) {
-      return proposal.bytes >= kWorthwhile * measured.alone;
-    });
     return {};
+  }
+
+  // Objects of one variant that an edge has together, or that may follow from the same one, as
+  // codes and their scales: the position of the first of them, by object.
+  std::vector<uint32_t> TensorsOf(const std::vector<std::vector<Proposal>>& proposals) const {
+    std::vector<uint32_t> first(plan_.objects.size());
+    std::iota(first.begin(), first.end(), 0);
+    const auto find = [&](uint32_t id) {
+      while (first[id] != id) id = first[id] = first[first[id]];
+      return id;
+    };
+    const auto join = [&](uint32_t a, uint32_t b) {
+      if (plan_.objects[a].place.variant != plan_.objects[b].place.variant) return;
+      const auto [low, high] = std::minmax({find(a), find(b)});
+      first[high] = low;
+    };
+    std::map<std::pair<size_t, uint32_t>, uint32_t> followers;  // Of a variant, from an object.
+    for (const std::vector<Proposal>& of_child : proposals) {
+      for (const Proposal& proposal : of_child) {
+        const size_t variant = plan_.objects[proposal.child].place.variant;
+        const std::pair from(variant, proposal.parents[0]);
+        join(followers.try_emplace(from, proposal.child).first->second, proposal.child);
+        for (size_t p = 0; p < proposal.parents.size(); ++p) {
+          join(proposal.parents[p], proposal.child);
+          if (p > 0) join(proposal.parents[p], proposal.parents[0]);
+        }
+      }
+    }
+    for (uint32_t id = 0; id < first.size(); ++id) first[id] = find(id);
+    return first;
   }
 
   void Adopt(std::vector<std::vector<Proposal>>* proposals) {
     std::vector<plan::WeighedEdge> edges;
     std::vector<Proposal*> by_edge;
+    const std::vector<uint32_t> loaded_with = TensorsOf(*proposals);
     for (std::vector<Proposal>& of_child : *proposals) {
       for (Proposal& proposal : of_child) {
-        edges.push_back({proposal.child, proposal.parents[0], proposal.bytes});
+        if (proposal.bytes >= kWorthwhile * alone_[proposal.child]) continue;
+        edges.push_back({proposal.child, proposal.parents, proposal.bytes});
         by_edge.push_back(&proposal);
       }
     }
-    for (const auto& chosen : plan::Arrange(alone_, edges)) {
+    for (const auto& chosen : plan::Arrange(alone_, loaded_with, edges)) {
       if (!chosen) continue;
       Proposal& proposal = *by_edge[*chosen];
       PlannedObject& object = plan_.objects[proposal.child];
@@ -166,6 +202,23 @@ class ParentChooser {
       object.params = std::move(proposal.params);
       object.parents = std::move(proposal.parents);
       object.bound = std::move(proposal.bound);
+      object.spec.chunk_elems = proposal.chunk_elems;
+    }
+    Rebind();
+  }
+
+  // An object may have been cut for its parents in a way that is not that of its children.
+  void Rebind() {
+    for (PlannedObject& object : plan_.objects) {
+      if (object.scheme_id == kNoScheme) continue;
+      std::vector<scheme::ObjectSpec> parents;
+      for (const uint32_t parent : object.parents) parents.push_back(plan_.objects[parent].spec);
+      auto bound = scheme::BindScheme(object.scheme_id, object.spec, parents, object.params);
+      if (bound.ok()) {
+        object.bound = std::move(bound).value();
+      } else {
+        Part(&object);
+      }
     }
   }
 
@@ -192,11 +245,12 @@ class ParentChooser {
         each->Detect(target, own_table, other, &edges);
       }
       for (scheme::Edge& edge : edges) {
-        Proposal proposal{id, 0, edge.scheme->id(), std::move(edge.params), {}, nullptr};
+        Proposal proposal{id, 0, edge.scheme->id(), std::move(edge.params), {}, nullptr, 0};
         for (const scheme::ParentRef& parent : edge.parents) {
           const SourceTable& table = parent.is_own ? own_table : other;
           proposal.parents.push_back(ObjectOf(parent.is_own ? own : v, table.place(parent.tensor)));
         }
+        proposal.chunk_elems = ChunkElems(object.spec, edge, proposal);
         if (Bind(object, &proposal)) proposals.push_back(std::move(proposal));
       }
     }
@@ -217,6 +271,20 @@ class ParentChooser {
     return file.parts[file.tensors[place.tensor].part].object;
   }
 
+  uint64_t ChunkElems(const scheme::ObjectSpec& child, const scheme::Edge& edge,
+                      const Proposal& proposal) const {
+    if (!edge.follows_chunks) return child.chunk_elems;
+    const scheme::ObjectSpec& parent = plan_.objects[proposal.parents[0]].spec;
+    const uint64_t per_elem = parent.elem_count() / std::max<uint64_t>(1, child.elem_count());
+    return std::max<uint64_t>(1, parent.chunk_elems / std::max<uint64_t>(1, per_elem));
+  }
+
+  static scheme::ObjectSpec SpecUnder(const PlannedObject& object, const Proposal& proposal) {
+    scheme::ObjectSpec spec = object.spec;
+    spec.chunk_elems = proposal.chunk_elems;
+    return spec;
+  }
+
   // False when the format does not allow these parents.
   bool Bind(const PlannedObject& object, Proposal* proposal) const {
     const uint32_t self = plan_.part(object.place).object;
@@ -225,7 +293,8 @@ class ParentChooser {
       if (parent == self) return false;
       parents.push_back(plan_.objects[parent].spec);
     }
-    auto bound = scheme::BindScheme(proposal->scheme_id, object.spec, parents, proposal->params);
+    const scheme::ObjectSpec spec = SpecUnder(object, *proposal);
+    auto bound = scheme::BindScheme(proposal->scheme_id, spec, parents, proposal->params);
     if (!bound.ok()) return false;
     proposal->bound = std::move(bound).value();
     return true;

@@ -11,6 +11,7 @@
 #include "fuzz/fuzz_input.h"
 #include "qstore/dtype.h"
 #include "scheme/chunk_coder.h"
+#include "scheme/grid/grid_params.h"
 #include "scheme/registry.h"
 
 namespace qstore::fuzz {
@@ -96,6 +97,49 @@ inline void TakeGptqBinding(FuzzInput* in, bool is_floats, BindingCase* out) {
                  static_cast<std::byte>((has_groups ? 1 : 0) + (own_groups ? 2 : 0))};
 }
 
+/// Codes given weights (5), scales or zero points given weights (6), weights given codes (7, 8).
+inline void TakeGridBinding(FuzzInput* in, SchemeId scheme, BindingCase* out) {
+  static constexpr DType kWeights[] = {DType::kBF16, DType::kF16, DType::kF32};
+  const DType type = kWeights[in->Below(3)];
+  scheme::GridParams params;
+  params.rule = static_cast<scheme::RoundingRule>(
+      1 + in->Below(static_cast<uint64_t>(scheme::RoundingRule::kEnd) - 1));
+  params.layout = static_cast<scheme::CodeLayout>(in->Below(scheme::kCodeLayoutCount));
+  const uint64_t flags = in->Below(4);
+  const bool is_global = params.rule == scheme::RoundingRule::kNvfp4;
+  params.sides = {(flags & 1) != 0, (flags & 2) != 0, is_global};
+  const uint64_t rows = 8 * (1 + in->Below(3));
+  const uint64_t columns = 8 * (1 + in->Below(20));
+  params.groups = {1 + in->Below(rows), 1 + in->Below(columns), columns};
+  const uint64_t chunk = 8 * columns * (1 + in->Below(rows / 8));
+  const uint64_t bits = params.rounding().bits;
+  const uint64_t elems = rows * columns;
+  const scheme::ObjectSpec weights = ObjectOf(type, elems, columns, chunk);
+  const bool is_words = in->Below(2) != 0;
+  const uint64_t per_elem = (is_words ? 32 : 8) / bits;
+  const scheme::ObjectSpec codes = ObjectOf(is_words ? DType::kI32 : DType::kU8, elems / per_elem,
+                                            columns / per_elem, chunk / per_elem);
+  const uint64_t count = params.groups.Count(elems);
+  const uint64_t per_chunk = chunk / columns * params.groups.per_row();
+  const scheme::ObjectSpec scales = ObjectOf(scheme::ScaleType(params.rounding(), type), count,
+                                             params.groups.per_row(), per_chunk);
+  const scheme::ObjectSpec zeros =
+      ObjectOf(DType::kI32, count / 8, params.groups.per_row(), per_chunk / 8);
+  out->chunk = 1;
+  if (scheme == 6) {
+    params.sides.has_zeros = !params.sides.has_scales;
+    out->child = params.sides.has_zeros ? zeros : scales;
+    out->parents = {weights};
+  } else {
+    out->child = scheme == 5 ? codes : weights;
+    out->parents = {scheme == 5 ? weights : codes};
+    if (params.sides.has_scales) out->parents.push_back(scales);
+    if (params.sides.has_zeros) out->parents.push_back(zeros);
+  }
+  if (is_global) out->parents.push_back(ObjectOf(DType::kF32, 1, 1, 1));
+  out->params = scheme::WriteGridParams(params);
+}
+
 /// At most 4 Ki elements in one chunk or two. Without scheme where the parents do not fit it.
 inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
   static constexpr DType kModelled[] = {DType::kU8,  DType::kI8,  DType::kF16, DType::kBF16,
@@ -105,6 +149,10 @@ inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
   const auto scheme = static_cast<SchemeId>(in->Below(scheme::Schemes().size() + 1));
   if (scheme == 3 || scheme == 4) {
     TakeGptqBinding(in, scheme == 3, out);
+    return scheme;
+  }
+  if (scheme >= 5 && scheme <= 8) {
+    TakeGridBinding(in, scheme, out);
     return scheme;
   }
   const uint64_t row_elems = 1 + in->Below(300);
@@ -119,15 +167,6 @@ inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
     const DType parent = kCastParents[in->Below(std::size(kCastParents))];
     out->parents.push_back(ObjectOf(parent, elems, row_elems, chunk_elems));
     out->params = {static_cast<std::byte>(parent)};
-    return scheme;
-  }
-  if (scheme == 5 || scheme == 6) {
-    out->child.dtype = scheme == 5 ? DType::kBF16 : DType::kF8E4M3;
-    out->child.byte_size = elems * out->child.elem_bytes();
-    const DType parent = scheme == 5 ? DType::kF8E4M3 : DType::kBF16;
-    out->parents.push_back(ObjectOf(parent, elems, row_elems, chunk_elems));
-    const uint64_t scales = in->Below(2) == 0 ? 1 : rows;
-    out->parents.push_back(ObjectOf(DType::kBF16, scales, 1, scales));
     return scheme;
   }
   out->parents.push_back(ObjectOf(DType::kI8, elems, row_elems, chunk_elems));

@@ -14,11 +14,12 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus" / "chunk_round_trip"
 sys.path.insert(0, str(HERE.parent / "golden"))
+import golden_grids as grids  # noqa: E402
 import golden_models as models  # noqa: E402
 
 BALANCED = 1
 U8 = 0  # The type that a case asks for first; schemes here choose their own.
-GPTQ, GPTQ_INTEGERS, FP8, FP8_CODES = 3, 4, 5, 6
+GPTQ, GPTQ_INTEGERS, CODES, SCALES, WEIGHTS, VALUES = 3, 4, 5, 6, 7, 8
 BITS = {4: 0, 8: 1, 2: 2, 3: 3}
 F16_SCALES = 0
 
@@ -56,25 +57,40 @@ def gptq_integers(random):
     return front + words[: len(words) // 2] + sides(low) + sides(high) + raw[: len(raw) // 2]
 
 
-def fp8(random, scheme, by_row):
-    rows, columns = 12, 100
-    value = models.weights(random, rows, columns)
-    twin = models.fp8_twin(value, by_row)
-    weights = models.tensor("BF16", value).data
-    codes, scales = twin["weight"].data, twin["weight_scale"].data
-    front = numbers(BALANCED, U8, scheme, columns - 1, rows, 0, 1 if by_row else 0)
-    parent, raw = (codes, weights) if scheme == FP8 else (weights, codes)
-    return front + parent + scales + raw
+def grid(random, scheme, rule, flags, kinds):
+    """16 rows of 64 weights and their twin, of which the parts named are parents and child."""
+    columns, width = 64, {10: 16, 11: 32}.get(rule, 64)
+    value = models.weights(random, 16, columns)
+    twin = {
+        3: lambda v: grids.four_bits(v, "nf4"),
+        5: lambda v: grids.fp8(v, grids.by_rows(v), [16, 1]),
+        9: lambda v: grids.int4(v, 64, True),
+        10: grids.nvfp4,
+        11: grids.mxfp4,
+    }[rule](value)
+    codes, *others = (t.data for t in twin.values())
+    parts = {"weights": models.tensor("BF16", value).data, "codes": codes}
+    parts |= {"scales": others[0], "last": others[-1]}
+    layout = {3: 1, 9: 2}.get(rule, 0)
+    # Groups of a row each, 2 times 8 rows, in one chunk; codes are words where they are of int4.
+    front = numbers(BALANCED, U8, scheme, 0, rule - 1, layout, flags, 1, columns // 8 - 1, 0)
+    front += numbers(width - 1, 1, 1 if rule == 9 else 0)
+    return front + b"".join(parts[kind] for kind in kinds)
 
 
 CASES = {
     "bf16_gptq_4": lambda random: gptq_floats(random, 4),
     "bf16_gptq_8": lambda random: gptq_floats(random, 8),
     "gptq_8_given_4": gptq_integers,
-    "bf16_fp8_rows": lambda random: fp8(random, FP8, True),
-    "bf16_fp8_matrix": lambda random: fp8(random, FP8, False),
-    "fp8_bf16_rows": lambda random: fp8(random, FP8_CODES, True),
-    "fp8_bf16_matrix": lambda random: fp8(random, FP8_CODES, False),
+    "fp8_bf16": lambda random: grid(random, CODES, 5, 1, ("weights", "scales", "codes")),
+    "fp8_bf16_alone": lambda random: grid(random, CODES, 5, 0, ("weights", "codes")),
+    "nf4_bf16": lambda random: grid(random, CODES, 3, 0, ("weights", "codes")),
+    "int4_bf16": lambda random: grid(random, CODES, 9, 3, ("weights", "scales", "last", "codes")),
+    "nvfp4_bf16": lambda random: grid(random, CODES, 10, 0, ("weights", "last", "codes")),
+    "nvfp4_scales": lambda random: grid(random, SCALES, 10, 1, ("weights", "last", "scales")),
+    "int4_zeros": lambda random: grid(random, SCALES, 9, 2, ("weights", "last")),
+    "bf16_fp8": lambda random: grid(random, WEIGHTS, 5, 1, ("codes", "scales", "weights")),
+    "mxfp4_values": lambda random: grid(random, VALUES, 11, 1, ("codes", "scales", "weights")),
 }
 
 

@@ -226,8 +226,15 @@ def set_tensor_dtype(row, dtype):
 
 RAW, ZSTD, PLANES, INT8, FLOAT, SCHEME, ROWS = range(7)
 BINS, CAST, GPTQ_FLOATS, GPTQ_INTEGERS = "llm-int8", "cast", "gptq", "gptq-integers"
-FP8, FP8_CODES = "fp8", "fp8-codes"
-SCHEMES = {BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4, FP8: 5, FP8_CODES: 6}
+GRID_CODES, GRID_SCALES, GRID_WEIGHTS, GRID_VALUES = (
+    f"grid-{name}" for name in ("codes", "scales", "weights", "values")
+)
+NESTED = "nested-scales"
+SCHEMES = {
+    BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4,
+    GRID_CODES: 5, GRID_SCALES: 6, GRID_WEIGHTS: 7, GRID_VALUES: 8,
+    NESTED: 9,
+}  # fmt: skip
 # By number of a dtype; 0 for those of parts of bytes.
 DTYPE_BYTES = [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8]
 PATH = b"tokenizer/vocab.txt"
@@ -275,7 +282,10 @@ DAMAGES = {
     "corrupt.gptq-floats-low-count": ("gptq", damage_payload(GPTQ_FLOATS, 2, 129)),
     "corrupt.gptq-integers-zeros": ("gptq", damage_payload(GPTQ_INTEGERS, 1, 3)),
     "corrupt.gptq-integers-width": ("gptq", damage_payload(GPTQ_INTEGERS, 2, 5)),
-    "corrupt.fp8-group": ("fp8", damage_payload(FP8, 3, 2)),
-    "corrupt.fp8-codes-listed": ("fp8-direct", damage_payload(FP8_CODES, 0, 255)),
-    "corrupt.fp8-codes-slack": ("fp8-direct", damage_payload(FP8_CODES, -1, 1)),
+    "corrupt.grid-weights-group": ("fp8", damage_payload(GRID_WEIGHTS, 3, 2)),
+    "corrupt.grid-codes-listed": ("grids", damage_payload(GRID_CODES, 0, 255)),
+    "corrupt.grid-codes-slack": ("grids", damage_payload(GRID_CODES, -1, 1)),
+    "corrupt.grid-scales-listed": ("grids", damage_payload(GRID_SCALES, 0, 127)),
+    "corrupt.nested-scales-listed": ("grids", damage_payload(NESTED, 0, 126)),
+    "corrupt.grid-values-listed": ("native", damage_payload(GRID_VALUES, 0, 9)),
 }

@@ -4,7 +4,6 @@
 import json
 import struct
 
-import ml_dtypes
 import numpy as np
 
 NUMPY_OF = {
@@ -71,19 +70,6 @@ def int8_twin(values):
     absmax = np.abs(rows).max(axis=1)
     q = np.rint(rows * (np.float32(127) / absmax)[:, None])
     return q.astype(np.int8).reshape(values.shape), absmax.astype(np.float32)
-
-
-def fp8_twin(values, by_row):
-    """Codes of E4M3 and BF16 scales, as compressed-tensors makes them of BF16 weights."""
-    weights = bf16_values(bf16(values))
-    most = np.abs(weights).max(axis=1 if by_row else None, keepdims=True)
-    scale = bf16_values(bf16(most / np.float32(448)))
-    quotient = np.clip(bf16_values(bf16(weights / scale)), -448, 448)
-    codes = quotient.astype(ml_dtypes.float8_e4m3fn).view(np.uint8)
-    return {
-        "weight": Tensor("F8_E4M3", values.shape, codes),
-        "weight_scale": Tensor("BF16", scale.shape if by_row else [1], bf16(scale)),
-    }
 
 
 def pair_of(dtype, values):

@@ -3,12 +3,12 @@
 
 import struct
 
+import golden_grids as grids
 import numpy as np
 from golden_models import (
     Tensor,
     bf16,
     bf16_values,
-    fp8_twin,
     gptq_twin,
     pair_of,
     tensor,
@@ -144,24 +144,82 @@ def source_gptq(folder, random):
         write_safetensors(folder / name / "model.safetensors", tensors)
 
 
+def write_grids(folder, **variants):
+    for name, tensors in variants.items():
+        write_safetensors(folder / name / "model.safetensors", tensors)
+
+
+def put(tensors, module, twin):
+    tensors.update({f"{module}.{part}": t for part, t in twin.items()})
+
+
+def odd_bytes(t, **changes):
+    """Bytes at these places become others: exceptions."""
+    data = bytearray(t.data)
+    for place, value in changes.items():
+        data[int(place.removeprefix("at"))] = value
+    t.data = bytes(data)
+
+
 def source_fp8(folder, random):
-    """BF16 and FP8, a scale a row and a scale a matrix; some codes, weights and scales are odd."""
+    """BF16 and FP8, a scale a row, a matrix and a block; some codes, weights, scales are odd."""
     high, low = {}, {}
-    for name, by_row in {"a": True, "b": False}.items():
-        value = weights(random, 40, 64)
-        twin = fp8_twin(value, by_row)
+    for name, rows in {"a": 40, "b": 40, "c": 130}.items():
+        value = weights(random, rows, 64)
+        twin = {
+            "a": lambda v: grids.fp8(v, grids.by_rows(v), [len(v), 1]),
+            "b": lambda v: grids.fp8(v, grids.of_all(v), [1]),
+            "c": lambda v: grids.fp8(v, grids.in_blocks(v), [2, 1]),
+        }[name](value)
         value[1, 3:9] = [0, -0.0, 1e-39, 5, np.inf, np.nan]
-        codes = bytearray(twin["weight"].data)
-        codes[7], codes[1000], codes[2000] = 0x80, 0x7F, 0xFE
-        twin["weight"].data = bytes(codes)
+        odd_bytes(twin["weight"], at7=0x80, at1000=0x7F, at2000=0xFE)
         high[f"{name}.weight"] = tensor("BF16", value)
-        low.update({f"{name}.{part}": t for part, t in twin.items()})
+        put(low, name, twin)
     scales = np.frombuffer(low["a.weight_scale"].data, "<u2").copy()
     scales[30:34] = [0, 0x7F80, 0x7FC0, 0x8001]
     low["a.weight_scale"].data = scales.tobytes()
-    write_safetensors(folder / "bf16" / "model.safetensors", high)
-    write_safetensors(folder / "fp8" / "model.safetensors", low)
+    write_grids(folder, bf16=high, fp8=low)
 
+
+def source_grids(folder, random):
+    """BF16 and what follows from it; in each copy two bytes of codes and one of scales are odd."""
+    value = weights(random, 136, 192)
+    value[4, :16], value[5] = 0, 0
+    copies = {
+        "inv": grids.fine_grained(value),
+        "int8": grids.int8(value),
+        "int4": grids.int4(value, 32, False),
+        "int4z": grids.int4(value, 64, True),
+        "nf4": grids.four_bits(value, "nf4"),
+        "fp4": grids.four_bits(value, "fp4"),
+        "nested": grids.nested(value),
+        "nvfp4": grids.nvfp4(value),
+        "mxfp4": grids.mxfp4(value),
+    }
+    for twin in copies.values():
+        codes, scales, *_ = twin.values()
+        odd_bytes(codes, at900=0x31, at6000=0xF7)
+        odd_bytes(scales, at1=scales.data[1] ^ 1)
+    plain = tensor("BF16", weights(random, 1, 64)[0])
+    write_grids(folder, bf16={"a.weight": tensor("BF16", value), "norm.weight": plain})
+    for name, twin in copies.items():
+        tensors = {"norm.weight": plain}
+        put(tensors, "a", twin)
+        write_grids(folder, **{name: tensors})
+
+
+def source_native(folder, random):
+    """FP8 and MXFP4 as models are released, and BF16 that has their values."""
+    high, low = {}, {}
+    for name, native in {"a": grids.native_fp8, "b": grids.native_mxfp4}.items():
+        twin, values = native(weights(random, 130, 96))
+        odd_bytes(values, at300=values.data[300] ^ 1)
+        high[f"{name}.weight"] = values
+        put(low, name, twin)
+    write_grids(folder, bf16=high, native=low)
+
+
+GRIDS = ("inv", "int8", "int4", "int4z", "nf4", "fp4", "nested", "nvfp4", "mxfp4")
 
 # NAME: the source, the variants and the options of pack.
 ARCHIVES = {
@@ -178,5 +236,6 @@ ARCHIVES = {
     "gptq": (source_gptq, ["f16=f16", "q8=q8", "q4=q4"], []),
     "gptq-16-4": (source_gptq, ["bf16=bf16", "q4=q4"], ["--level", "max"]),
     "fp8": (source_fp8, ["bf16=bf16", "fp8=fp8"], []),
-    "fp8-direct": (source_fp8, ["bf16=bf16", "fp8=fp8"], ["--direct", "bf16"]),
+    "grids": (source_grids, ["bf16=bf16", *(f"{n}={n}" for n in GRIDS)], ["--direct", "bf16"]),
+    "native": (source_native, ["bf16=bf16", "native=native"], []),
 }

@@ -107,11 +107,19 @@ def pairs():
 
 
 @pytest.fixture(scope="session")
-def fp8(pairs):
-    """The folder of FP8 copies of minilm in BF16: channel/ and tensor/."""
-    maker = HERE / "make_fp8.py"
+def twins(pairs):
+    """The folder of copies of minilm in BF16 in other formats, one for each of make_twins.py."""
+    maker = HERE / "make_twins.py"
     recipe = [maker, HERE / "make_pairs.py", HERE / "requirements.txt"]
-    return made_once("fp8", recipe, maker, pairs / "minilm" / "bf16")
+    return made_once("twins", recipe, maker, pairs / "minilm" / "bf16")
+
+
+@pytest.fixture(scope="session")
+def native(twins):
+    """The folder of BF16 copies of some of these that have just their values."""
+    maker = HERE / "make_native.py"
+    recipe = [maker, HERE / "make_twins.py", HERE / "requirements.txt"]
+    return made_once("native", recipe, maker, twins)
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,8 @@ def test_invalid_archive_is_refused(space, name):
     assert f"({kind})" in done.stderr
     assert archive.name in done.stderr
     refusals = 0
-    for variant in ("int8", "bf16", "f32", "one", "f16", "q8", "q4", "fp8"):
+    names = "int8 bf16 f32 one f16 q8 q4 fp8 native nf4 int4z"
+    for variant in names.split():
         done = run("unpack", archive, variant, "-o", space / variant)
         refusals += done.returncode != 0
         assert (done.returncode == 0) == (space / variant).exists()

@@ -4,17 +4,31 @@
 import pytest
 from command import assert_comes_back, ok, ok_json, pack, raw_size
 
-# Of its raw size, what a copy may take beside BF16 that loads from its own bytes.
-MOST_BESIDE = 0.005
-# Of the archive of BF16 alone, what a pair may take whose copy loads from its own bytes.
-MOST_OF_PAIR = 1.005
+# NAME of make_twins.py: of its raw size, what a copy may take beside BF16 that loads from its own
+# bytes.
+MOST_BESIDE = {
+    name: 0.003
+    for name in (
+        "llm-int8", "fp8-tensor", "fp8-channel", "fp8-block", "fp8-fine-grained", "w8a8",
+        "w4a16", "w4a16-asym", "nvfp4", "mxfp4", "nf4", "fp4",
+    )
+} | {"nf4-double": 0.015}  # fmt: skip
+# Of the archive of BF16 alone, what a pair may take in the default arrangement.
+MOST_OF_PAIR = 1.006
+# Six copies of those that servers load, BF16 among them: the same with BF16 direct, and default.
+SIX = ("llm-int8", "fp8-block", "fp8-channel", "nf4", "nvfp4")
+MOST_OF_SIX = {"--direct": 1.01, "default": 1.015}
 
 
 @pytest.fixture(scope="module")
-def alone(pairs, tmp_path_factory):
+def bf16(pairs):
+    return pairs / "minilm" / "bf16"
+
+
+@pytest.fixture(scope="module")
+def alone(bf16, tmp_path_factory):
     """Bytes of the archive of BF16 alone."""
-    path = tmp_path_factory.mktemp("alone") / "m.qstore"
-    return pack(path, bf16=pairs / "minilm" / "bf16")
+    return pack(tmp_path_factory.mktemp("alone") / "m.qstore", bf16=bf16)
 
 
 def variant_of(archive, name):
@@ -22,35 +36,59 @@ def variant_of(archive, name):
     return found
 
 
-@pytest.mark.parametrize("kind", ("channel", "tensor"))
-def test_fp8_beside_direct_bf16(pairs, fp8, alone, space, figure, kind):
-    variants = {"bf16": pairs / "minilm" / "bf16", "fp8": fp8 / kind}
+@pytest.mark.parametrize("name", MOST_BESIDE)
+def test_copy_beside_direct_bf16(bf16, twins, alone, space, figure, name):
+    variants = {"bf16": bf16, "copy": twins / name}
     size = pack(space / "m.qstore", "--direct", "bf16", **variants)
-    share = (size - alone) / raw_size(fp8 / kind)
-    figure(f"FP8 by {kind} of minilm beside BF16: {size - alone:,} bytes, {share:.3%} of its own")
-    assert share <= MOST_BESIDE
+    raw = raw_size(twins / name)
+    share = (size - alone) / raw
+    figure(f"{name:16} beside BF16: {raw:>10,} bytes raw, {size - alone:>7,} added, {share:.3%}")
+    assert share <= MOST_BESIDE[name]
     assert_comes_back(space / "m.qstore", space, **variants)
-    ok("verify", space / "m.qstore", *(f"{name}={path}" for name, path in variants.items()))
+    ok("verify", space / "m.qstore", *(f"{key}={path}" for key, path in variants.items()))
     assert variant_of(space / "m.qstore", "bf16")["load_bytes"] < 1.01 * alone
 
 
-@pytest.mark.parametrize("kind", ("channel", "tensor"))
-def test_fp8_that_loads_from_its_own_bytes(pairs, fp8, alone, space, figure, kind):
-    variants = {"bf16": pairs / "minilm" / "bf16", "fp8": fp8 / kind}
+@pytest.mark.parametrize("name", MOST_BESIDE)
+def test_pair_takes_what_one_takes(bf16, twins, alone, space, figure, name):
+    variants = {"bf16": bf16, "copy": twins / name}
     size = pack(space / "m.qstore", **variants)
-    figure(f"minilm in BF16 and FP8 by {kind}: {size:,} bytes, {size / alone:.4f} of BF16 alone")
+    reads = variant_of(space / "m.qstore", "copy")["load_bytes"]
+    figure(f"{name:16} and BF16: {size / alone:.4f} of BF16; the copy reads {reads / alone:.2f}")
     assert size <= MOST_OF_PAIR * alone
     assert_comes_back(space / "m.qstore", space, **variants)
-    assert variant_of(space / "m.qstore", "fp8")["load_bytes"] < 0.9 * alone
 
 
-def test_several_copies_take_what_one_takes(pairs, fp8, alone, space, figure):
-    minilm = pairs / "minilm"
-    variants = {"bf16": minilm / "bf16", "int8": minilm / "bf16-int8"}
-    variants |= {kind: fp8 / kind for kind in ("channel", "tensor")}
-    size = pack(space / "m.qstore", **variants)
+@pytest.mark.parametrize("kind", MOST_OF_SIX)
+def test_six_variants_take_what_one_takes(bf16, twins, alone, space, figure, kind):
+    variants = {"bf16": bf16} | {name: twins / name for name in SIX}
+    options = ("--direct", "bf16") if kind == "--direct" else ()
+    size = pack(space / "m.qstore", *options, **variants)
     raw = sum(map(raw_size, variants.values()))
-    figure(f"minilm in BF16, int8 and FP8 twice: {size:,} bytes of {raw:,}; BF16 alone {alone:,}")
+    figure(f"six copies, {kind}: {raw:,} bytes in {size:,}, {size / alone:.4f} of BF16")
+    assert size <= MOST_OF_SIX[kind] * alone
     assert_comes_back(space / "m.qstore", space, **variants)
-    # int8 does not follow from BF16 yet, so BF16 follows from it.
-    assert size < 1.03 * alone
+
+
+@pytest.mark.parametrize("name", ("fp8-fine-grained", "nvfp4", "mxfp4"))
+def test_bf16_of_a_native_release_takes_nothing(twins, native, space, figure, name):
+    """The BF16 copy is the exact dequantization, as the library makes it."""
+    variants = {"native": twins / name, "bf16": native / name}
+    own = pack(space / "own.qstore", native=twins / name)
+    size = pack(space / "m.qstore", **variants)
+    share = (size - own) / raw_size(native / name)
+    figure(f"BF16 that is {name}, dequantized: {size - own:,} bytes added, {share:.3%}")
+    assert share <= 0.003
+    assert_comes_back(space / "m.qstore", space, **variants)
+
+
+def test_a_copy_of_another_model_costs_bytes_only(bf16, twins, space):
+    """Shapes and names fit, values do not."""
+    data = bytearray((twins / "nvfp4" / "model.safetensors").read_bytes())
+    third = len(data) // 3
+    data[third : 2 * third] = data[2 * third - 1 : third - 1 : -1]
+    (space / "other").mkdir()
+    (space / "other" / "model.safetensors").write_bytes(data)
+    variants = {"bf16": bf16, "copy": space / "other"}
+    pack(space / "m.qstore", **variants)
+    assert_comes_back(space / "m.qstore", space, **variants)

@@ -2,10 +2,10 @@
 """Schemes by number: "Schemes" of docs/format-coding.md, read literally. One that is not here costs
 the objects that have it."""
 
-import fp8
 import numpy as np
 from floats import FLOATS, decode_bins, decode_cast_delta, first_patterns
 from gptq import Tensor, decode_gptq_floats, decode_gptq_integers, shape_of
+from grids import GridCodes, GridScales, GridValues, GridWeights, NestedScales
 from planes import require
 from records import DTYPE_BITS, DTYPES
 
@@ -129,64 +129,14 @@ class GptqIntegers:
         return decode_gptq_integers(cursor, spec, contents[0], parent, own)
 
 
-def fp8_row_elems(tensor, scales):
-    """How many elements have one scale."""
-    small(scales)
-    rows, rest = divmod(tensor.elem_count, tensor.row_elems)
-    if rest == 0 and scales.byte_size == 2 * rows:
-        return tensor.row_elems
-    require(scales.byte_size == 2, "FP8: scales")
-    return max(1, tensor.elem_count)
-
-
-class Fp8:
-    by_chunks = 0
-
-    def __init__(self, child, parents, params):
-        counts(parents, 2, params, 0)
-        codes, scales = parents
-        self.row_elems = fp8_row_elems(child, scales)
-        require(child.dtype == "BF16", "FP8: object is no BF16")
-        require(codes.elem_bytes == 1 and codes.elem_count == child.elem_count, "FP8: codes")
-
-    def need(self, first, count):
-        return range(first, first + count)
-
-    def decode(self, cursor, spec, contents):
-        codes = np.frombuffer(contents[0], np.uint8).astype(np.int64)
-        q = np.where(codes > 127, -(codes & 127), codes)
-        rows = (spec.first_elem + np.arange(spec.elem_count)) // self.row_elems
-        scales = np.frombuffer(contents[1], "<u2")
-        patterns = decode_bins(cursor, spec, q, rows, scales, fp8.first_patterns)
-        return patterns.astype("<u2").tobytes()
-
-
-class Fp8Codes:
-    by_chunks = 0
-
-    def __init__(self, child, parents, params):
-        counts(parents, 2, params, 0)
-        weights, scales = parents
-        self.row_elems = fp8_row_elems(child, scales)
-        require(child.elem_bytes == 1, "FP8 codes: bytes")
-        require(weights.elem_bytes == 2, "FP8 codes: weights")
-        require(weights.elem_count == child.elem_count, "FP8 codes: weights")
-
-    def need(self, first, count):
-        return range(2 * first, 2 * (first + count))
-
-    def decode(self, cursor, spec, contents):
-        weights = np.frombuffer(contents[0], "<u2")
-        rows = (spec.first_elem + np.arange(spec.elem_count)) // self.row_elems
-        codes = fp8.codes_of(weights, np.frombuffer(contents[1], "<u2")[rows])
-        if cursor.at < len(cursor.data):
-            at = 0
-            for _ in range(cursor.varint()):
-                at += cursor.varint()
-                require(at < len(codes), "FP8 codes: listed outside the chunk")
-                codes[at] = cursor.byte()
-                at += 1
-        return codes.astype(np.uint8).tobytes()
-
-
-SCHEMES = {1: LlmInt8, 2: Cast, 3: GptqFloats, 4: GptqIntegers, 5: Fp8, 6: Fp8Codes}
+SCHEMES = {
+    1: LlmInt8,
+    2: Cast,
+    3: GptqFloats,
+    4: GptqIntegers,
+    5: GridCodes,
+    6: GridScales,
+    7: GridWeights,
+    8: GridValues,
+    9: NestedScales,
+}

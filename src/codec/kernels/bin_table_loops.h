@@ -43,11 +43,9 @@ inline bool FindBf16(float absmax, uint32_t* first) {
   return bad == 0 && first[kBinCount] <= 0x7f80 && first[1] > 0x80;
 }
 
-// REQUIRES: 1 <= shift + 1 <= 8.
-inline bool Bf16Bins(float absmax, unsigned shift, BinTable8* table) {
+// The table of bins that begin at first[k], k = 1 to 128. REQUIRES: 1 <= shift + 1 <= 8.
+inline void SetBinTable(uint32_t first[kBinCount + 1], unsigned shift, BinTable8* table) {
   constexpr uint32_t kMostCodes = 255;
-  uint32_t first[kBinCount + 1];
-  if (!FindBf16(absmax, first)) return false;
   first[0] = first[1];  // Bin 0, of both signs, has no index.
   const uint32_t round = (1u << shift) - 1;
   for (uint32_t k = 0; k < kBinCount; ++k) {
@@ -62,6 +60,12 @@ inline bool Bf16Bins(float absmax, unsigned shift, BinTable8* table) {
     table->width[k] = static_cast<uint8_t>((bits >> 23) - 127);
     table->threshold[k] = static_cast<uint8_t>(2 * power - codes);
   }
+}
+
+inline bool Bf16Bins(float absmax, unsigned shift, BinTable8* table) {
+  uint32_t first[kBinCount + 1];
+  if (!FindBf16(absmax, first)) return false;
+  SetBinTable(first, shift, table);
   return true;
 }
 

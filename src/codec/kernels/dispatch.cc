@@ -5,6 +5,7 @@
 #include "base/isa.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/kernels.h"
+#include "codec/kernels/round_kernels.h"
 
 namespace qstore::codec {
 namespace {
@@ -17,14 +18,35 @@ const Kernels& KernelsFor([[maybe_unused]] base::Isa isa) {
   return kScalarKernels;
 }
 
+const RoundKernels& RoundingFor([[maybe_unused]] base::Isa isa) {
+#if defined(QSTORE_X86_KERNELS)
+  if (isa == base::Isa::kAvx512) return kAvx512Rounding;
+  if (isa == base::Isa::kAvx2) return kAvx2Rounding;
+#endif
+  return kScalarRounding;
+}
+
+constexpr auto kIsas = {base::Isa::kScalar, base::Isa::kAvx2, base::Isa::kAvx512};
+
 }  // namespace
 
 const Kernels* KernelsByName(const char* name) {
-  for (const base::Isa isa : {base::Isa::kScalar, base::Isa::kAvx2, base::Isa::kAvx512}) {
+  for (const base::Isa isa : kIsas) {
     if (base::HasIsa(isa) && std::strcmp(KernelsFor(isa).name, name) == 0) return &KernelsFor(isa);
   }
   return nullptr;
 }
+
+const RoundKernels* RoundingByName(const char* name) {
+  for (const base::Isa isa : kIsas) {
+    if (base::HasIsa(isa) && std::strcmp(KernelsFor(isa).name, name) == 0) {
+      return &RoundingFor(isa);
+    }
+  }
+  return nullptr;
+}
+
+const RoundKernels& ActiveRounding() { return RoundingFor(base::ActiveIsa()); }
 
 const Kernels& ActiveKernels() { return KernelsFor(base::ActiveIsa()); }
 

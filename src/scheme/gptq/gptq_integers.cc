@@ -129,8 +129,8 @@ class GptqIntegersScheme final : public Scheme {
     return std::unique_ptr<const Bound>(new BoundGptqIntegers(child, parents, tensors));
   }
 
-  std::optional<Packing> PackingOf(const TensorDesc& tensor,
-                                   const TensorTable& own) const override {
+  std::optional<Packing> PackingOf(const TensorDesc& tensor, const TensorTable& own,
+                                   std::span<const TensorTable* const>, Level) const override {
     const auto module = ModuleOf(tensor.name, kQWeight);
     if (!module) return std::nullopt;
     const auto parts = FindGptqParts(*module, own);

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "codec/floating.h"
+#include "codec/kernels/kernels.h"
 #include "qstore/dtype.h"
 #include "qstore/status.h"
 #include "scheme/grid/grid.h"
@@ -29,8 +30,16 @@ struct Codes {
   std::span<const float> scales;  ///< Of the rows; that of element e is scales[e / row_elems].
 };
 
+/// The bins of a scale that were found last.
+struct KnownBins {
+  bool is_known = false;
+  uint32_t scale = 0;  ///< Its pattern.
+  codec::BinTable8 table;
+};
+
 /// Scratch memory of EncodeBins and DecodeBins.
 struct BinsScratch {
+  std::vector<KnownBins> known;  ///< By a part of the scale's pattern.
   codec::PlaneScratch planes;
   std::vector<uint8_t> floor_bits;
   std::vector<uint8_t> extra_bits;

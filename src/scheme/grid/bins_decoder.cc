@@ -131,7 +131,7 @@ void DecodeRows(DType dtype, const Codes& given, Streams* s, const uint8_t* low,
   const size_t count = raw.size() / sizeof(T);
   const RowRange& range = given.range;
   const std::span<const std::byte> q = given.q;
-  RowBins bins(given.grid, dtype, s->header, given.scales);
+  RowBins bins(given.grid, dtype, s->header, given.scales, scratch);
   const codec::Kernels& kernels = codec::ActiveKernels();
   const auto* twin = reinterpret_cast<const uint8_t*>(q.data());
   auto* out = reinterpret_cast<uint8_t*>(raw.data());

@@ -54,7 +54,7 @@ class Encoder {
         range_(codes.range),
         raw_(raw),
         q_(codes.q),
-        bins_(codes.grid, dtype, header, codes.scales),
+        bins_(codes.grid, dtype, header, codes.scales, scratch),
         scratch_(scratch) {}
 
   void Run() {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include "base/bytes.h"
 #include "codec/kernels/kernels.h"
@@ -70,10 +71,19 @@ inline constexpr ByteCodes kByteCodes;
 /// The bins of one row at a time, in the form the kernels want.
 class RowBins {
  public:
-  RowBins(const Grid& grid, DType dtype, const Header& header, std::span<const float> scales)
-      : grid_(grid), rule_{dtype, header.via_fp16}, header_(header), scales_(scales) {
+  RowBins(const Grid& grid, DType dtype, const Header& header, std::span<const float> scales,
+          BinsScratch* scratch)
+      : grid_(grid),
+        rule_{dtype, header.via_fp16},
+        header_(header),
+        scales_(scales),
+        known_(scratch->known) {
     bytes_ = UsesByteLanes(dtype, header.shift);
+    known_.resize(kKnown);
+    for (KnownBins& known : known_) known.is_known = false;
   }
+
+  static constexpr size_t kKnown = 64;
 
   void Select(uint64_t row) {
     const float scale = scales_[row];
@@ -81,32 +91,38 @@ class RowBins {
     if (selected_ && pattern == pattern_) return;
     selected_ = true;
     pattern_ = pattern;
+    // Blocks of rows have the same scales again in each row.
+    KnownBins& known = known_[(pattern ^ pattern >> 16 ^ pattern >> 22) % kKnown];
+    table8_ = &known.table;
+    if (bytes_ && known.is_known && known.scale == pattern) return;
+    known.is_known = true;
+    known.scale = pattern;
     if (!FindAtOnce(scale)) FindOneByOne(scale);
   }
 
   bool bytes() const { return bytes_; }
-  const codec::BinTable8& table8() const { return table8_; }
+  const codec::BinTable8& table8() const { return *table8_; }
   const codec::BinTable16& table16() const { return table16_; }
 
   /// For targets of 16 bits: the first pattern of every bin, kWideBin when it is wide.
-  const uint16_t* first16() const { return bytes_ ? table8_.first : first16_; }
+  const uint16_t* first16() const { return bytes_ ? table8_->first : first16_; }
 
   bool is_wide(unsigned k) const {
-    return bytes_ ? table8_.first[k] == codec::kWideBin : count_[k] == 0;
+    return bytes_ ? table8_->first[k] == codec::kWideBin : count_[k] == 0;
   }
   /// Candidates of a bin that is not wide.
   uint32_t count(unsigned k) const { return bytes_ ? codes(k) : count_[k]; }
-  uint32_t first(unsigned k) const { return bytes_ ? table8_.first[k] : table16_.first[k]; }
+  uint32_t first(unsigned k) const { return bytes_ ? table8_->first[k] : table16_.first[k]; }
   /// Numbers that the index above its low bits may take: 1 for a wide bin.
   uint32_t codes(unsigned k) const {
-    return bytes_ ? (2u << table8_.width[k]) - table8_.threshold[k]
+    return bytes_ ? (2u << table8_->width[k]) - table8_->threshold[k]
                   : (2u << table16_.width[k]) - table16_.threshold[k];
   }
 
  private:
   bool FindAtOnce(float scale) {
     return rule_.target == DType::kBF16 && !rule_.via_fp16 &&
-           grid_.FindTable(scale, header_.shift, &table8_);
+           grid_.FindTable(scale, header_.shift, table8_);
   }
 
   void FindOneByOne(float scale) {
@@ -131,9 +147,9 @@ class RowBins {
     for (unsigned k = 0; k < codec::kBinCount; ++k) {
       const bool wide = count_[k] - 1 >= kByteLimit;  // So is 0.
       const uint32_t codes = wide ? 1 : count_[k];
-      table8_.first[k] = wide ? codec::kWideBin : static_cast<uint16_t>(low_[k]);
-      table8_.width[k] = kByteCodes.width[codes];
-      table8_.threshold[k] = kByteCodes.threshold[codes];
+      table8_->first[k] = wide ? codec::kWideBin : static_cast<uint16_t>(low_[k]);
+      table8_->width[k] = kByteCodes.width[codes];
+      table8_->threshold[k] = kByteCodes.threshold[codes];
     }
   }
 
@@ -162,7 +178,8 @@ class RowBins {
   uint32_t pattern_ = 0;
   uint32_t low_[codec::kBinCount] = {};
   uint32_t count_[codec::kBinCount] = {};
-  codec::BinTable8 table8_;
+  std::vector<KnownBins>& known_;
+  codec::BinTable8* table8_ = nullptr;
   codec::BinTable16 table16_;
   uint16_t first16_[codec::kBinCount] = {};
 };

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "scheme/grid/grid_format.h"
+
+namespace qstore::scheme {
+
+/// FP8 with an F32 scale for each block, as transformers ("fp8") and DeepSeek-V3 store it:
+/// "weight" and "weight_scale_inv". docs/format-grids.md, "Fine-grained FP8".
+const GridFormat& FineGrainedFp8();
+
+}  // namespace qstore::scheme

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "scheme/grid/grid_params.h"
+#include "scheme/tensor_table.h"
+
+// What a quantized format is: how the tensors of one matrix of weights are named and shaped, and
+// which rules may have made them. A format is a folder of src/scheme and a row of
+// grid_formats.cc; the schemes of grids do the rest.
+
+namespace qstore::scheme {
+
+enum class GridPart : uint8_t { kCodes, kScales, kZeros };
+
+/// A tensor's part in a matrix of weights.
+struct GridPartName {
+  std::string_view module;  ///< With its last dot; "weight" behind it names the weights.
+  GridPart part = GridPart::kCodes;
+};
+
+/// The tensors of a matrix of weights, as positions in their table.
+struct GridTensors {
+  std::vector<RoundingRule> rules;  ///< Any of which may have made them, likeliest first.
+  CodeLayout layout = CodeLayout::kPlain;
+  Groups groups;
+  uint64_t elem_count = 0;  ///< Weights.
+  size_t codes = 0;
+  std::optional<size_t> scales;  ///< Such as the rules make; none where others are stored.
+  std::optional<size_t> zeros;
+  std::optional<size_t> global;
+  std::optional<size_t> state;  ///< What a format keeps as a text.
+};
+
+class GridFormat {
+ public:
+  virtual ~GridFormat() = default;
+
+  /// What a tensor of that name would be.
+  virtual std::optional<GridPartName> PartOf(std::string_view name) const = 0;
+  /// The tensors of the module in `table`, when they are of this format.
+  virtual std::optional<GridTensors> Find(std::string_view module,
+                                          const TensorTable& table) const = 0;
+};
+
+/// All formats.
+std::span<const GridFormat* const> GridFormats();
+
+}  // namespace qstore::scheme

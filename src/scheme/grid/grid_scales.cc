@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/status_macros.h"
+#include "scheme/checks.h"
+#include "scheme/grid/grid_format.h"
+#include "scheme/grid/grid_params.h"
+#include "scheme/grid/grid_schemes.h"
+#include "scheme/grid/listed.h"
+#include "scheme/grid/predictor.h"
+
+namespace qstore::scheme {
+namespace {
+
+constexpr std::string_view kRule = "grid scales";
+constexpr size_t kWeights = 0;
+// Rows whose zero points share a word.
+constexpr uint64_t kZeroRows = 8;
+
+// The child is the side that the parameters name, which is none of the parents.
+class BoundGridScales final : public Bound {
+ public:
+  BoundGridScales(const ObjectSpec& child, std::span<const ObjectSpec> parents,
+                  const GridParams& params)
+      : Bound(child, parents),
+        params_(params),
+        weights_(parents[kWeights].dtype),
+        elem_count_(parents[kWeights].elem_count()) {}
+
+  Take TakeOf(size_t parent) const override {
+    return parent == kWeights ? Take::kChunk : Take::kWhole;
+  }
+  Region NeedOf(size_t parent, const ChunkAt& at) const override {
+    if (parent != kWeights) return Whole(parent);
+    const GroupRange range = WeightsOf(at);
+    const uint64_t bytes = DTypeBits(weights_) / 8;
+    return {range.first_elem * bytes, range.elem_count * bytes, 0, 1};
+  }
+  uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
+    const uint64_t groups = chunk_bytes / child().elem_bytes() * (IsZeros() ? kZeroRows : 1);
+    return PredictorBytes(0, groups);
+  }
+
+  Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
+             std::span<const std::byte> raw, codec::Effort, Scratch* scratch,
+             std::vector<std::byte>* out) const override {
+    auto* own = scratch->Of<PredictorScratch>();
+    own->predicted.resize(raw.size());
+    Predict(at, parents, own, own->predicted);
+    const uint64_t listed = EncodeListed(own->predicted, raw, child().elem_bytes(), out);
+    return FitOfListed(listed, at.elem_count);
+  }
+  Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
+                base::ByteReader* payload, Scratch* scratch,
+                std::span<std::byte> raw) const override {
+    Predict(at, parents, scratch->Of<PredictorScratch>(), raw);
+    return DecodeListed(payload, child().elem_bytes(), kRule, raw);
+  }
+
+ private:
+  bool IsZeros() const { return params_.sides.has_zeros; }
+
+  GroupRange WeightsOf(const ChunkAt& at) const {
+    const Groups& groups = params_.groups;
+    uint64_t per_elem = groups.width;
+    if (IsZeros()) {
+      const uint64_t rows = at.first_elem / groups.per_row() * kZeroRows;
+      const uint64_t count = at.elem_count / groups.per_row() * kZeroRows;
+      return {rows * groups.columns, count * groups.columns};
+    }
+    const uint64_t first = at.first_elem * per_elem;
+    return {first, std::min(at.elem_count * per_elem, elem_count_ - std::min(first, elem_count_))};
+  }
+
+  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, PredictorScratch* scratch,
+               std::span<std::byte> out) const {
+    Predictor predictor(params_, weights_, elem_count_, scratch);
+    if (IsZeros()) return predictor.Zeros(WeightsOf(at), parents[kWeights].bytes, out);
+    SidesOf<ParentContent> sides;
+    if (params_.sides.has_global) sides.global = &parents[1];
+    predictor.Scales(WeightsOf(at), parents[kWeights].bytes, sides, out);
+  }
+
+  GridParams params_;
+  DType weights_;
+  uint64_t elem_count_;
+};
+
+// Parents: the weights, and the global scale where the rule has one. The parameters name the child
+// among the sides.
+class GridScalesScheme final : public Scheme {
+ public:
+  SchemeId id() const override { return 6; }
+  std::string_view name() const override { return "grid-scales"; }
+
+  void Detect(const TensorDesc& target, const TensorTable& own, const TensorTable& other,
+              std::vector<Edge>* edges) const override {
+    for (const GridFormat* format : GridFormats()) {
+      const auto part = format->PartOf(target.name);
+      if (!part || part->part == GridPart::kCodes) continue;
+      const auto tensors = format->Find(part->module, own);
+      const auto weights = FindIn(other, part->module, "weight");
+      if (!tensors || !weights) continue;
+      const bool is_zeros = part->part == GridPart::kZeros;
+      if (is_zeros ? !tensors->zeros : !tensors->scales) continue;
+      const TensorDesc high = other.tensor(*weights);
+      if (ElementCount(high.shape) != tensors->elem_count) continue;
+      const RoundingRule rule = tensors->rules.front();
+      if (!Applies(RoundingOf(rule), high.dtype)) continue;
+      GridParams params{rule, CodeLayout::kPlain, {}, tensors->groups};
+      params.sides = {!is_zeros, is_zeros, tensors->global.has_value()};
+      Edge edge{this, WriteGridParams(params), {{false, *weights}}};
+      if (tensors->global) edge.parents.push_back({true, *tensors->global});
+      edge.follows_chunks = true;
+      edges->push_back(std::move(edge));
+    }
+  }
+
+  Result<std::unique_ptr<const Bound>> Bind(const ObjectSpec& child,
+                                            std::span<const ObjectSpec> parents,
+                                            std::span<const std::byte> bytes) const override {
+    QSTORE_ASSIGN(const GridParams params, ReadGridParams(bytes));
+    if (params.sides.has_scales == params.sides.has_zeros) {
+      return Corrupt("grid scales: they are either scales or zero points");
+    }
+    QSTORE_TRY(CheckCounts(parents, params.sides.has_global ? 2 : 1, bytes, bytes.size()));
+    const ObjectSpec& weights = parents[kWeights];
+    std::vector<ObjectSpec> sides = {child};
+    if (params.sides.has_global) sides.push_back(parents[1]);
+    QSTORE_TRY(CheckGridSides(params, weights.dtype, weights.elem_count(), sides));
+    if (!params.groups.AreRuns(weights.elem_count())) {
+      return Corrupt("grid scales: groups are not runs of weights");
+    }
+    const uint64_t bytes_each = params.sides.has_zeros
+                                    ? sizeof(uint32_t)
+                                    : DTypeBits(ScaleType(params.rounding(), weights.dtype)) / 8;
+    const bool whole_rows =
+        !params.sides.has_zeros || child.chunk_elems % params.groups.per_row() == 0;
+    if (child.elem_bytes() != bytes_each || !whole_rows) {
+      return Corrupt("grid scales: elements or chunks are cut");
+    }
+    return std::unique_ptr<const Bound>(new BoundGridScales(child, parents, params));
+  }
+};
+
+}  // namespace
+
+const Scheme& GridScales() {
+  static const GridScalesScheme kScheme;
+  return kScheme;
+}
+
+}  // namespace qstore::scheme

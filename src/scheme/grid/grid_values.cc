@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/status_macros.h"
+#include "scheme/checks.h"
+#include "scheme/grid/grid_format.h"
+#include "scheme/grid/grid_params.h"
+#include "scheme/grid/grid_schemes.h"
+#include "scheme/grid/listed.h"
+#include "scheme/grid/predictor.h"
+
+namespace qstore::scheme {
+namespace {
+
+constexpr std::string_view kRule = "grid values";
+constexpr size_t kCodes = 0;
+
+class BoundGridValues final : public Bound {
+ public:
+  BoundGridValues(const ObjectSpec& child, std::span<const ObjectSpec> parents,
+                  const GridParams& params)
+      : Bound(child, parents),
+        params_(params),
+        code_bytes_(parents[kCodes].elem_bytes()),
+        per_elem_(CodesPerElem(params, parents[kCodes])) {}
+
+  Take TakeOf(size_t parent) const override {
+    return parent == kCodes ? Take::kChunk : Take::kWhole;
+  }
+  Region NeedOf(size_t parent, const ChunkAt& at) const override {
+    if (parent != kCodes) return Whole(parent);
+    return {at.first_elem / per_elem_ * code_bytes_, at.elem_count / per_elem_ * code_bytes_, 0, 1};
+  }
+  uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
+    return PredictorBytes(chunk_bytes / child().elem_bytes(), 0);
+  }
+
+  Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
+             std::span<const std::byte> raw, codec::Effort, Scratch* scratch,
+             std::vector<std::byte>* out) const override {
+    if (at.first_elem % per_elem_ != 0 || at.elem_count % per_elem_ != 0) return Fit::kNone;
+    auto* own = scratch->Of<PredictorScratch>();
+    own->predicted.resize(raw.size());
+    Predict(at, parents, own, own->predicted);
+    const uint64_t listed = EncodeListed(own->predicted, raw, child().elem_bytes(), out);
+    return FitOfListed(listed, at.elem_count);
+  }
+  Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
+                base::ByteReader* payload, Scratch* scratch,
+                std::span<std::byte> raw) const override {
+    Predict(at, parents, scratch->Of<PredictorScratch>(), raw);
+    return DecodeListed(payload, child().elem_bytes(), kRule, raw);
+  }
+
+ private:
+  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, PredictorScratch* scratch,
+               std::span<std::byte> out) const {
+    Predictor predictor(params_, child().dtype, child().elem_count(), scratch);
+    predictor.Values({at.first_elem, at.elem_count}, parents[kCodes].bytes,
+                     TakeSides(params_.sides, parents.subspan(1)), out);
+  }
+
+  GridParams params_;
+  uint64_t code_bytes_;
+  uint64_t per_elem_;
+};
+
+// Parents: the codes; then their scales, and the global scale where the rule has one.
+class GridValuesScheme final : public Scheme {
+ public:
+  SchemeId id() const override { return 8; }
+  std::string_view name() const override { return "grid-values"; }
+
+  void Detect(const TensorDesc& target, const TensorTable&, const TensorTable& other,
+              std::vector<Edge>* edges) const override {
+    const auto module = ModuleOf(target.name, "weight");
+    if (!module || !codec::IsCodedFloat(target.dtype)) return;
+    for (const GridFormat* format : GridFormats()) {
+      const auto tensors = format->Find(*module, other);
+      if (!tensors || !tensors->scales || ElementCount(target.shape) != tensors->elem_count) {
+        continue;
+      }
+      GridParams params{tensors->rules.front(), tensors->layout, {}, tensors->groups};
+      if (!Applies(params.rounding(), target.dtype) || !HasValues(params.rounding())) continue;
+      Edge edge{this, {}, {{false, tensors->codes}, {false, *tensors->scales}}};
+      params.sides.has_scales = true;
+      params.sides.has_global = tensors->global.has_value();
+      if (tensors->global) edge.parents.push_back({false, *tensors->global});
+      edge.params = WriteGridParams(params);
+      edges->push_back(std::move(edge));
+    }
+  }
+
+  Result<std::unique_ptr<const Bound>> Bind(const ObjectSpec& child,
+                                            std::span<const ObjectSpec> parents,
+                                            std::span<const std::byte> bytes) const override {
+    QSTORE_ASSIGN(const GridParams params, ReadGridParams(bytes));
+    QSTORE_TRY(CheckCounts(parents, 1 + params.sides.count(), bytes, bytes.size()));
+    if (!HasValues(params.rounding()) || !params.sides.has_scales || params.sides.has_zeros) {
+      return Corrupt("grid values: parameters are none of values");
+    }
+    if (!codec::IsCodedFloat(child.dtype)) return Corrupt("grid values: it is no coded float");
+    const ObjectSpec& codes = parents[kCodes];
+    const uint64_t per_elem = CodesPerElem(params, codes);
+    if ((codes.elem_bytes() != 1 && codes.elem_bytes() != 4) ||
+        child.elem_count() % per_elem != 0 || codes.elem_count() != child.elem_count() / per_elem ||
+        child.chunk_elems % per_elem != 0) {
+      return Corrupt("grid values: its codes are not one for each element");
+    }
+    QSTORE_TRY(CheckGridSides(params, child.dtype, child.elem_count(), parents.subspan(1)));
+    return std::unique_ptr<const Bound>(new BoundGridValues(child, parents, params));
+  }
+
+ private:
+  // A number times the scale; LLM.int8() has more steps.
+  static bool HasValues(const Rounding& rounding) {
+    return rounding.scale != ScaleKind::kAbsmaxTimes &&
+           rounding.scale != ScaleKind::kAbsmaxQuotient && rounding.scale != ScaleKind::kRange;
+  }
+};
+
+}  // namespace
+
+const Scheme& GridValues() {
+  static const GridValuesScheme kScheme;
+  return kScheme;
+}
+
+}  // namespace qstore::scheme

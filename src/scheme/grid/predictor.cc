@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheme/grid/predictor.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "base/bytes.h"
+#include "base/float_convert.h"
+
+namespace qstore::scheme {
+namespace {
+
+// Elements that are rounded at a time: what the first-level cache holds as floats.
+constexpr uint64_t kStrip = 4096;
+
+// Rows whose zero points share a word, and bits of each.
+constexpr uint64_t kZeroRows = 8;
+constexpr unsigned kZeroBits = 4;
+
+uint32_t LoadPattern(DType type, std::span<const std::byte> bytes, uint64_t i) {
+  switch (DTypeBits(type)) {
+    case 8:
+      return static_cast<uint32_t>(bytes[i]);
+    case 16:
+      return base::LoadLe<uint16_t>(bytes.data() + 2 * i);
+    default:
+      return base::LoadLe<uint32_t>(bytes.data() + 4 * i);
+  }
+}
+
+void NarrowTo(DType type, const float* values, size_t count, std::span<std::byte> out) {
+  if (type == DType::kF32) {
+    std::memcpy(out.data(), values, 4 * count);
+    return;
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const uint16_t pattern =
+        type == DType::kBF16 ? base::FloatToBf16(values[i]) : base::FloatToFp16(values[i]);
+    base::StoreLe(out.data() + 2 * i, pattern);
+  }
+}
+
+// Zero points of a column of groups lie in words of eight rows.
+struct ZeroPlace {
+  ZeroPlace(const Groups& groups, uint64_t group)
+      : word(group / groups.per_row() / kZeroRows * groups.per_row() + group % groups.per_row()),
+        shift(static_cast<unsigned>(group / groups.per_row() % kZeroRows) * kZeroBits) {}
+  uint64_t word;
+  unsigned shift;
+};
+
+}  // namespace
+
+float GlobalOf(const SidesOf<ParentContent>& sides) {
+  if (sides.global == nullptr) return 1;
+  return UsableGlobal(std::bit_cast<float>(base::LoadLe<uint32_t>(sides.global->bytes.data())));
+}
+
+float StoredFactor(const Rounding& rounding, DType weights, const SidesOf<ParentContent>& sides,
+                   uint64_t group) {
+  const uint32_t pattern = LoadPattern(ScaleType(rounding, weights), sides.scales->bytes, group);
+  return FactorFor(rounding, weights, pattern, GlobalOf(sides));
+}
+
+uint64_t PredictorBytes(uint64_t codes, uint64_t groups) {
+  return codes + groups * (sizeof(Extremes) + 2 * sizeof(float)) + 2 * kStrip * sizeof(float);
+}
+
+Predictor::Predictor(const GridParams& params, DType weights, uint64_t elem_count,
+                     PredictorScratch* scratch)
+    : params_(params),
+      groups_(params.groups.Joined(elem_count)),
+      rounding_(params.rounding()),
+      kernels_(codec::ActiveRounding()),
+      weights_(weights),
+      scratch_(*scratch) {
+  scratch_.values.resize(kStrip);
+  scratch_.scaled.resize(kStrip);
+}
+
+void Predictor::Widen(std::span<const std::byte> weights, uint64_t begin, uint64_t count,
+                      float* out) const {
+  const uint64_t size = DTypeBits(weights_) / 8;
+  const auto* in = reinterpret_cast<const uint8_t*>(weights.data() + begin * size);
+  if (weights_ == DType::kBF16) {
+    kernels_.widen_bf16(in, count, out);
+  } else if (weights_ == DType::kF16) {
+    kernels_.widen_fp16(in, count, out);
+  } else {
+    for (uint64_t i = 0; i < count; ++i) {
+      const auto bits = base::LoadLe<uint32_t>(reinterpret_cast<const std::byte*>(in) + 4 * i);
+      const bool is_subnormal = (bits & 0x7f800000) == 0;
+      out[i] = std::bit_cast<float>(is_subnormal ? bits & 0x80000000 : bits);
+    }
+  }
+  if (rounding_.through_fp16 && weights_ != DType::kF16) kernels_.through_fp16(count, out);
+}
+
+void Predictor::FindExtremes(const GroupRange& range, std::span<const std::byte> weights) {
+  const uint64_t first = range.FirstGroup(groups_);
+  scratch_.extremes.assign(range.EndGroup(groups_) - first, {0, INFINITY, -INFINITY});
+  const bool is_range = rounding_.scale == ScaleKind::kRange;
+  uint32_t most[kStrip];
+  float least[kStrip];
+  float greatest[kStrip];
+  ForEachRuns(groups_, range, kStrip,
+              [&](uint64_t begin, uint64_t run, uint64_t count, uint64_t group) {
+                float* values = scratch_.values.data();
+                Widen(weights, begin, run * count, values);
+                Extremes* of = &scratch_.extremes[group - first];
+                if (is_range) {
+                  kernels_.extremes(values, run, count, least, greatest);
+                  for (uint64_t r = 0; r < count; ++r) {
+                    of[r].least = std::min(of[r].least, least[r]);
+                    of[r].greatest = std::max(of[r].greatest, greatest[r]);
+                  }
+                  return;
+                }
+                kernels_.absmax(values, run, count, most);
+                for (uint64_t r = 0; r < count; ++r) of[r].most = std::max(of[r].most, most[r]);
+              });
+}
+
+Stored Predictor::StoredAt(uint64_t group, float global) const {
+  return StoredFor(rounding_, weights_, scratch_.extremes[group], global);
+}
+
+void Predictor::FindFactors(const GroupRange& range, std::span<const std::byte> weights,
+                            const SidesOf<ParentContent>& sides) {
+  const uint64_t first = range.FirstGroup(groups_);
+  const uint64_t count = range.EndGroup(groups_) - first;
+  const bool is_range = rounding_.scale == ScaleKind::kRange;
+  const float global = GlobalOf(sides);
+  if (sides.scales == nullptr || (is_range && sides.zeros == nullptr)) {
+    FindExtremes(range, weights);
+  }
+  scratch_.factors.resize(count);
+  if (is_range) scratch_.zeros.resize(count);
+  for (uint64_t g = 0; g < count; ++g) {
+    Stored stored;
+    if (sides.scales == nullptr || (is_range && sides.zeros == nullptr)) {
+      stored = StoredAt(g, global);
+    }
+    if (sides.scales != nullptr) {
+      scratch_.factors[g] = StoredFactor(rounding_, weights_, sides, first + g);
+    } else {
+      scratch_.factors[g] = FactorFor(rounding_, weights_, stored, scratch_.extremes[g], global);
+    }
+    if (!is_range) continue;
+    if (sides.zeros != nullptr) {
+      const ZeroPlace place(params_.groups, first + g);
+      const auto word = base::LoadLe<uint32_t>(sides.zeros->bytes.data() + 4 * place.word);
+      stored.zero = static_cast<int>(word >> place.shift & 15) + rounding_.low;
+    }
+    scratch_.zeros[g] = static_cast<float>(stored.zero);
+  }
+}
+
+void Predictor::Round(const float* values, size_t count, uint8_t* codes) const {
+  switch (rounding_.grid) {
+    case GridKind::kIntegers:
+      return kernels_.integers(values, count, rounding_.low, rounding_.high, codes);
+    case GridKind::kE4m3:
+      return kernels_.e4m3(values, count, codes);
+    case GridKind::kE2m1:
+      return kernels_.e2m1(values, count, codes);
+    case GridKind::kTable:
+      kernels_.steps(values, count, rounding_.steps, codes);
+      for (size_t i = 0; i < count; ++i) codes[i] = rounding_.codes[codes[i]];
+  }
+}
+
+void Predictor::Codes(const GroupRange& range, std::span<const std::byte> weights,
+                      const SidesOf<ParentContent>& sides, std::span<std::byte> out) {
+  FindFactors(range, weights, sides);
+  const uint64_t first = range.FirstGroup(groups_);
+  const bool is_plain = rounding_.bits == 8 && params_.layout == CodeLayout::kPlain;
+  if (!is_plain) scratch_.codes.resize(range.elem_count);
+  uint8_t* codes = is_plain ? reinterpret_cast<uint8_t*>(out.data()) : scratch_.codes.data();
+  const codec::Scaling how = ScalingOf(rounding_, weights_);
+  const bool has_zeros = rounding_.scale == ScaleKind::kRange;
+  ForEachRuns(groups_, range, kStrip,
+              [&](uint64_t begin, uint64_t run, uint64_t count, uint64_t group) {
+                float* values = scratch_.values.data();
+                Widen(weights, begin, run * count, values);
+                const codec::ScaledRuns runs{run, count, &scratch_.factors[group - first],
+                                             has_zeros ? &scratch_.zeros[group - first] : nullptr};
+                kernels_.scale(values, runs, how, scratch_.scaled.data());
+                Round(scratch_.scaled.data(), run * count, codes + begin);
+              });
+  if (!is_plain) Pack(range.elem_count, out);
+}
+
+void Predictor::Pack(size_t count, std::span<std::byte> out) const {
+  auto* bytes = reinterpret_cast<uint8_t*>(out.data());
+  const bool is_offset = params_.layout == CodeLayout::kOffset;
+  if (rounding_.bits == 8) {
+    for (size_t i = 0; i < count; ++i) bytes[i] = scratch_.codes[i] ^ 0x80;
+    return;
+  }
+  kernels_.nibbles(scratch_.codes.data(), count, params_.layout == CodeLayout::kHighFirst,
+                   is_offset ? 0x88 : 0, bytes);
+}
+
+// A code for each element.
+const uint8_t* Predictor::Unpack(std::span<const std::byte> codes, size_t count) {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(codes.data());
+  const bool is_plain = params_.layout == CodeLayout::kPlain;
+  if (rounding_.bits == 8 && is_plain) return bytes;
+  scratch_.codes.resize(count);
+  if (rounding_.bits == 8) {
+    for (size_t i = 0; i < count; ++i) scratch_.codes[i] = bytes[i] ^ 0x80;
+    return scratch_.codes.data();
+  }
+  const unsigned first = params_.layout == CodeLayout::kHighFirst ? 4 : 0;
+  const uint8_t flip = params_.layout == CodeLayout::kOffset ? 8 : 0;
+  for (size_t i = 0; i + 1 < count; i += 2) {
+    scratch_.codes[i] = static_cast<uint8_t>((bytes[i / 2] >> first & 15) ^ flip);
+    scratch_.codes[i + 1] = static_cast<uint8_t>((bytes[i / 2] >> (4 - first) & 15) ^ flip);
+  }
+  return scratch_.codes.data();
+}
+
+void Predictor::Values(const GroupRange& range, std::span<const std::byte> packed,
+                       const SidesOf<ParentContent>& sides, std::span<std::byte> out) {
+  const uint8_t* codes = Unpack(packed, range.elem_count);
+  const DType type = ScaleType(rounding_, weights_);
+  const float global = GlobalOf(sides);
+  float numbers[256];
+  for (unsigned code = 0; code < 1u << rounding_.bits; ++code) {
+    numbers[code] = NumberOfCode(rounding_, static_cast<uint8_t>(code));
+  }
+  const uint64_t size = DTypeBits(weights_) / 8;
+  ForEachRuns(groups_, range, kStrip,
+              [&](uint64_t begin, uint64_t run, uint64_t count, uint64_t group) {
+                for (uint64_t r = 0; r < count; ++r, begin += run) {
+                  const uint32_t pattern = LoadPattern(type, sides.scales->bytes, group + r);
+                  const float factor = ValueFactor(rounding_, weights_, pattern, global);
+                  float* values = scratch_.values.data();
+                  for (uint64_t i = 0; i < run; ++i) values[i] = numbers[codes[begin + i]] * factor;
+                  NarrowTo(weights_, values, run, out.subspan(begin * size, run * size));
+                }
+              });
+}
+
+void Predictor::Scales(const GroupRange& range, std::span<const std::byte> weights,
+                       const SidesOf<ParentContent>& sides, std::span<std::byte> out) {
+  FindExtremes(range, weights);
+  const float global = GlobalOf(sides);
+  const uint64_t size = DTypeBits(ScaleType(rounding_, weights_)) / 8;
+  const uint64_t count = std::min<uint64_t>(scratch_.extremes.size(), out.size() / size);
+  for (uint64_t g = 0; g < count; ++g) {
+    const uint32_t pattern = StoredAt(g, global).pattern;
+    for (uint64_t b = 0; b < size; ++b) {
+      out[g * size + b] = static_cast<std::byte>(pattern >> (8 * b));
+    }
+  }
+}
+
+void Predictor::Zeros(const GroupRange& range, std::span<const std::byte> weights,
+                      std::span<std::byte> out) {
+  FindExtremes(range, weights);
+  const uint64_t first = range.FirstGroup(groups_);
+  const uint64_t first_word = ZeroPlace(params_.groups, first).word;
+  std::fill(out.begin(), out.end(), std::byte{0});
+  for (uint64_t g = 0; g < scratch_.extremes.size(); ++g) {
+    const ZeroPlace place(params_.groups, first + g);
+    const auto code = static_cast<unsigned>(StoredAt(g, 1).zero - rounding_.low) & 15;
+    const uint64_t bit = 32 * (place.word - first_word) + place.shift;
+    if (bit / 8 >= out.size()) continue;
+    out[bit / 8] |= static_cast<std::byte>(code << (bit % 8));
+  }
+}
+
+}  // namespace qstore::scheme

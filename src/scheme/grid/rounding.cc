@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheme/grid/rounding.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "base/float_convert.h"
+
+namespace qstore::scheme {
+namespace {
+
+float NumberOf(DType type, uint32_t pattern) {
+  switch (type) {
+    case DType::kBF16:
+      return base::Bf16ToFloat(static_cast<uint16_t>(pattern));
+    case DType::kF16:
+      return base::Fp16ToFloat(static_cast<uint16_t>(pattern));
+    default:
+      return std::bit_cast<float>(pattern);
+  }
+}
+
+uint32_t PatternOf(DType type, float value) {
+  switch (type) {
+    case DType::kBF16:
+      return base::FloatToBf16(value);
+    case DType::kF16:
+      return base::FloatToFp16(value);
+    default:
+      return std::bit_cast<uint32_t>(value);
+  }
+}
+
+float RoundTo(DType type, float value) { return NumberOf(type, PatternOf(type, value)); }
+
+uint32_t E4m3Of(float value) {
+  uint8_t code = 0;
+  codec::kScalarRounding.e4m3(&value, 1, &code);
+  return code;
+}
+
+float Nearest(float value) {
+  constexpr float kMagic = 12582912.0f;
+  return value + kMagic - kMagic;
+}
+
+constexpr float kLeast = 0x1p-100f;
+constexpr float kMost = 0x1p100f;
+
+bool IsUsable(float number) { return number >= kLeast && number <= kMost; }
+
+// Smaller numbers count as 0, so that no quotient of them is subnormal.
+float AtLeast(float number) { return number >= kLeast ? number : 0.0f; }
+
+float Usable(const Rounding& rounding, float factor) {
+  if (IsUsable(factor)) return factor;
+  return rounding.multiply ? kLeast : kMost;
+}
+
+// A power of two that the codes of E2M1 are multiplied with: the largest, 6, takes two binades, and
+// a weight up to 7 still rounds to it.
+uint32_t PowerFor(uint32_t most) {
+  const auto byte = static_cast<int>(((most >> 16) + 0x20) >> 7) - 2;
+  return static_cast<uint32_t>(std::clamp(byte, 0, 254));
+}
+
+// In place of a scale that is 0, tools store what a float of its type has for an epsilon.
+float EpsilonOf(DType type) {
+  return type == DType::kBF16 ? 0x1p-7f : type == DType::kF16 ? 0x1p-10f : 0x1p-23f;
+}
+constexpr uint32_t kE4m3Epsilon = 0x20;  // 2^-3.
+
+uint32_t ScalePattern(DType weights, float scale) {
+  const uint32_t pattern = PatternOf(weights, scale);
+  return pattern == 0 ? PatternOf(weights, EpsilonOf(weights)) : pattern;
+}
+
+uint32_t GlobalPattern(float scale) {
+  const uint32_t code = E4m3Of(scale);
+  return code == 0 ? kE4m3Epsilon : code;
+}
+
+Stored StoredForRange(const Rounding& rounding, DType weights, const Extremes& extremes) {
+  const float least = std::min(extremes.least, 0.0f);
+  const float greatest = std::max(extremes.greatest, 0.0f);
+  const float range = AtLeast(RoundTo(weights, greatest - least));
+  const uint32_t pattern = ScalePattern(weights, range / rounding.top);
+  const float scale = NumberOf(weights, pattern);
+  const auto low = static_cast<float>(rounding.low);
+  if (!IsUsable(scale)) return {pattern, 0};
+  const float zero = RoundTo(weights, low - RoundTo(weights, least / scale));
+  // Of a NaN the largest, as for codes.
+  const auto high = static_cast<float>(rounding.high);
+  const float below = zero < high ? zero : high;
+  return {pattern, static_cast<int>(Nearest(below > low ? below : low))};
+}
+
+// The factor 1 / inverse, or the one that it was made of. Tools take the latter: it follows from
+// the absmax, a number of the weights' type near top * inverse.
+float FactorOfInverse(const Rounding& rounding, DType weights, float inverse) {
+  const float absmax = RoundTo(weights, inverse * rounding.top);
+  const float factor = 1.0f / absmax * rounding.top;
+  return 1.0f / factor == inverse ? factor : 1.0f / inverse;
+}
+
+}  // namespace
+
+codec::Scaling ScalingOf(const Rounding& rounding, DType weights) {
+  uint8_t rounded = 0;
+  if (rounding.rounds && weights == DType::kBF16) rounded = 1;
+  if (rounding.rounds && weights == DType::kF16) rounded = 2;
+  return {rounding.multiply, rounded};
+}
+
+float NumberOfE4m3(uint32_t code) {
+  if ((code & 0x7f) == 0x7f) return std::bit_cast<float>(0x7fc00000 | (code & 0x80) << 24);
+  const auto mantissa = static_cast<float>(code & 7);
+  const int exponent = static_cast<int>(code >> 3 & 15);
+  const float size =
+      exponent == 0 ? mantissa * 0x1p-9f : std::ldexp(8.0f + mantissa, exponent - 10);
+  return (code & 0x80) != 0 ? -size : size;
+}
+
+float NumberOfCode(const Rounding& rounding, uint8_t code) {
+  constexpr float kE2m1[8] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+  switch (rounding.grid) {
+    case GridKind::kIntegers:
+      return static_cast<float>(rounding.bits == 8 ? static_cast<int8_t>(code)
+                                                   : static_cast<int8_t>(code << 4) >> 4);
+    case GridKind::kE4m3:
+      return NumberOfE4m3(code);
+    case GridKind::kE2m1:
+      return (code & 8) != 0 ? -kE2m1[code & 7] : kE2m1[code & 7];
+    case GridKind::kTable:
+      break;
+  }
+  size_t place = 0;
+  while (place < codec::kTableSteps && rounding.codes[place] != code) ++place;
+  return rounding.numbers[place];
+}
+
+bool Applies(const Rounding& rounding, DType weights) {
+  const bool is_float = weights == DType::kBF16 || weights == DType::kF16 || weights == DType::kF32;
+  return is_float && (rounding.scale != ScaleKind::kPower || weights == DType::kBF16);
+}
+
+DType ScaleType(const Rounding& rounding, DType weights) {
+  switch (rounding.scale) {
+    case ScaleKind::kQuotient:
+    case ScaleKind::kRange:
+      return weights;
+    case ScaleKind::kGlobal:
+      return DType::kF8E4M3;
+    case ScaleKind::kPower:
+      return DType::kU8;
+    default:
+      return DType::kF32;
+  }
+}
+
+Stored StoredFor(const Rounding& rounding, DType weights, const Extremes& extremes, float global) {
+  const float absmax = AtLeast(std::bit_cast<float>(extremes.most));
+  switch (rounding.scale) {
+    case ScaleKind::kQuotient:
+      return {ScalePattern(weights, absmax / rounding.top)};
+    case ScaleKind::kInverse:
+      return {std::bit_cast<uint32_t>(absmax == 0 ? 1.0f : 1.0f / (1.0f / absmax * rounding.top))};
+    case ScaleKind::kRange:
+      return StoredForRange(rounding, weights, extremes);
+    case ScaleKind::kGlobal:
+      return {GlobalPattern(global * RoundTo(weights, absmax / rounding.top))};
+    case ScaleKind::kPower:
+      return {PowerFor(extremes.most)};
+    default:
+      return {extremes.most};
+  }
+}
+
+float UsableGlobal(float global) { return IsUsable(global) ? global : 1.0f; }
+
+float FactorFor(const Rounding& rounding, DType weights, uint32_t pattern, float global) {
+  const DType type = ScaleType(rounding, weights);
+  float factor = 0;
+  switch (rounding.scale) {
+    case ScaleKind::kAbsmax:
+      factor = 1.0f / NumberOf(type, pattern);
+      break;
+    case ScaleKind::kAbsmaxTimes:
+      factor = 1.0f / NumberOf(type, pattern) * rounding.top;
+      break;
+    case ScaleKind::kAbsmaxQuotient:
+      factor = rounding.top / NumberOf(type, pattern);
+      break;
+    case ScaleKind::kInverse:
+      factor = FactorOfInverse(rounding, weights, NumberOf(type, pattern));
+      break;
+    case ScaleKind::kGlobal:
+      factor = NumberOfE4m3(pattern) / global;
+      break;
+    case ScaleKind::kPower:
+      factor = std::bit_cast<float>(std::clamp<uint32_t>(pattern, 1, 254) << 23);
+      break;
+    default:
+      factor = NumberOf(type, pattern);
+      break;
+  }
+  return Usable(rounding, factor);
+}
+
+float ValueFactor(const Rounding& rounding, DType weights, uint32_t pattern, float global) {
+  const bool is_stored = rounding.scale == ScaleKind::kAbsmax ||
+                         rounding.scale == ScaleKind::kInverse ||
+                         rounding.scale == ScaleKind::kQuotient;
+  const float factor = is_stored ? NumberOf(ScaleType(rounding, weights), pattern)
+                                 : FactorFor(rounding, weights, pattern, global);
+  return IsUsable(factor) ? factor : 0.0f;
+}
+
+float FactorFor(const Rounding& rounding, DType weights, const Stored& stored,
+                const Extremes& extremes, float global) {
+  if (rounding.scale != ScaleKind::kInverse) {
+    return FactorFor(rounding, weights, stored.pattern, global);
+  }
+  return Usable(rounding, 1.0f / std::bit_cast<float>(extremes.most) * rounding.top);
+}
+
+}  // namespace qstore::scheme

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "codec/kernels/round_kernels.h"
+#include "qstore/dtype.h"
+
+// The rules by which tools make codes and scales of weights. docs/format-grids.md.
+
+namespace qstore::scheme {
+
+/// On disk. NOTE: never change a number.
+enum class RoundingRule : uint8_t {
+  kLlmInt8 = 1,      ///< LLM.int8() by (1 / absmax) * 127.
+  kLlmInt8Quotient,  ///< LLM.int8() by 127 / absmax.
+  kNf4,              ///< NF4 of bitsandbytes.
+  kFp4,              ///< FP4 of bitsandbytes.
+  kE4m3,             ///< FP8 of compressed-tensors.
+  kE4m3Inverse,      ///< FP8 of transformers, with the inverse of the scale.
+  kInt8,             ///< int8 of compressed-tensors.
+  kInt4,             ///< int4 of compressed-tensors, symmetric.
+  kInt4Zeros,        ///< int4 of compressed-tensors, with zero points.
+  kNvfp4,            ///< NVFP4 of compressed-tensors.
+  kMxfp4,            ///< MXFP4 of compressed-tensors.
+  kEnd,
+};
+
+/// The numbers that codes stand for.
+enum class GridKind : uint8_t {
+  kIntegers,
+  kE4m3,
+  kE2m1,
+  kTable,  ///< 16 numbers.
+};
+
+/// What is stored for a group of weights, and the factor that follows from it.
+enum class ScaleKind : uint8_t {
+  kAbsmax,          ///< F32 absmax; 1 / absmax.
+  kAbsmaxTimes,     ///< F32 absmax; (1 / absmax) * top.
+  kAbsmaxQuotient,  ///< F32 absmax; top / absmax.
+  kQuotient,        ///< absmax / top in the weights' type; that.
+  kInverse,         ///< F32 1 / ((1 / absmax) * top); its inverse.
+  kRange,           ///< (greatest - least) / top in the weights' type, and a zero point; that.
+  kGlobal,          ///< E4M3 global * (absmax / top); that / global.
+  kPower,           ///< Exponent of a power of two, a byte; the power.
+};
+
+struct Rounding {
+  GridKind grid;
+  ScaleKind scale;
+  bool multiply;      ///< By the factor; else it divides.
+  bool rounds;        ///< What is scaled, to the weights' type.
+  bool through_fp16;  ///< Weights are rounded to F16 first.
+  float top;
+  int low;  ///< Of integers.
+  int high;
+  unsigned bits;  ///< Of a code.
+  /// Of a table: half-way points between its numbers, and their codes in the order of the numbers.
+  const float* steps;
+  const uint8_t* codes;
+  const float* numbers;  ///< In their order.
+};
+
+/// Null when there is no such rule.
+const Rounding* FindRounding(uint8_t number);
+inline const Rounding& RoundingOf(RoundingRule rule) {
+  return *FindRounding(static_cast<uint8_t>(rule));
+}
+
+/// How weights of that type are scaled.
+codec::Scaling ScalingOf(const Rounding& rounding, DType weights);
+
+/// What an E4M3 code stands for.
+float NumberOfE4m3(uint32_t code);
+
+/// What a code stands for, before it is scaled.
+float NumberOfCode(const Rounding& rounding, uint8_t code);
+
+/// Whether weights of that type have such scales.
+bool Applies(const Rounding& rounding, DType weights);
+
+/// The type of stored scales.
+DType ScaleType(const Rounding& rounding, DType weights);
+
+/// What the weights of a group tell.
+struct Extremes {
+  uint32_t most = 0;  ///< Pattern of the largest magnitude.
+  float least = 0;    ///< Only for kRange.
+  float greatest = 0;
+};
+
+/// What is stored for a group.
+struct Stored {
+  uint32_t pattern = 0;  ///< Of the scale, in its type.
+  int zero = 0;
+};
+Stored StoredFor(const Rounding& rounding, DType weights, const Extremes& extremes, float global);
+
+/// A global scale as the rules take it: 1 where it is not from 2^-100 to 2^100.
+float UsableGlobal(float global);
+
+/// What an element is multiplied with, or divided by, in a group with that scale. A factor that is
+/// not finite, or beyond 2^-100 and 2^100, is replaced by the one of these that gives small
+/// numbers: so neither NaNs nor subnormals of the host's decide anything.
+float FactorFor(const Rounding& rounding, DType weights, uint32_t pattern, float global);
+/// The same from the weights of the group, by way of no stored scale.
+float FactorFor(const Rounding& rounding, DType weights, const Stored& stored,
+                const Extremes& extremes, float global);
+
+/// What the number of a code is multiplied with, in a group with that scale. Not for LLM.int8() and
+/// rules with zero points. 0 where it is not from 2^-100 to 2^100.
+float ValueFactor(const Rounding& rounding, DType weights, uint32_t pattern, float global);
+
+}  // namespace qstore::scheme

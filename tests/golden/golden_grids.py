@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copies of small models in formats that round weights to a grid, by docs/format-grids.md."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from golden_models import Tensor, bf16
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "reference"))
+import grid_rules  # noqa: E402
+from grid_params import Groups  # noqa: E402
+
+# Of the layout: the first of two codes in the low bits, in the high ones, or both turned.
+LOW_FIRST, HIGH_FIRST, OFFSET = range(3)
+
+
+def rounded(weights, number, groups):
+    """Codes, scales as patterns, zero points, and the global scale."""
+    rule = grid_rules.RULES[number]
+    values = grid_rules.weights_of(bf16(weights).reshape(-1), "BF16", rule)
+    of = groups.of(np.arange(values.size))
+    extremes = grid_rules.extremes_of(values, of)
+    one = np.float32(1)
+    global_scale = np.float32(448 * 6) / np.abs(values).max() if number == 10 else one
+    scales, zeros = grid_rules.scales_of(rule, "BF16", extremes, global_scale)
+    factors = grid_rules.factors_of(rule, "BF16", scales, global_scale, extremes[0])
+    codes = rule.codes(grid_rules.scaled(rule, "BF16", values, factors[of], zeros[of]))
+    return codes & ((1 << rule.bits) - 1), scales, zeros, global_scale
+
+
+def nibbles(codes, layout):
+    if layout == OFFSET:
+        codes = codes ^ 8
+    first, second = (codes[1::2], codes[::2]) if layout == HIGH_FIRST else (codes[::2], codes[1::2])
+    return (first | second << 4).astype(np.uint8)
+
+
+def by_rows(weights):
+    return Groups(1, weights.shape[1], weights.shape[1])
+
+
+def of_all(weights):
+    return Groups(*weights.shape, weights.shape[1])
+
+
+def in_blocks(weights):
+    return Groups(128, min(128, weights.shape[1]), weights.shape[1])
+
+
+def fp8(weights, groups, shape):
+    codes, scales, _, _ = rounded(weights, 5, groups)
+    return {
+        "weight": Tensor("F8_E4M3", weights.shape, codes.astype(np.uint8)),
+        "weight_scale": Tensor("BF16", shape, scales.astype("<u2")),
+    }
+
+
+def fine_grained(weights):
+    groups = in_blocks(weights)
+    codes, scales, _, _ = rounded(weights, 6, groups)
+    shape = [-(-weights.shape[0] // 128), groups.per_row]
+    return {
+        "weight": Tensor("F8_E4M3", weights.shape, codes.astype(np.uint8)),
+        "weight_scale_inv": Tensor("F32", shape, scales.astype("<u4")),
+    }
+
+
+def int8(weights):
+    codes, scales, _, _ = rounded(weights, 7, by_rows(weights))
+    return {
+        "weight": Tensor("I8", weights.shape, codes.astype(np.uint8)),
+        "weight_scale": Tensor("BF16", [len(scales), 1], scales.astype("<u2")),
+    }
+
+
+def int4(weights, width, has_zeros):
+    rows, columns = weights.shape
+    per_row = columns // width
+    codes, scales, zeros, _ = rounded(weights, 9 if has_zeros else 8, Groups(1, width, columns))
+    packed = nibbles(codes, OFFSET)
+    twin = {
+        "weight_packed": Tensor("I32", [rows, columns // 8], packed),
+        "weight_scale": Tensor("BF16", [rows, per_row], scales.astype("<u2")),
+    }
+    if has_zeros:
+        fields = (zeros + 8).reshape(rows // 8, 8, per_row)
+        words = (fields << (4 * np.arange(8)[:, None])).sum(axis=1)
+        twin["weight_zero_point"] = Tensor("I32", words.shape, words.astype("<u4"))
+    return twin
+
+
+def four_bits(weights, name):
+    codes, scales, _, _ = rounded(weights, {"nf4": 3, "fp4": 4}[name], Groups(1, 64, weights.size))
+    packed = nibbles(codes, HIGH_FIRST)
+    return {
+        "weight": Tensor("U8", [packed.size, 1], packed),
+        "weight.absmax": Tensor("F32", [scales.size], scales.astype("<u4")),
+        f"weight.quant_state.bitsandbytes__{name}": Tensor("U8", [9], b'{"a":"b"}'),
+    }
+
+
+def nested(weights):
+    """NF4 with double quantization; the map is made up."""
+    twin = four_bits(weights, "nf4")
+    absmax = np.frombuffer(twin["weight.absmax"].data, "<f4")
+    offset = absmax.mean(dtype=np.float64).astype(np.float32)
+    of = np.arange(absmax.size) // 256
+    outer = np.array([np.abs(absmax - offset)[of == i].max() for i in range(of[-1] + 1)], "<f4")
+    numbers = np.linspace(-1, 1, 256, dtype="<f4")
+    steps = (numbers[:-1] + numbers[1:]) / np.float32(2)
+    codes = np.searchsorted(steps, (absmax - offset) * (np.float32(1) / outer[of]))
+    state = b'{"nested_blocksize": 256, "nested_offset": %.17g}' % offset
+    return {
+        "weight": twin["weight"],
+        "weight.absmax": Tensor("U8", codes.shape, codes.astype(np.uint8)),
+        "weight.nested_absmax": Tensor("F32", outer.shape, outer),
+        "weight.nested_quant_map": Tensor("F32", [256], numbers),
+        "weight.quant_state.bitsandbytes__nf4": Tensor("U8", [len(state)], state),
+    }
+
+
+def nvfp4(weights):
+    rows, columns = weights.shape
+    codes, scales, _, global_scale = rounded(weights, 10, Groups(1, 16, columns))
+    return {
+        "weight_packed": Tensor("U8", [rows, columns // 2], nibbles(codes, LOW_FIRST)),
+        "weight_scale": Tensor("F8_E4M3", [rows, columns // 16], scales.astype(np.uint8)),
+        "weight_global_scale": Tensor("F32", [1], np.array([global_scale], "<f4")),
+    }
+
+
+def mxfp4(weights):
+    rows, columns = weights.shape
+    codes, scales, _, _ = rounded(weights, 11, Groups(1, 32, columns))
+    return {
+        "weight_packed": Tensor("U8", [rows, columns // 2], nibbles(codes, LOW_FIRST)),
+        "weight_scale": Tensor("U8", [rows, columns // 32], scales.astype(np.uint8)),
+    }
+
+
+def value_of(codes, rule, factors):
+    numbers = [grid_rules.number_of(grid_rules.RULES[rule], code) for code in range(256)]
+    return np.array(numbers, np.float32)[codes] * factors
+
+
+def native_fp8(weights):
+    """FP8 as models are released in, and BF16 that is its exact dequantization."""
+    twin = fine_grained(weights)
+    codes = np.frombuffer(twin["weight"].data, np.uint8)
+    scales = np.frombuffer(twin["weight_scale_inv"].data, "<f4")
+    factors = scales[in_blocks(weights).of(np.arange(codes.size))]
+    return twin, Tensor("BF16", weights.shape, bf16(value_of(codes, 6, factors)))
+
+
+def native_mxfp4(weights):
+    twin = mxfp4(weights)
+    packed = np.frombuffer(twin["weight_packed"].data, np.uint8)
+    codes = np.stack([packed & 15, packed >> 4], 1).reshape(-1)
+    exponents = np.frombuffer(twin["weight_scale"].data, np.uint8).astype(np.float32) - 127
+    factors = np.exp2(exponents).astype(np.float32)
+    groups = Groups(1, 32, weights.shape[1]).of(np.arange(codes.size))
+    return twin, Tensor("BF16", weights.shape, bf16(value_of(codes, 11, factors[groups])))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Groups, parameters and layouts of grid schemes: docs/format-grids.md, read literally."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from floats import FLOATS
+from grid_rules import F32, RULES, is_usable
+from planes import require
+
+MAX_SIZE = 1 << 62
+MAX_SIDE_BYTES = 1 << 26
+
+
+@dataclass
+class Groups:
+    height: int
+    width: int
+    columns: int
+
+    @property
+    def per_row(self):
+        return -(-self.columns // self.width)
+
+    def of(self, elements):
+        row, column = elements // self.columns, elements % self.columns
+        return row // self.height * self.per_row + column // self.width
+
+    def count(self, total):
+        return -(-(total // self.columns) // self.height) * self.per_row
+
+    def are_runs(self, total):
+        return self.height == 1 and (self.columns % self.width == 0 or self.columns == total)
+
+
+class Params:
+    """The parameters of an object, and its sides among its parents."""
+
+    def __init__(self, data):
+        require(len(data) >= 6, "grid: parameters")
+        rule, self.layout, self.flags = data[0], data[1], data[2]
+        at, numbers = 3, []
+        for _ in range(3):
+            value = shift = 0
+            while True:
+                require(at < len(data) and shift < 70, "grid: parameters")
+                byte = data[at]
+                at += 1
+                value |= (byte & 127) << shift
+                require(byte or not shift, "grid: padded number")
+                shift += 7
+                if byte < 128:
+                    break
+            numbers.append(value)
+        require(at == len(data), "grid: parameters")
+        require(rule in RULES and self.layout < 3 and self.flags < 8, "grid: parameters")
+        self.rule = RULES[rule]
+        self.groups = Groups(*numbers)
+        height, width, columns = numbers
+        require(min(numbers) > 0 and columns >= width, "grid: groups")
+        require(max(columns, height) <= MAX_SIZE, "grid: groups")
+        require(bool(self.flags & 4) == (rule == 10), "grid: global scale")
+        require(not self.flags & 2 or rule == 9, "grid: zero points")
+        require(self.layout != 1 or self.rule.bits == 4, "grid: layout")
+
+    def side_count(self):
+        return self.flags.bit_count()
+
+    def check_sides(self, dtype, total, sides):
+        """`sides` by the flags."""
+        require(dtype in FLOATS and (self.rule.number != 11 or dtype == "BF16"), "grid: weights")
+        require(total % self.groups.columns == 0, "grid: last row")
+        require(all(side.byte_size <= MAX_SIDE_BYTES for side in sides), "grid: large sides")
+        sides = iter(sides)
+        count = self.groups.count(total)
+        if self.flags & 1:
+            size = count * self.rule.scale_bytes(dtype)
+            require(next(sides).byte_size == size, "grid: scales")
+        if self.flags & 2:
+            rows = total // self.groups.columns
+            require(self.groups.height == 1 and rows % 8 == 0, "grid: rows of zero points")
+            require(2 * next(sides).byte_size == count, "grid: zero points")
+        if self.flags & 4:
+            require(next(sides).byte_size == 4, "grid: global scale")
+
+    def take(self, contents, dtype):
+        """Scales as patterns, zero points by group, global scale; None for what is not given."""
+        contents, scales, zeros, global_scale = iter(contents), None, None, F32(1)
+        if self.flags & 1:
+            kind = np.dtype(f"<u{self.rule.scale_bytes(dtype)}")
+            scales = np.frombuffer(next(contents), kind).astype(np.int64)
+        if self.flags & 2:
+            words = np.frombuffer(next(contents), "<u4").astype(np.int64)
+            words = words.reshape(-1, 1, self.groups.per_row)
+            fields = words >> (4 * np.arange(8)[None, :, None]) & 15
+            zeros = fields.reshape(-1) - 8
+        if self.flags & 4:
+            global_scale = np.frombuffer(next(contents), "<f4")[0]
+            global_scale = global_scale if is_usable(global_scale) else F32(1)
+        return scales, zeros, global_scale
+
+    def pack(self, codes):
+        codes = np.asarray(codes, np.int64) & ((1 << self.rule.bits) - 1)
+        if self.layout == 2:
+            codes ^= 1 << (self.rule.bits - 1)
+        if self.rule.bits == 8:
+            return codes.astype(np.uint8)
+        first, second = codes[::2], codes[1::2]
+        low, high = (second, first) if self.layout == 1 else (first, second)
+        return (low | high << 4).astype(np.uint8)
+
+    def unpack(self, data):
+        data = np.frombuffer(data, np.uint8).astype(np.int64)
+        if self.rule.bits == 4:
+            halves = [data & 15, data >> 4]
+            data = np.stack(halves[::-1] if self.layout == 1 else halves, 1).reshape(-1)
+        return data ^ (1 << (self.rule.bits - 1)) if self.layout == 2 else data

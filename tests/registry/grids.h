@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "registry/slow_grids.h"
+#include "registry/weights.h"
+#include "scheme/grid/grid_params.h"
+
+// Tensors of formats that round weights to a grid, made one weight after the other.
+
+namespace qstore::testing {
+
+/// A matrix of weights as a format has it.
+struct GridTwin {
+  scheme::GridParams params;  ///< All sides that the rule has.
+  DType weights_type = DType::kBF16;
+  uint64_t rows = 0;
+  std::vector<std::byte> weights, codes, scales, zeros, global;
+
+  uint64_t elem_count() const { return rows * params.groups.columns; }
+  DType scale_type() const { return scheme::ScaleType(params.rounding(), weights_type); }
+};
+
+namespace grids {
+
+inline uint32_t StoredScale(const GridTwin& twin, float absmax, float least, float greatest,
+                            float global) {
+  const scheme::Rounding& rule = twin.params.rounding();
+  const auto pattern = [&](float value) {
+    std::vector<std::byte> bytes;
+    AppendPattern(twin.scale_type(), value, &bytes);
+    uint32_t found = 0;
+    std::memcpy(&found, bytes.data(), bytes.size());
+    return found;
+  };
+  switch (rule.scale) {
+    case scheme::ScaleKind::kQuotient:
+      return pattern(absmax / rule.top);
+    case scheme::ScaleKind::kInverse:
+      return pattern(1.0f / (1.0f / absmax * rule.top));
+    case scheme::ScaleKind::kRange:
+      return pattern(RoundedTo(twin.weights_type, greatest - least) / rule.top);
+    case scheme::ScaleKind::kGlobal:
+      return SlowE4m3(global * RoundedTo(twin.weights_type, absmax / rule.top));
+    case scheme::ScaleKind::kPower: {
+      // The power of two by which the largest weight comes to lie in [4, 8), once it is rounded to
+      // three bits.
+      int exponent = 0;
+      const float fraction = std::frexp(absmax, &exponent);
+      return static_cast<uint32_t>(exponent - 1 + (fraction >= 0.875f ? 1 : 0) - 2 + 127);
+    }
+    default:
+      return pattern(absmax);
+  }
+}
+
+inline float SlowScaled(const GridTwin& twin, float value, float absmax, uint32_t scale, int zero,
+                        float global) {
+  const scheme::Rounding& rule = twin.params.rounding();
+  const DType type = twin.weights_type;
+  const auto stored = [&] {
+    return PatternValue(twin.scale_type(), reinterpret_cast<const std::byte*>(&scale));
+  };
+  switch (twin.params.rule) {
+    case scheme::RoundingRule::kLlmInt8:
+      return RoundedTo(DType::kF16, value) * (1.0f / absmax * 127.0f);
+    case scheme::RoundingRule::kLlmInt8Quotient:
+      return RoundedTo(DType::kF16, value) * (127.0f / absmax);
+    case scheme::RoundingRule::kNf4:
+    case scheme::RoundingRule::kFp4:
+      return value * (1.0f / absmax);
+    case scheme::RoundingRule::kE4m3Inverse:
+      return value * (1.0f / absmax * rule.top);
+    case scheme::RoundingRule::kInt4Zeros:
+      return RoundedTo(type, RoundedTo(type, value / stored()) + static_cast<float>(zero));
+    case scheme::RoundingRule::kNvfp4:
+      return value / (static_cast<float>(NumberOfE4m3Size(scale)) / global);
+    case scheme::RoundingRule::kMxfp4:
+      return value / std::ldexp(1.0f, static_cast<int>(scale) - 127);
+    default:
+      return RoundedTo(type, value / stored());
+  }
+}
+
+inline uint8_t SlowCode(const scheme::Rounding& rule, float scaled) {
+  switch (rule.grid) {
+    case scheme::GridKind::kE4m3:
+      return SlowE4m3(scaled);
+    case scheme::GridKind::kE2m1:
+      return SlowE2m1(scaled);
+    case scheme::GridKind::kTable:
+      return rule.codes[SlowSteps(scaled, rule.steps)];
+    default:
+      return SlowInteger(scaled, rule.low, rule.high);
+  }
+}
+
+inline void PackCodes(GridTwin* twin, const std::vector<uint8_t>& codes) {
+  const bool is_offset = twin->params.layout == scheme::CodeLayout::kOffset;
+  const unsigned bits = twin->params.rounding().bits;
+  const auto field = [&](uint64_t i) {
+    const unsigned turned = codes[i] ^ (is_offset ? 1u << (bits - 1) : 0u);
+    return turned & ((1u << bits) - 1);
+  };
+  for (uint64_t i = 0; i < codes.size(); i += 8 / bits) {
+    unsigned byte = field(i);
+    if (bits == 4) {
+      const bool high_first = twin->params.layout == scheme::CodeLayout::kHighFirst;
+      byte = high_first ? byte << 4 | field(i + 1) : byte | field(i + 1) << 4;
+    }
+    twin->codes.push_back(static_cast<std::byte>(byte));
+  }
+}
+
+inline void PackZeros(GridTwin* twin, const std::vector<int>& zeros) {
+  const uint64_t per_row = twin->params.groups.per_row();
+  for (uint64_t r = 0; r < twin->rows / 8; ++r) {
+    for (uint64_t c = 0; c < per_row; ++c) {
+      uint32_t word = 0;
+      for (uint64_t i = 0; i < 8; ++i) {
+        word |= static_cast<uint32_t>(zeros[(8 * r + i) * per_row + c] + 8) << (4 * i);
+      }
+      const auto* at = reinterpret_cast<const std::byte*>(&word);
+      twin->zeros.insert(twin->zeros.end(), at, at + 4);
+    }
+  }
+}
+
+}  // namespace grids
+
+/// Fills codes and sides of a twin that has weights, none of which is special.
+inline void RoundTwin(GridTwin* twin) {
+  const scheme::Rounding& rule = twin->params.rounding();
+  const scheme::Groups& groups = twin->params.groups;
+  const size_t size = DTypeBits(twin->weights_type) / 8;
+  const uint64_t count = groups.Count(twin->elem_count());
+  std::vector<float> absmax(count), least(count), greatest(count);
+  std::vector<uint8_t> codes;
+  const auto value = [&](uint64_t i) {
+    return PatternValue(twin->weights_type, &twin->weights[i * size]);
+  };
+  float most = 0;
+  for (uint64_t i = 0; i < twin->elem_count(); ++i) {
+    float w = value(i);
+    if (rule.through_fp16) w = RoundedTo(DType::kF16, w);
+    const uint64_t g = groups.Of(i);
+    absmax[g] = std::max(absmax[g], std::fabs(w));
+    least[g] = std::min(least[g], w);
+    greatest[g] = std::max(greatest[g], w);
+    most = std::max(most, std::fabs(w));
+  }
+  const float global = rule.scale == scheme::ScaleKind::kGlobal ? 448.0f * 6.0f / most : 1.0f;
+  std::vector<uint32_t> scales(count);
+  std::vector<int> zeros(count);
+  for (uint64_t g = 0; g < count; ++g) {
+    scales[g] = grids::StoredScale(*twin, absmax[g], least[g], greatest[g], global);
+    const auto* at = reinterpret_cast<const std::byte*>(&scales[g]);
+    twin->scales.insert(twin->scales.end(), at, at + DTypeBits(twin->scale_type()) / 8);
+    if (twin->params.rule != scheme::RoundingRule::kInt4Zeros) continue;
+    const float steps =
+        RoundedTo(twin->weights_type, least[g] / PatternValue(twin->scale_type(), at));
+    zeros[g] = static_cast<int>(
+        std::nearbyint(std::clamp(RoundedTo(twin->weights_type, -8.0f - steps), -8.0f, 7.0f)));
+  }
+  for (uint64_t i = 0; i < twin->elem_count(); ++i) {
+    const uint64_t g = groups.Of(i);
+    codes.push_back(grids::SlowCode(
+        rule, grids::SlowScaled(*twin, value(i), absmax[g], scales[g], zeros[g], global)));
+  }
+  grids::PackCodes(twin, codes);
+  if (twin->params.sides.has_zeros) grids::PackZeros(twin, zeros);
+  if (twin->params.sides.has_global) AppendPattern(DType::kF32, global, &twin->global);
+}
+
+inline GridTwin MakeGridTwin(scheme::RoundingRule rule, DType weights, uint64_t rows,
+                             const scheme::Groups& groups,
+                             scheme::CodeLayout layout = scheme::CodeLayout::kPlain) {
+  GridTwin twin;
+  twin.params = {rule, layout, {}, groups};
+  twin.params.sides = {true, rule == scheme::RoundingRule::kInt4Zeros,
+                       rule == scheme::RoundingRule::kNvfp4};
+  twin.weights_type = weights;
+  twin.rows = rows;
+  twin.weights = MakePair(weights, rows, groups.columns, 3).high;
+  RoundTwin(&twin);
+  return twin;
+}
+
+}  // namespace qstore::testing
