@@ -55,8 +55,9 @@ using Choice = std::optional<size_t>;  // An edge, or none: alone.
 class Arranger {
  public:
   Arranger(std::span<const double> alone, std::span<const uint32_t> loaded_with,
-           std::span<const WeighedEdge> edges, std::vector<Choice>* chosen)
-      : alone_(alone),
+           std::span<const WeighedEdge> edges, double load_weight, std::vector<Choice>* chosen)
+      : load_weight_(load_weight),
+        alone_(alone),
         loaded_with_(loaded_with),
         edges_(edges),
         chosen_(*chosen),
@@ -164,7 +165,7 @@ class Arranger {
         return true;
       });
     }
-    return sum + kLoadWeight * load;
+    return sum + load_weight_ * load;
   }
 
   bool IsOwnAncestor(uint32_t node) {
@@ -174,6 +175,7 @@ class Arranger {
     return times > 1;
   }
 
+  const double load_weight_;
   std::span<const double> alone_;
   std::span<const uint32_t> loaded_with_;
   std::span<const WeighedEdge> edges_;
@@ -187,9 +189,9 @@ class Arranger {
 
 std::vector<std::optional<size_t>> Arrange(std::span<const double> alone,
                                            std::span<const uint32_t> loaded_with,
-                                           std::span<const WeighedEdge> edges) {
+                                           std::span<const WeighedEdge> edges, double load_weight) {
   std::vector<Choice> chosen(alone.size());
-  Arranger arranger(alone, loaded_with, edges, &chosen);
+  Arranger arranger(alone, loaded_with, edges, load_weight, &chosen);
   for (const Component& component : Components(loaded_with, edges)) arranger.Improve(component);
   return chosen;
 }

@@ -194,7 +194,9 @@ class ParentChooser {
         by_edge.push_back(&proposal);
       }
     }
-    for (const auto& chosen : plan::Arrange(alone_, loaded_with, edges)) {
+    const double load_weight =
+        options_.level == Level::kFast ? plan::kFastLoadWeight : plan::kLoadWeight;
+    for (const auto& chosen : plan::Arrange(alone_, loaded_with, edges, load_weight)) {
       if (!chosen) continue;
       Proposal& proposal = *by_edge[*chosen];
       PlannedObject& object = plan_.objects[proposal.child];

@@ -31,6 +31,15 @@ TEST(Arrange, APairKeepsItsLowPrecisionDirect) {
   EXPECT_EQ(ArrangeAll(alone, edges), (Choices{std::nullopt, 0u}));
 }
 
+// As level fast codes them.
+TEST(Arrange, TheWeightOfALoadDecides) {
+  const std::vector<double> alone = {7.6, 10.6};
+  const std::vector<uint32_t> loaded_with = {0, 1};
+  const std::vector<WeighedEdge> edges = {{1, {0}, 3.9}, {0, {1}, 0.0}};
+  EXPECT_EQ(Arrange(alone, loaded_with, edges), (Choices{1u, std::nullopt}));
+  EXPECT_EQ(Arrange(alone, loaded_with, edges, kFastLoadWeight), (Choices{std::nullopt, 0u}));
+}
+
 TEST(Arrange, FurtherPrecisionsFollowFromTheHighOne) {
   const std::vector<double> alone = {7.0, 10.60, 6.6, 4.2};
   const std::vector<WeighedEdge> edges = {{1, {0}, 3.64}, {0, {1}, 0.0}, {1, {2}, 4.05},
