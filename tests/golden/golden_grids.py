@@ -16,15 +16,16 @@ LOW_FIRST, HIGH_FIRST, OFFSET = range(3)
 
 
 def rounded(weights, number, groups):
-    """Codes, scales as patterns, zero points, and the global scale."""
+    """Codes, scales as patterns, zero points or biases, and the global scale."""
     rule = grid_rules.RULES[number]
     values = grid_rules.weights_of(bf16(weights).reshape(-1), "BF16", rule)
     of = groups.of(np.arange(values.size))
     extremes = grid_rules.extremes_of(values, of)
     one = np.float32(1)
-    global_scale = np.float32(448 * 6) / np.abs(values).max() if number == 10 else one
+    most = np.abs(values).max()
+    global_scale = {10: np.float32(448 * 6) / most, 17: most / np.float32(448 * 6)}.get(number, one)
     scales, zeros = grid_rules.scales_of(rule, "BF16", extremes, global_scale)
-    factors = grid_rules.factors_of(rule, "BF16", scales, global_scale, extremes[0])
+    factors = grid_rules.factors_of(rule, "BF16", scales, global_scale, extremes)
     codes = rule.codes(grid_rules.scaled(rule, "BF16", values, factors[of], zeros[of]))
     return codes & ((1 << rule.bits) - 1), scales, zeros, global_scale
 
@@ -53,6 +54,64 @@ def fp8(weights, groups, shape):
     return {
         "weight": Tensor("F8_E4M3", weights.shape, codes.astype(np.uint8)),
         "weight_scale": Tensor("BF16", shape, scales.astype("<u2")),
+    }
+
+
+def fp8_f32(weights, number):
+    """FP8 by row with scales of 32 bits."""
+    codes, scales, _, _ = rounded(weights, number, by_rows(weights))
+    return {
+        "weight": Tensor("F8_E4M3", weights.shape, codes.astype(np.uint8)),
+        "weight_scale": Tensor("F32", [len(scales), 1], scales.astype("<u4")),
+    }
+
+
+def torchao_int8(weights):
+    codes, scales, _, _ = rounded(weights, 13, by_rows(weights))
+    return {
+        "_weight_qdata": Tensor("I8", weights.shape, codes.astype(np.uint8)),
+        "_weight_scale": Tensor("F32", [len(scales), 1], scales.astype("<u4")),
+    }
+
+
+def quanto_int8(weights):
+    codes, scales, _, _ = rounded(weights, 12, by_rows(weights))
+    return {
+        "weight._data": Tensor("I8", weights.shape, codes.astype(np.uint8)),
+        "weight._scale": Tensor("BF16", [len(scales), 1], scales.astype("<u2")),
+    }
+
+
+def mlx(weights, bits):
+    number = {2: 18, 3: 19, 4: 20, 5: 21, 6: 22, 8: 23}[bits]
+    rows, columns = weights.shape
+    codes, scales, biases, _ = rounded(weights, number, Groups(1, 64, columns))
+    fields = codes[:, None] >> np.arange(bits) & 1
+    packed = np.packbits(fields.astype(np.uint8).reshape(-1), bitorder="little")
+    shape = [rows, columns // 64]
+    return {
+        "weight": Tensor("U32", [rows, columns * bits // 32], packed),
+        "scales": Tensor("BF16", shape, scales.astype("<u2")),
+        "biases": Tensor("BF16", shape, bf16(biases)),
+    }
+
+
+def modelopt_nvfp4(weights):
+    rows, columns = weights.shape
+    codes, scales, _, global_scale = rounded(weights, 17, Groups(1, 16, columns))
+    return {
+        "weight": Tensor("U8", [rows, columns // 2], nibbles(codes, LOW_FIRST)),
+        "weight_scale": Tensor("F8_E4M3", [rows, columns // 16], scales.astype(np.uint8)),
+        "weight_scale_2": Tensor("F32", [], np.array([global_scale], "<f4")),
+    }
+
+
+def mxfp8(weights):
+    rows, columns = weights.shape
+    codes, scales, _, _ = rounded(weights, 24, Groups(1, 32, columns))
+    return {
+        "weight": Tensor("F8_E4M3", weights.shape, codes.astype(np.uint8)),
+        "weight_scale": Tensor("U8", [rows, columns // 32], scales.astype(np.uint8)),
     }
 
 

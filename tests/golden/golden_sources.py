@@ -196,6 +196,27 @@ def source_grids(folder, random):
         "nvfp4": grids.nvfp4(value),
         "mxfp4": grids.mxfp4(value),
     }
+    write_copies(folder, value, random, copies)
+
+
+def source_more_grids(folder, random):
+    """The same in further formats."""
+    value = weights(random, 136, 192)
+    value[4, :64], value[5] = 0, 0
+    copies = {
+        "single": grids.fp8_f32(value, 15),
+        "reciprocal": grids.fp8_f32(value, 16),
+        "wide": grids.fp8_f32(value, 14),
+        "torchao": grids.torchao_int8(value),
+        "quanto": grids.quanto_int8(value),
+        "modelopt": grids.modelopt_nvfp4(value),
+        "mxfp8": grids.mxfp8(value),
+    } | {f"mlx{bits}": grids.mlx(value, bits) for bits in (2, 3, 4, 5, 6, 8)}
+    write_copies(folder, value, random, copies)
+
+
+def write_copies(folder, value, random, copies):
+    """Beside BF16, and with a tensor that all have."""
     for twin in copies.values():
         codes, scales, *_ = twin.values()
         odd_bytes(codes, at900=0x31, at6000=0xF7)
@@ -220,6 +241,10 @@ def source_native(folder, random):
 
 
 GRIDS = ("inv", "int8", "int4", "int4z", "nf4", "fp4", "nested", "nvfp4", "mxfp4")
+MORE_GRIDS = (
+    *("single", "reciprocal", "wide", "torchao", "quanto", "modelopt", "mxfp8"),
+    *(f"mlx{bits}" for bits in (2, 3, 4, 5, 6, 8)),
+)
 
 # NAME: the source, the variants and the options of pack.
 ARCHIVES = {
@@ -237,5 +262,10 @@ ARCHIVES = {
     "gptq-16-4": (source_gptq, ["bf16=bf16", "q4=q4"], ["--level", "max"]),
     "fp8": (source_fp8, ["bf16=bf16", "fp8=fp8"], []),
     "grids": (source_grids, ["bf16=bf16", *(f"{n}={n}" for n in GRIDS)], ["--direct", "bf16"]),
+    "more-grids": (
+        source_more_grids,
+        ["bf16=bf16", *(f"{n}={n}" for n in MORE_GRIDS)],
+        ["--direct", "bf16"],
+    ),
     "native": (source_native, ["bf16=bf16", "native=native"], []),
 }

@@ -11,12 +11,17 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import bitsandbytes as bnb
+import mlx.core as mx
+import numpy as np
+import optimum.quanto
 import torch
 from compressed_tensors.compressors import BaseCompressor
 from compressed_tensors.compressors.format import infer_module_format
 from compressed_tensors.quantization.quant_scheme import preset_name_to_scheme
 from compressed_tensors.quantization.utils.helpers import calculate_qparams, generate_gparam
 from safetensors.torch import load_file, save_file
+from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
+from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
 from transformers import FineGrainedFP8Config
 from transformers.integrations.finegrained_fp8 import Fp8Quantize
 
@@ -92,6 +97,46 @@ def fine_grained(weight):
     return {k.removeprefix("x."): v for k, v in quantizer._quantize_one("x.weight", weight).items()}
 
 
+def torchao(config):
+    """As its flattening for safetensors names the parts."""
+
+    def quantized(weight):
+        model = torch.nn.Sequential(torch.nn.Linear(*weight.shape[::-1], bias=False))
+        model[0].weight = torch.nn.Parameter(weight.clone())
+        quantize_(model, config)
+        flat, _ = flatten_tensor_state_dict(model.state_dict())
+        return {name.removeprefix("0."): tensor for name, tensor in flat.items()}
+
+    return quantized
+
+
+def quanto(kind):
+    def quantized(weight):
+        model = torch.nn.Sequential(torch.nn.Linear(*weight.shape[::-1], bias=False))
+        model[0].weight = torch.nn.Parameter(weight.clone())
+        optimum.quanto.quantize(model, weights=kind)
+        optimum.quanto.freeze(model)
+        return {k.removeprefix("0."): v for k, v in model.state_dict().items()}
+
+    return quantized
+
+
+def mlx(bits, group_size=64):
+    """Rows that are no multiple of the group are left alone."""
+
+    def quantized(weight):
+        if weight.shape[1] % group_size:
+            return {"weight": weight}
+        array = mx.array(weight.float().numpy()).astype(mx.bfloat16)
+        words, scales, biases = mx.quantize(array, group_size=group_size, bits=bits)
+        parts = {"scales": scales, "biases": biases}
+        back = {k: torch.from_numpy(np.array(v.astype(mx.float32))) for k, v in parts.items()}
+        back = {k: v.to(torch.bfloat16) for k, v in back.items()}
+        return {"weight": torch.from_numpy(np.array(words))} | back
+
+    return quantized
+
+
 TWINS = {
     "llm-int8": llm_int8,
     "nf4": four_bits("nf4", False),
@@ -104,9 +149,15 @@ TWINS = {
     "w8a8": compressed("W8A8"),
     "w4a16": compressed("W4A16"),
     "w4a16-asym": compressed("W4A16_ASYM"),
+    "w8a16": compressed("W8A16"),
     "nvfp4": compressed("NVFP4A16"),
+    "mxfp8": compressed("MXFP8A16"),
     "mxfp4": compressed("MXFP4A16"),
-}
+    "torchao-int8": torchao(Int8WeightOnlyConfig(version=2)),
+    "torchao-fp8": torchao(Float8WeightOnlyConfig()),
+    "quanto-int8": quanto(optimum.quanto.qint8),
+    "quanto-fp8": quanto(optimum.quanto.qfloat8_e4m3fn),
+} | {f"mlx-{bits}": mlx(bits) for bits in (2, 3, 4, 5, 6, 8)}
 
 
 def is_linear(name, tensor):

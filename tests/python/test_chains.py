@@ -103,12 +103,15 @@ def test_order_of_variants_does_not_matter(space):
 
 
 def test_the_planner_takes_what_is_cheapest(space):
-    """An LLM.int8() twin explains its weights best, and 4 bits explain 16 where there are no 8."""
+    """An LLM.int8() twin takes nothing beside its weights, so what else there is explains these."""
     chain = chain_of(space)
     low = models.twin_of(load_file(chain["bf16"] / "model.safetensors"))
     chain["int8"] = models.save(low, space / "int8")
-    pack(space / "m.qstore", **chain)
-    assert parents_of(space / "m.qstore")["bf16"] == {"int8"}
+    size = pack(space / "m.qstore", **chain)
+    parents = parents_of(space / "m.qstore")
+    assert parents["int8"] == {"bf16"}
+    assert parents["bf16"] == {"q8"}
+    assert size <= pack(space / "other.qstore", "--parent", "bf16=int8", **chain)
     assert_comes_back(space / "m.qstore", space, **chain)
     pack(space / "two.qstore", bf16=chain["bf16"], q4=chain["q4"])
     assert parents_of(space / "two.qstore") == {"q4": {""}, "bf16": {"q4"}}

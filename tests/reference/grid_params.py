@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Groups, parameters and layouts of grid schemes: docs/format-grids.md, read literally."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from floats import FLOATS
+from floats import FLOATS, values_of
 from grid_rules import F32, RULES, is_usable
 from planes import require
 
@@ -59,16 +60,21 @@ class Params:
         height, width, columns = numbers
         require(min(numbers) > 0 and columns >= width, "grid: groups")
         require(max(columns, height) <= MAX_SIZE, "grid: groups")
-        require(bool(self.flags & 4) == (rule == 10), "grid: global scale")
-        require(not self.flags & 2 or rule == 9, "grid: zero points")
-        require(self.layout != 1 or self.rule.bits == 4, "grid: layout")
+        require(bool(self.flags & 4) == self.rule.has_global, "grid: global scale")
+        require(not self.flags & 2 or self.has_zeros, "grid: zero points")
+        layouts = {4: 3, 8: 1 if self.layout == 1 else 3}.get(self.rule.bits, 1)
+        require(self.layout < layouts, "grid: layout")
+
+    @property
+    def has_zeros(self):
+        return self.rule.number == 9 or self.rule.has_biases
 
     def side_count(self):
         return self.flags.bit_count()
 
     def check_sides(self, dtype, total, sides):
         """`sides` by the flags."""
-        require(dtype in FLOATS and (self.rule.number != 11 or dtype == "BF16"), "grid: weights")
+        require(dtype in FLOATS and (not self.rule.is_power or dtype == "BF16"), "grid: weights")
         require(total % self.groups.columns == 0, "grid: last row")
         require(all(side.byte_size <= MAX_SIDE_BYTES for side in sides), "grid: large sides")
         sides = iter(sides)
@@ -76,7 +82,9 @@ class Params:
         if self.flags & 1:
             size = count * self.rule.scale_bytes(dtype)
             require(next(sides).byte_size == size, "grid: scales")
-        if self.flags & 2:
+        if self.flags & 2 and self.rule.has_biases:
+            require(next(sides).byte_size == count * FLOATS[dtype].bytes, "grid: biases")
+        elif self.flags & 2:
             rows = total // self.groups.columns
             require(self.groups.height == 1 and rows % 8 == 0, "grid: rows of zero points")
             require(2 * next(sides).byte_size == count, "grid: zero points")
@@ -89,7 +97,9 @@ class Params:
         if self.flags & 1:
             kind = np.dtype(f"<u{self.rule.scale_bytes(dtype)}")
             scales = np.frombuffer(next(contents), kind).astype(np.int64)
-        if self.flags & 2:
+        if self.flags & 2 and self.rule.has_biases:
+            zeros = values_of(np.frombuffer(next(contents), FLOATS[dtype].unsigned), dtype)
+        elif self.flags & 2:
             words = np.frombuffer(next(contents), "<u4").astype(np.int64)
             words = words.reshape(-1, 1, self.groups.per_row)
             fields = words >> (4 * np.arange(8)[None, :, None]) & 15
@@ -105,6 +115,9 @@ class Params:
             codes ^= 1 << (self.rule.bits - 1)
         if self.rule.bits == 8:
             return codes.astype(np.uint8)
+        if self.rule.bits != 4:
+            bits = codes[:, None] >> np.arange(self.rule.bits) & 1
+            return np.packbits(bits.astype(np.uint8).reshape(-1), bitorder="little")
         first, second = codes[::2], codes[1::2]
         low, high = (second, first) if self.layout == 1 else (first, second)
         return (low | high << 4).astype(np.uint8)
@@ -115,3 +128,10 @@ class Params:
             halves = [data & 15, data >> 4]
             data = np.stack(halves[::-1] if self.layout == 1 else halves, 1).reshape(-1)
         return data ^ (1 << (self.rule.bits - 1)) if self.layout == 2 else data
+
+    def are_codes(self, codes, total):
+        """Whether these are one for each weight, in bytes or words, and chunks have whole ones."""
+        bits, elem_bits = self.rule.bits, 8 * codes.elem_bytes
+        step = math.lcm(bits, elem_bits) // elem_bits
+        is_whole = codes.chunk_elems % step == 0 or codes.chunk_elems >= codes.elem_count
+        return codes.elem_bytes in (1, 4) and codes.byte_size * 8 == total * bits and is_whole

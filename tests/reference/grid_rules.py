@@ -10,7 +10,7 @@ F32 = np.float32
 LEAST, MOST = F32(2.0**-100), F32(2.0**100)
 SMALL = F32(2.0**-125)
 EPSILON = {"BF16": 2.0**-7, "F16": 2.0**-10, "F32": 2.0**-23}
-E4M3_EPSILON = 0x20
+E4M3_EPSILON, E4M3_ONE = 0x20, 0x38
 
 NF4 = [-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
        -0.18477343022823334, -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725,
@@ -115,10 +115,22 @@ class Rule:
             return table(numbers, list(codes))
         return {"e4m3": e4m3, "e2m1": e2m1}[self.grid]
 
+    @property
+    def has_biases(self):
+        return 18 <= self.number <= 23
+
+    @property
+    def has_global(self):
+        return self.number in (10, 17)
+
+    @property
+    def is_power(self):
+        return self.number in (11, 24)
+
     def scale_type(self, weights):
-        if self.number in (5, 7, 8, 9):
+        if self.number in (5, 7, 8, 9, 12) or self.has_biases:
             return weights
-        return {10: "F8_E4M3", 11: "U8"}.get(self.number, "F32")
+        return "U8" if self.is_power else "F8_E4M3" if self.has_global else "F32"
 
     def scale_bytes(self, weights):
         kind = self.scale_type(weights)
@@ -136,7 +148,17 @@ RULES = {
     8: Rule(8, "integers", 4, 7.5, -8, 7),
     9: Rule(9, "integers", 4, 15, -8, 7),
     10: Rule(10, "e2m1", 4, 6),
-    11: Rule(11, "e2m1", 4),
+    11: Rule(11, "e2m1", 4, 2),
+    12: Rule(12, "integers", 8, 127, -128, 127),
+    13: Rule(13, "integers", 8, 127.5, -128, 127),
+    14: Rule(14, "e4m3", 8, 448),
+    15: Rule(15, "e4m3", 8, 448),
+    16: Rule(16, "e4m3", 8, 448),
+    17: Rule(17, "e2m1", 4, 6),
+    24: Rule(24, "e4m3", 8, 8),
+} | {
+    number: Rule(number, "integers", bits, 2**bits - 1, 0, 2**bits - 1)
+    for number, bits in zip(range(18, 24), (2, 3, 4, 5, 6, 8), strict=True)
 }
 
 
@@ -183,24 +205,52 @@ def or_epsilon(values, dtype):
 def scales_of(rule, dtype, extremes, global_scale):
     """What is stored for groups: patterns of scales, and zero points."""
     absmax, low, high = extremes
-    top = F32(rule.top)
+    top, one = F32(rule.top), F32(1)
     zeros = np.zeros(len(absmax), np.int64)
+    if rule.has_biases:
+        size, bias = affine_of(top, low, high)
+        return pattern_of(size, dtype), bias
     with np.errstate(all="ignore"):
         if rule.number <= 4:
             return absmax.view(np.uint32).astype(np.int64), zeros
-        if rule.number == 11:
+        if rule.is_power:
             bits = absmax.view(np.uint32).astype(np.int64) >> 16
-            return np.clip((bits + 32 >> 7) - 2, 0, 254), zeros
+            return np.clip((bits + 32 >> 7) - int(top), 0, 254), zeros
         if rule.number == 9:
             return scales_of_range(rule, dtype, low, high)
         absmax = at_least(absmax)
         if rule.number == 6:
-            scale = np.where(absmax == 0, F32(1), F32(1) / (F32(1) / absmax * top))
+            scale = np.where(absmax == 0, one, one / (one / absmax * top))
             return scale.view(np.uint32).astype(np.int64), zeros
         if rule.number == 10:
             codes = e4m3(global_scale * rounded(absmax / top, dtype))
             return np.where(codes == 0, E4M3_EPSILON, codes), zeros
+        if rule.number == 17:
+            codes = e4m3(absmax / (top * global_scale))
+            return np.where(codes == 0, E4M3_ONE, codes), zeros
+        if rule.number >= 13:
+            scale = {
+                13: lambda: rounded(absmax / top, dtype),
+                14: lambda: rounded(absmax / top, dtype),
+                15: lambda: absmax / top,
+                16: lambda: one / rounded(top / absmax, dtype),
+            }[rule.number]()
+            return np.asarray(scale, F32).view(np.uint32).astype(np.int64), zeros
         return or_epsilon(absmax / top, dtype), zeros
+
+
+def affine_of(top, low, high):
+    """Sizes before they are rounded, and biases."""
+    with np.errstate(all="ignore"):
+        size = (high - low) / top
+        size = np.where(size > F32(1e-7), size, F32(1e-7))
+        is_low = np.abs(low) > np.abs(high)
+        edge, size = np.where(is_low, low, high), np.where(is_low, size, -size)
+        steps = edge / size
+        steps = np.where(np.abs(steps) < 2**22, np.rint(steps), steps)
+        has_steps = ~(steps == 0)
+        size = np.where(has_steps, edge / steps, size)
+    return size.astype(F32), np.where(has_steps, edge, F32(0)).astype(F32)
 
 
 def scales_of_range(rule, dtype, low, high):
@@ -213,16 +263,21 @@ def scales_of_range(rule, dtype, low, high):
     return patterns, np.where(is_usable(scale), zero, 0).astype(np.int64)
 
 
-def factors_of(rule, dtype, patterns, global_scale, absmax=None):
-    """What weights are multiplied with or divided by. `absmax` when no scales are given."""
+def factors_of(rule, dtype, patterns, global_scale, extremes=None):
+    """What weights are multiplied with or divided by. `extremes` when no scales are given."""
     top, one = F32(rule.top), F32(1)
     kind = rule.scale_type(dtype)
+    absmax = None if extremes is None else extremes[0]
+    if rule.has_biases:
+        size = values_of(patterns, kind)
+        size = np.array(size if extremes is None else affine_of(top, *extremes[1:])[0], F32)
+        return np.where(is_usable(np.abs(size)), size, MOST)
     with np.errstate(all="ignore"):
-        if rule.number == 11:
+        if rule.is_power:
             factor = F32(2) ** (np.clip(patterns, 1, 254) - 127).astype(F32)
-        elif rule.number == 10:
-            numbers = [number_of(RULES[5], int(code)) for code in patterns]
-            factor = np.array(numbers, F32) / global_scale
+        elif rule.has_global:
+            numbers = np.array([number_of(RULES[5], int(code)) for code in patterns], F32)
+            factor = numbers / global_scale if rule.number == 10 else numbers * global_scale
         else:
             scale = values_of(patterns, kind)
             if rule.number == 6 and absmax is not None:
@@ -230,23 +285,31 @@ def factors_of(rule, dtype, patterns, global_scale, absmax=None):
             elif rule.number == 6:
                 m = one / rounded(scale * top, dtype) * top
                 factor = np.where(one / m == scale, m, one / scale)
-            elif rule.number in (3, 4):
+            elif rule.number in (3, 4, 13):
                 factor = one / scale
+            elif rule.number == 16:
+                factor = rounded(one / scale, dtype)
             elif rule.number == 1:
                 factor = one / scale * top
             elif rule.number == 2:
                 factor = top / scale
             else:
                 factor = scale
-    multiplies = rule.number in (1, 2, 3, 4, 6)
+    multiplies = rule.number in MULTIPLIES
     return np.where(is_usable(factor), factor, LEAST if multiplies else MOST).astype(F32)
+
+
+MULTIPLIES = (1, 2, 3, 4, 6, 13, 16)
 
 
 def scaled(rule, dtype, values, factors, zeros):
     with np.errstate(all="ignore"):
-        if rule.number in (1, 2, 3, 4, 6):
-            return values * factors
-        if rule.number >= 10:
+        if rule.has_biases:
+            return (values - zeros) / factors
+        if rule.number in MULTIPLIES:
+            result = values * factors
+            return rounded(result, dtype) if rule.number == 16 else result
+        if rule.number >= 10 and rule.number != 12:
             return values / factors
         quotient = rounded(values / factors, dtype)
         return quotient if rule.number != 9 else rounded(quotient + zeros.astype(F32), dtype)

@@ -52,35 +52,35 @@ class GridCodes:
         require(len(parents) == 1 + self.params.side_count(), "grid codes: parents")
         weights = parents[0]
         self.dtype, self.total = weights.dtype, weights.elem_count
-        require(child.elem_bytes in (1, 4), "grid codes: elements")
-        self.per_elem = 8 * child.elem_bytes // rule.bits
-        require(child.elem_count * self.per_elem == self.total, "grid codes: number")
+        require(self.params.are_codes(child, self.total), "grid codes: number")
+        self.elem_bits, self.bits = 8 * child.elem_bytes, rule.bits
         self.params.check_sides(self.dtype, self.total, parents[1:])
-        wanted = 3 if rule.number == 9 else 1
+        wanted = 3 if self.params.has_zeros else 1
         self.takes_from_weights = self.params.flags & wanted != wanted
         if self.takes_from_weights:
-            chunk = child.chunk_elems * self.per_elem
+            chunk = child.chunk_elems * self.elem_bits // self.bits
             require(groups.are_runs(self.total) and chunk % groups.width == 0, "grid codes: groups")
 
     def need(self, first, count):
-        size = self.per_elem * FLOATS[self.dtype].bytes
-        return range(first * size, (first + count) * size)
+        size, elem_bits = FLOATS[self.dtype].bytes, self.elem_bits
+        begin, end = (at * elem_bits // self.bits * size for at in (first, first + count))
+        return range(begin, end)
 
     def decode(self, cursor, spec, contents):
         rule, dtype = self.params.rule, self.dtype
         values = weights_of(patterns_in(contents[0], dtype), dtype, rule)
-        first = spec.first_elem * self.per_elem
+        first = spec.first_elem * self.elem_bits // self.bits
         groups = self.params.groups.of(first + np.arange(len(values)))
         scales, zeros, global_scale = self.params.take(contents[1:], dtype)
-        base, absmax, own_zeros = 0, None, None
+        base, own_zeros, own_extremes = 0, None, None
         if self.takes_from_weights:
             base = int(groups[0])
             extremes = extremes_of(values, groups - base)
             own_scales, own_zeros = scales_of(rule, dtype, extremes, global_scale)
-            absmax = extremes[0] if scales is None else None
+            own_extremes = extremes if scales is None else None
             scales = own_scales if scales is None else scales[base : base + len(own_scales)]
             zeros = own_zeros if zeros is None else zeros[base : base + len(own_zeros)]
-        factors = factors_of(rule, dtype, scales, global_scale, absmax)[groups - base]
+        factors = factors_of(rule, dtype, scales, global_scale, own_extremes)[groups - base]
         zeros = None if zeros is None else zeros[groups - base]
         codes = rule.codes(scaled(rule, dtype, values, factors, zeros))
         packed = self.params.pack(codes).tobytes()
@@ -95,19 +95,20 @@ class GridScales:
         rule, groups = self.params.rule, self.params.groups
         require(self.params.flags & 3 in (1, 2), "grid scales: flags")
         self.is_zeros = bool(self.params.flags & 2)
+        self.are_words = self.is_zeros and not rule.has_biases
         require(len(parents) == 1 + (self.params.flags >> 2), "grid scales: parents")
         weights = parents[0]
         self.dtype, self.total = weights.dtype, weights.elem_count
         self.params.check_sides(self.dtype, self.total, [child, *parents[1:]])
         require(groups.are_runs(self.total), "grid scales: runs")
-        size = 4 if self.is_zeros else rule.scale_bytes(self.dtype)
+        size = 4 if self.are_words else rule.scale_bytes(self.dtype)
         require(child.elem_bytes == size, "grid scales: elements")
-        whole = not self.is_zeros or child.chunk_elems % groups.per_row == 0
+        whole = not self.are_words or child.chunk_elems % groups.per_row == 0
         require(whole, "grid scales: chunks")
 
     def weights(self, first, count):
         groups = self.params.groups
-        if self.is_zeros:
+        if self.are_words:
             rows = 8 * groups.columns // groups.per_row
             return first * rows, (first + count) * rows
         return first * groups.width, min((first + count) * groups.width, self.total)
@@ -128,7 +129,10 @@ class GridScales:
             global_scale = np.frombuffer(contents[1], "<f4")[0]
             global_scale = global_scale if is_usable(global_scale) else F32(1)
         scales, zeros = scales_of(rule, dtype, extremes, global_scale)
-        if self.is_zeros:
+        if self.is_zeros and not self.are_words:
+            unsigned = FLOATS[dtype].unsigned
+            content = pattern_of(zeros, dtype).astype(unsigned).tobytes()
+        elif self.is_zeros:
             fields = (zeros + 8).reshape(-1, 8, groups.per_row)
             words = (fields << (4 * np.arange(8)[None, :, None])).sum(axis=1).reshape(-1)
             content = words.astype("<u4").tobytes()
@@ -170,7 +174,8 @@ class GridWeights:
         require(len(parents) == 1 + self.params.side_count(), "grid weights: parents")
         require(self.params.flags & 3 == 1, "grid weights: flags")
         rule, groups = self.params.rule, self.params.groups
-        require(rule.number in (5, 6, 7) and self.params.layout == 0, "grid weights: rule")
+        has_bins = rule.bits == 8 and rule.number not in (1, 2, 23)
+        require(has_bins and self.params.layout == 0, "grid weights: rule")
         require(child.dtype in FLOATS, "grid weights: object is no float")
         codes = parents[0]
         require(codes.elem_bytes == 1 and codes.elem_count == child.elem_count, "grid weights")
@@ -206,18 +211,18 @@ class GridValues:
         require(len(parents) == 1 + self.params.side_count(), "grid values: parents")
         require(self.params.flags & 3 == 1, "grid values: flags")
         rule = self.params.rule
-        require(rule.number not in (1, 2, 9), "grid values: rule")
+        has_values = rule.number not in (1, 2, 9) and not rule.has_biases
+        require(has_values, "grid values: rule")
         require(child.dtype in FLOATS, "grid values: object is no float")
         codes = parents[0]
-        require(codes.elem_bytes in (1, 4), "grid values: elements")
-        self.code_bytes, self.per_elem = codes.elem_bytes, 8 * codes.elem_bytes // rule.bits
-        require(codes.elem_count * self.per_elem == child.elem_count, "grid values: number")
-        require(child.chunk_elems % self.per_elem == 0, "grid values: chunks")
+        require(self.params.are_codes(codes, child.elem_count), "grid values: number")
+        self.bits = rule.bits
+        whole = child.chunk_elems * self.bits % (8 * codes.elem_bytes) == 0
+        require(whole, "grid values: chunks")
         self.params.check_sides(child.dtype, child.elem_count, parents[1:])
 
     def need(self, first, count):
-        size, per = self.code_bytes, self.per_elem
-        return range(first // per * size, (first + count) // per * size)
+        return range(first * self.bits // 8, (first + count) * self.bits // 8)
 
     def decode(self, cursor, spec, contents):
         rule, dtype = self.params.rule, spec.dtype
@@ -225,17 +230,15 @@ class GridValues:
         numbers = np.array([number_of(rule, code) for code in range(1 << rule.bits)], F32)
         scales, _, global_scale = self.params.take(contents[1:], dtype)
         with np.errstate(all="ignore"):
-            if rule.number >= 10:
-                factors = factors_of(rule, dtype, scales, global_scale)
-                if rule.number == 10:
-                    exact = np.array([number_of(RULES[5], int(c)) for c in scales], F32)
-                    exact = exact / global_scale
-                    factors = np.where(is_usable(exact), factors, F32(0))
-                else:
-                    factors = np.where(is_usable(exponents(scales)), factors, F32(0))
+            if rule.has_global:
+                numbers_of = [number_of(RULES[5], int(c)) for c in scales]
+                exact = np.array(numbers_of, F32)
+                exact = exact / global_scale if rule.number == 10 else exact * global_scale
+            elif rule.is_power:
+                exact = exponents(scales)
             else:
-                stored = values_of(scales, rule.scale_type(dtype))
-                factors = np.where(is_usable(stored), stored, F32(0))
+                exact = values_of(scales, rule.scale_type(dtype))
+            factors = np.where(is_usable(exact), exact, F32(0))
             groups = self.params.groups.of(spec.first_elem + np.arange(spec.elem_count))
             values = (numbers[codes] * factors[groups]).astype(F32)
             patterns = pattern_of(values, dtype)

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "registry/slow_grids.h"
@@ -48,12 +49,21 @@ inline uint32_t StoredScale(const GridTwin& twin, float absmax, float least, flo
       return pattern(RoundedTo(twin.weights_type, greatest - least) / rule.top);
     case scheme::ScaleKind::kGlobal:
       return SlowE4m3(global * RoundedTo(twin.weights_type, absmax / rule.top));
+    case scheme::ScaleKind::kWide:
+      return pattern(RoundedTo(twin.weights_type, absmax / rule.top));
+    case scheme::ScaleKind::kSingle:
+      return pattern(absmax / rule.top);
+    case scheme::ScaleKind::kReciprocal:
+      return pattern(1.0f / RoundedTo(twin.weights_type, rule.top / absmax));
+    case scheme::ScaleKind::kProduct:
+      return SlowE4m3(absmax / (rule.top * global));
     case scheme::ScaleKind::kPower: {
-      // The power of two by which the largest weight comes to lie in [4, 8), once it is rounded to
-      // three bits.
+      // The power of two by which the largest weight comes to lie in the binade of the largest
+      // number, once it is rounded to three bits.
       int exponent = 0;
       const float fraction = std::frexp(absmax, &exponent);
-      return static_cast<uint32_t>(exponent - 1 + (fraction >= 0.875f ? 1 : 0) - 2 + 127);
+      return static_cast<uint32_t>(exponent - 1 + (fraction >= 0.875f ? 1 : 0) -
+                                   static_cast<int>(rule.top) + 127);
     }
     default:
       return pattern(absmax);
@@ -81,6 +91,16 @@ inline float SlowScaled(const GridTwin& twin, float value, float absmax, uint32_
       return RoundedTo(type, RoundedTo(type, value / stored()) + static_cast<float>(zero));
     case scheme::RoundingRule::kNvfp4:
       return value / (static_cast<float>(NumberOfE4m3Size(scale)) / global);
+    case scheme::RoundingRule::kNvfp4Product:
+      return value / (static_cast<float>(NumberOfE4m3Size(scale)) * global);
+    case scheme::RoundingRule::kInt8Wide:
+      return value * (1.0f / stored());
+    case scheme::RoundingRule::kE4m3Wide:
+    case scheme::RoundingRule::kE4m3Single:
+      return value / stored();
+    case scheme::RoundingRule::kE4m3Reciprocal:
+      return RoundedTo(type, value * RoundedTo(type, 1.0f / stored()));
+    case scheme::RoundingRule::kMxfp8:
     case scheme::RoundingRule::kMxfp4:
       return value / std::ldexp(1.0f, static_cast<int>(scale) - 127);
     default:
@@ -95,7 +115,8 @@ inline uint8_t SlowCode(const scheme::Rounding& rule, float scaled) {
     case scheme::GridKind::kE2m1:
       return SlowE2m1(scaled);
     case scheme::GridKind::kTable:
-      return rule.codes[SlowSteps(scaled, rule.steps)];
+      return rule.codes == nullptr ? SlowSteps(scaled, rule.steps)
+                                   : rule.codes[SlowSteps(scaled, rule.steps)];
     default:
       return SlowInteger(scaled, rule.low, rule.high);
   }
@@ -108,6 +129,22 @@ inline void PackCodes(GridTwin* twin, const std::vector<uint8_t>& codes) {
     const unsigned turned = codes[i] ^ (is_offset ? 1u << (bits - 1) : 0u);
     return turned & ((1u << bits) - 1);
   };
+  if (8 % bits != 0) {
+    const size_t begin = twin->codes.size();
+    twin->codes.resize(begin + codes.size() * bits / 8);
+    for (uint64_t i = 0; i < codes.size() * bits; ++i) {
+      const unsigned bit = codes[i / bits] >> (i % bits) & 1;
+      twin->codes[begin + i / 8] |= static_cast<std::byte>(bit << (i % 8));
+    }
+    return;
+  }
+  if (bits == 2) {
+    for (uint64_t i = 0; i < codes.size(); i += 4) {
+      const unsigned byte = field(i) | field(i + 1) << 2 | field(i + 2) << 4 | field(i + 3) << 6;
+      twin->codes.push_back(static_cast<std::byte>(byte));
+    }
+    return;
+  }
   for (uint64_t i = 0; i < codes.size(); i += 8 / bits) {
     unsigned byte = field(i);
     if (bits == 4) {
@@ -134,9 +171,47 @@ inline void PackZeros(GridTwin* twin, const std::vector<int>& zeros) {
 
 }  // namespace grids
 
+namespace grids {
+
+// Scales of MLX, before they are rounded, and biases.
+inline std::pair<float, float> Affine(const scheme::Rounding& rule, float least, float greatest) {
+  float scale = std::max((greatest - least) / rule.top, 1e-7f);
+  const bool from_least = std::fabs(least) > std::fabs(greatest);
+  const float edge = from_least ? least : greatest;
+  if (!from_least) scale = -scale;
+  const float steps = std::nearbyint(edge / scale);
+  if (steps == 0) return {scale, 0.0f};
+  return {edge / steps, edge};
+}
+
+// Those of rules with biases, which have extremes of their own.
+inline void RoundAffine(GridTwin* twin) {
+  const scheme::Rounding& rule = twin->params.rounding();
+  const uint64_t width = twin->params.groups.width;
+  const size_t size = DTypeBits(twin->weights_type) / 8;
+  std::vector<uint8_t> codes;
+  for (uint64_t begin = 0; begin < twin->elem_count(); begin += width) {
+    std::vector<float> values;
+    for (uint64_t i = begin; i < begin + width; ++i) {
+      values.push_back(PatternValue(twin->weights_type, &twin->weights[i * size]));
+    }
+    const auto [least, greatest] = std::minmax_element(values.begin(), values.end());
+    const auto [scale, bias] = Affine(rule, *least, *greatest);
+    AppendPattern(twin->weights_type, scale, &twin->scales);
+    AppendPattern(twin->weights_type, bias, &twin->zeros);
+    for (const float value : values) {
+      codes.push_back(SlowInteger((value - bias) / scale, rule.low, rule.high));
+    }
+  }
+  PackCodes(twin, codes);
+}
+
+}  // namespace grids
+
 /// Fills codes and sides of a twin that has weights, none of which is special.
 inline void RoundTwin(GridTwin* twin) {
   const scheme::Rounding& rule = twin->params.rounding();
+  if (rule.scale == scheme::ScaleKind::kAffine) return grids::RoundAffine(twin);
   const scheme::Groups& groups = twin->params.groups;
   const size_t size = DTypeBits(twin->weights_type) / 8;
   const uint64_t count = groups.Count(twin->elem_count());
@@ -155,7 +230,9 @@ inline void RoundTwin(GridTwin* twin) {
     greatest[g] = std::max(greatest[g], w);
     most = std::max(most, std::fabs(w));
   }
-  const float global = rule.scale == scheme::ScaleKind::kGlobal ? 448.0f * 6.0f / most : 1.0f;
+  float global = 1.0f;
+  if (rule.scale == scheme::ScaleKind::kGlobal) global = 448.0f * 6.0f / most;
+  if (rule.scale == scheme::ScaleKind::kProduct) global = most / (448.0f * 6.0f);
   std::vector<uint32_t> scales(count);
   std::vector<int> zeros(count);
   for (uint64_t g = 0; g < count; ++g) {
@@ -183,8 +260,9 @@ inline GridTwin MakeGridTwin(scheme::RoundingRule rule, DType weights, uint64_t 
                              scheme::CodeLayout layout = scheme::CodeLayout::kPlain) {
   GridTwin twin;
   twin.params = {rule, layout, {}, groups};
-  twin.params.sides = {true, rule == scheme::RoundingRule::kInt4Zeros,
-                       rule == scheme::RoundingRule::kNvfp4};
+  const scheme::ScaleKind kind = twin.params.rounding().scale;
+  const bool is_global = kind == scheme::ScaleKind::kGlobal || kind == scheme::ScaleKind::kProduct;
+  twin.params.sides = {true, scheme::HasZeros(twin.params.rounding()), is_global};
   twin.weights_type = weights;
   twin.rows = rows;
   twin.weights = MakePair(weights, rows, groups.columns, 3).high;

@@ -25,6 +25,8 @@ struct Scaling {
   bool multiply;  ///< By the factor; else it is divided by it.
   /// The result, and the sum with the zero point, are rounded to BF16 (1) or F16 (2).
   uint8_t rounded;
+  /// Zero points are taken off first, and nothing is rounded or multiplied.
+  bool centered = false;
 };
 
 /// Steps between the 16 values of a table.
@@ -36,13 +38,20 @@ struct RoundKernels {
   void (*widen_fp16)(const uint8_t* patterns, size_t count, float* out);
   /// Rounds numbers to F16.
   void (*through_fp16)(size_t count, float* values);
+  /// The same for numbers of BF16 patterns, in few steps.
+  void (*bf16_through_fp16)(size_t count, float* values);
   /// Patterns of the largest magnitude of each run, those of NaNs being the largest.
   void (*absmax)(const float* values, size_t run_elems, size_t run_count, uint32_t* most);
+  /// The same of BF16 patterns: patterns of 16 bits, subnormals among them.
+  void (*bf16_absmax)(const uint8_t* patterns, size_t run_elems, size_t run_count, uint32_t* most);
   /// The least and the greatest number of each run, by the order of their patterns, -0 below 0.
   void (*extremes)(const float* values, size_t run_elems, size_t run_count, float* least,
                    float* most);
+  /// The same of BF16 patterns: patterns of 16 bits, subnormals among them.
+  void (*bf16_extremes)(const uint8_t* patterns, size_t run_elems, size_t run_count,
+                        uint16_t* least, uint16_t* most);
   void (*scale)(const float* values, const ScaledRuns& runs, const Scaling& how, float* out);
-  /// The nearest integer, ties to even, clamped; NaN gives `high`. -128 <= low <= high <= 127.
+  /// The nearest integer, ties to even, clamped; NaN gives `high`. -128 <= low <= high <= 255.
   void (*integers)(const float* values, size_t count, int low, int high, uint8_t* codes);
   /// The nearest E4M3 number, ties to the even code, of a magnitude of at most 448.
   void (*e4m3)(const float* values, size_t count, uint8_t* codes);

@@ -6,6 +6,7 @@
 #include "codec/kernels/bin_table_loops.h"
 #include "codec/kernels/half_loops.h"
 #include "codec/kernels/round_kernels.h"
+#include "codec/kernels/widen_loops.h"
 
 // Plain loops that the compiler vectorizes; compiled anew, with internal linkage, for every
 // instruction set that includes this file.
@@ -14,68 +15,10 @@ namespace qstore::codec {
 namespace {
 namespace rounding {
 
-constexpr uint32_t kMagnitude = 0x7fffffff;
-// 2^-125. Below, hosts may have results flushed to zero.
-constexpr uint32_t kSmall = 0x01000000;
-
-using loops::FloatBits;
-using loops::FloatFrom;
-
 // Adding and taking away 1.5 * 2^23 rounds to an integer, half to even, below 2^22.
 inline float RoundHalfEven(float x) {
   constexpr float kMagic = 12582912.0f;
   return x + kMagic - kMagic;
-}
-
-inline void WidenBf16(const uint8_t* patterns, size_t count, float* out) {
-  for (size_t i = 0; i < count; ++i) {
-    uint16_t pattern;
-    std::memcpy(&pattern, patterns + 2 * i, 2);
-    const uint32_t bits = static_cast<uint32_t>(pattern) << 16;
-    const uint32_t is_normal = 0u - static_cast<uint32_t>((pattern & 0x7f80) != 0);
-    out[i] = FloatFrom(bits & (is_normal | 0x80000000));
-  }
-}
-
-inline void WidenFp16(const uint8_t* patterns, size_t count, float* out) {
-  for (size_t i = 0; i < count; ++i) {
-    uint16_t pattern;
-    std::memcpy(&pattern, patterns + 2 * i, 2);
-    out[i] = halves::WidenFp16(pattern);
-  }
-}
-
-inline void ThroughFp16(size_t count, float* values) {
-  for (size_t i = 0; i < count; ++i) values[i] = halves::RoundToFp16(values[i]);
-}
-
-inline void Absmax(const float* values, size_t run_elems, size_t run_count, uint32_t* most) {
-  for (size_t r = 0; r < run_count; ++r, values += run_elems) {
-    uint32_t largest = 0;
-    for (size_t i = 0; i < run_elems; ++i) {
-      const uint32_t magnitude = FloatBits(values[i]) & kMagnitude;
-      largest = magnitude > largest ? magnitude : largest;
-    }
-    most[r] = largest;
-  }
-}
-
-// Numbers in the order of these are in the order of their values. It is its own inverse.
-inline int32_t Ordered(int32_t bits) { return bits ^ ((bits >> 31) & 0x7fffffff); }
-
-inline void Extremes(const float* values, size_t run_elems, size_t run_count, float* least,
-                     float* most) {
-  for (size_t r = 0; r < run_count; ++r, values += run_elems) {
-    int32_t low = INT32_MAX;
-    int32_t high = INT32_MIN;
-    for (size_t i = 0; i < run_elems; ++i) {
-      const int32_t value = Ordered(static_cast<int32_t>(FloatBits(values[i])));
-      low = value < low ? value : low;
-      high = value > high ? value : high;
-    }
-    least[r] = FloatFrom(static_cast<uint32_t>(Ordered(low)));
-    most[r] = FloatFrom(static_cast<uint32_t>(Ordered(high)));
-  }
 }
 
 template <int kRounded>
@@ -98,7 +41,16 @@ inline void ScaleRuns(const float* values, const ScaledRuns& runs, float* out) {
   }
 }
 
+inline void ScaleCentered(const float* values, const ScaledRuns& runs, float* out) {
+  for (size_t r = 0; r < runs.run_count; ++r, values += runs.run_elems, out += runs.run_elems) {
+    const float factor = runs.factors[r];
+    const float zero = runs.zeros[r];
+    for (size_t i = 0; i < runs.run_elems; ++i) out[i] = (values[i] - zero) / factor;
+  }
+}
+
 inline void Scale(const float* values, const ScaledRuns& runs, const Scaling& how, float* out) {
+  if (how.centered) return ScaleCentered(values, runs, out);
   switch (how.rounded + (how.multiply ? 4 : 0)) {
     case 0:
       return ScaleRuns<false, 0>(values, runs, out);
@@ -125,46 +77,78 @@ inline void Integers(const float* values, size_t count, int low, int high, uint8
   }
 }
 
+// A sum with 2^20 times the power of two at or below a number, and not below 2^-6, has the spacing
+// of the E4M3 numbers there: adding rounds, half to even. Of a sum with an even number of spacings.
 inline void E4m3(const float* values, size_t count, uint8_t* codes) {
   constexpr uint32_t kLargest = 0x43e00000;      // 448.
   constexpr uint32_t kLeastNormal = 0x3c800000;  // 2^-6.
   constexpr uint32_t kInfinity = 0x7f800000;
-  // Adding this to a number below 2^-6 rounds it to a multiple of 2^-9, half to even.
-  constexpr float kSubnormal = 0x1p14f;
   for (size_t i = 0; i < count; ++i) {
     const uint32_t bits = FloatBits(values[i]);
     const uint32_t magnitude = bits & kMagnitude;
     const uint32_t clamped = magnitude < kLargest ? magnitude : kLargest;
-    const uint32_t above = ((clamped + 0x7ffff + (clamped >> 20 & 1)) >> 20) - 960;
-    const uint32_t below = FloatBits(FloatFrom(clamped) + kSubnormal) - FloatBits(kSubnormal);
-    const uint32_t number = clamped < kLeastNormal ? below : above;
-    const uint32_t code = magnitude > kInfinity ? 0x7f : number;
-    codes[i] = static_cast<uint8_t>(code | (bits >> 24 & 0x80));
+    const uint32_t power = clamped & kInfinity;
+    const uint32_t binade = power > kLeastNormal ? power : kLeastNormal;
+    const uint32_t shift = binade + (20u << 23);
+    const uint32_t steps = FloatBits(FloatFrom(clamped) + FloatFrom(shift)) - shift;
+    const uint32_t number = steps + ((binade - kLeastNormal) >> 20);
+    const uint32_t is_nan = 0u - static_cast<uint32_t>(magnitude > kInfinity);
+    codes[i] = static_cast<uint8_t>(number | (is_nan & 0x7f) | (bits >> 24 & 0x80));
   }
 }
 
+// The same with 2^22 and not below 1, as there is one bit of mantissa.
 inline void E2m1(const float* values, size_t count, uint8_t* codes) {
-  // Half-way between neighbours: .25, .75, 1.25, 1.75, 2.5, 3.5, 5. Ties go to the even code, so
-  // that every other one of them belongs to the code below.
-  constexpr uint32_t kHalf[7] = {0x3e800001, 0x3f400000, 0x3fa00001, 0x3fe00000,
-                                 0x40200001, 0x40600000, 0x40a00001};
+  constexpr uint32_t kLargest = 0x40c00000;      // 6.
+  constexpr uint32_t kLeastNormal = 0x3f800000;  // 1.
+  constexpr uint32_t kInfinity = 0x7f800000;
   for (size_t i = 0; i < count; ++i) {
     const uint32_t bits = FloatBits(values[i]);
     const uint32_t magnitude = bits & kMagnitude;
-    uint32_t code = magnitude >= kSmall ? bits >> 28 & 8 : 0;
-    for (const uint32_t half : kHalf) code += static_cast<uint32_t>(magnitude >= half);
-    codes[i] = static_cast<uint8_t>(code);
+    const uint32_t clamped = magnitude < kLargest ? magnitude : kLargest;
+    const uint32_t power = clamped & kInfinity;
+    const uint32_t binade = power > kLeastNormal ? power : kLeastNormal;
+    const uint32_t shift = binade + (22u << 23);
+    const uint32_t steps = FloatBits(FloatFrom(clamped) + FloatFrom(shift)) - shift;
+    const uint32_t number = steps + ((binade - kLeastNormal) >> 22);
+    const uint32_t has_sign = 0u - static_cast<uint32_t>(magnitude >= kSmall);
+    codes[i] = static_cast<uint8_t>(number | (bits >> 28 & 8 & has_sign));
   }
+}
+
+// Eight lanes, which the compiler makes of what the machine has.
+using Floats8 = float __attribute__((vector_size(32)));
+using Ints8 = int32_t __attribute__((vector_size(32)));
+
+// How many steps are below each of eight numbers; small ones count as 0.
+inline void StepsOf8(const float* values, const float steps[kTableSteps], int32_t* places) {
+  Ints8 bits;
+  std::memcpy(&bits, values, sizeof(bits));
+  bits &= (bits & static_cast<int32_t>(kMagnitude)) >= static_cast<int32_t>(kSmall);
+  Floats8 numbers;
+  std::memcpy(&numbers, &bits, sizeof(bits));
+  Ints8 below = {};
+  for (size_t s = 0; s < kTableSteps; ++s) below -= numbers > steps[s];
+  std::memcpy(places, &below, sizeof(below));
 }
 
 inline void Steps(const float* values, size_t count, const float steps[kTableSteps],
                   uint8_t* codes) {
-  for (size_t i = 0; i < count; ++i) {
-    const uint32_t bits = FloatBits(values[i]);
-    const float value = FloatFrom((bits & kMagnitude) >= kSmall ? bits : 0);
-    uint32_t code = 0;
-    for (size_t s = 0; s < kTableSteps; ++s) code += static_cast<uint32_t>(value > steps[s]);
-    codes[i] = static_cast<uint8_t>(code);
+  constexpr size_t kStrip = 256;
+  int32_t places[kStrip];
+  while (count > 0) {
+    const size_t strip = count < kStrip ? count : kStrip;
+    const size_t whole = strip - strip % 8;
+    for (size_t i = 0; i < whole; i += 8) StepsOf8(values + i, steps, places + i);
+    if (whole < strip) {
+      float last[8] = {};
+      std::memcpy(last, values + whole, (strip - whole) * sizeof(float));
+      StepsOf8(last, steps, places + whole);
+    }
+    for (size_t i = 0; i < strip; ++i) codes[i] = static_cast<uint8_t>(places[i]);
+    values += strip;
+    codes += strip;
+    count -= strip;
   }
 }
 
@@ -248,8 +232,11 @@ constexpr RoundKernels kRoundLoops = {
     .widen_bf16 = rounding::WidenBf16,
     .widen_fp16 = rounding::WidenFp16,
     .through_fp16 = rounding::ThroughFp16,
+    .bf16_through_fp16 = rounding::Bf16ThroughFp16,
     .absmax = rounding::Absmax,
+    .bf16_absmax = rounding::Bf16Absmax,
     .extremes = rounding::Extremes,
+    .bf16_extremes = rounding::Bf16Extremes,
     .scale = rounding::Scale,
     .integers = rounding::Integers,
     .e4m3 = rounding::E4m3,

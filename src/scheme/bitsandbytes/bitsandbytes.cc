@@ -16,16 +16,15 @@ class Int8 final : public GridFormat {
     return std::nullopt;
   }
 
-  std::optional<GridTensors> Find(std::string_view module,
-                                  const TensorTable& table) const override {
+  std::vector<GridTensors> Find(std::string_view module, const TensorTable& table) const override {
     const auto codes = FindIn(table, module, kWeight);
     const auto scales = FindIn(table, module, kScb);
-    if (!codes || !scales) return std::nullopt;
+    if (!codes || !scales) return {};
     const TensorDesc code = table.tensor(*codes);
     const TensorDesc scale = table.tensor(*scales);
     if (code.dtype != DType::kI8 || scale.dtype != DType::kF32 || code.shape.size() < 2 ||
         ElementCount(code.shape) == 0 || ElementCount(scale.shape) != code.shape[0]) {
-      return std::nullopt;
+      return {};
     }
     GridTensors tensors;
     tensors.rules = {RoundingRule::kLlmInt8, RoundingRule::kLlmInt8Quotient};
@@ -34,7 +33,7 @@ class Int8 final : public GridFormat {
     tensors.groups = {1, columns, columns};
     tensors.codes = *codes;
     tensors.scales = scales;
-    return tensors;
+    return {tensors};
   }
 };
 
@@ -48,13 +47,12 @@ class FourBits final : public GridFormat {
     return std::nullopt;
   }
 
-  std::optional<GridTensors> Find(std::string_view module,
-                                  const TensorTable& table) const override {
+  std::vector<GridTensors> Find(std::string_view module, const TensorTable& table) const override {
     const auto codes = FindIn(table, module, kWeight);
     const auto scales = FindIn(table, module, kAbsmax);
     const auto nf4 = FindIn(table, module, "weight.quant_state.bitsandbytes__nf4");
     const auto fp4 = FindIn(table, module, "weight.quant_state.bitsandbytes__fp4");
-    if (!codes || !scales || nf4.has_value() == fp4.has_value()) return std::nullopt;
+    if (!codes || !scales || nf4.has_value() == fp4.has_value()) return {};
     const TensorDesc scale = table.tensor(*scales);
     GridTensors tensors;
     tensors.state = nf4 ? nf4 : fp4;
@@ -63,11 +61,11 @@ class FourBits final : public GridFormat {
     tensors.elem_count = 2 * ByteCount(table.tensor(*codes));
     tensors.codes = *codes;
     const auto block = BlockOf(tensors.elem_count, ElementCount(scale.shape));
-    if (!block) return std::nullopt;
+    if (!block) return {};
     tensors.groups = {1, *block, tensors.elem_count};
     // Those of double quantization are quantized themselves: nested_scales.h.
     if (scale.dtype == DType::kF32) tensors.scales = scales;
-    return tensors;
+    return {tensors};
   }
 
  private:

@@ -178,16 +178,16 @@ class NestedScalesScheme final : public Scheme {
     const GridFormat& format = BitsandbytesFourBits();
     const auto part = format.PartOf(target.name);
     if (!part || part->part != GridPart::kScales || target.dtype != DType::kU8) return;
-    const auto tensors = format.Find(part->module, own);
+    const auto found = format.Find(part->module, own);
     const auto weights = FindIn(other, part->module, "weight");
     const auto outer = FindIn(own, part->module, "weight.nested_absmax");
     const auto map = FindIn(own, part->module, "weight.nested_quant_map");
-    if (!tensors || !tensors->state || !weights || !outer || !map) return;
+    if (found.empty() || !found[0].state || !weights || !outer || !map) return;
     const TensorDesc high = other.tensor(*weights);
-    if (ElementCount(high.shape) != tensors->elem_count) return;
-    const NestedParams params{tensors->groups.width, kNestedBlock};
+    if (ElementCount(high.shape) != found[0].elem_count) return;
+    const NestedParams params{found[0].groups.width, kNestedBlock};
     Edge edge{this, WriteParams(params), {{false, *weights}}};
-    for (const size_t each : {*outer, *map, *tensors->state}) edge.parents.push_back({true, each});
+    for (const size_t each : {*outer, *map, *found[0].state}) edge.parents.push_back({true, each});
     edge.follows_chunks = true;
     edges->push_back(std::move(edge));
   }

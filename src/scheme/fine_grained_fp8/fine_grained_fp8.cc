@@ -15,28 +15,27 @@ class Format final : public GridFormat {
     return std::nullopt;
   }
 
-  std::optional<GridTensors> Find(std::string_view module,
-                                  const TensorTable& table) const override {
+  std::vector<GridTensors> Find(std::string_view module, const TensorTable& table) const override {
     const auto codes = FindIn(table, module, kWeight);
     const auto scales = FindIn(table, module, kScale);
-    if (!codes || !scales) return std::nullopt;
+    if (!codes || !scales) return {};
     const TensorDesc code = table.tensor(*codes);
     const TensorDesc scale = table.tensor(*scales);
     if (code.dtype != DType::kF8E4M3 || scale.dtype != DType::kF32 || code.shape.size() < 2 ||
         scale.shape.size() < 2 || ElementCount(code.shape) == 0) {
-      return std::nullopt;
+      return {};
     }
     const uint64_t columns = code.shape.back();
     const uint64_t rows = ElementCount(code.shape) / columns;
     const auto block = BlockOf(rows, columns, scale.shape);
-    if (!block) return std::nullopt;
+    if (!block) return {};
     GridTensors tensors;
     tensors.rules = {RoundingRule::kE4m3Inverse};
     tensors.groups = *block;
     tensors.elem_count = rows * columns;
     tensors.codes = *codes;
     tensors.scales = scales;
-    return tensors;
+    return {tensors};
   }
 
  private:

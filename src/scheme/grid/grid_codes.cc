@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <numeric>
 
 #include "base/status_macros.h"
 #include "format/limits.h"
@@ -18,8 +19,7 @@ constexpr size_t kWeights = 0;
 
 // Whether scales, or zero points, come from the weights of a chunk.
 bool TakesFromWeights(const GridParams& params) {
-  const bool is_range = params.rounding().scale == ScaleKind::kRange;
-  return !params.sides.has_scales || (is_range && !params.sides.has_zeros);
+  return !params.sides.has_scales || (HasZeros(params.rounding()) && !params.sides.has_zeros);
 }
 
 class BoundGridCodes final : public Bound {
@@ -29,19 +29,20 @@ class BoundGridCodes final : public Bound {
       : Bound(child, parents),
         params_(params),
         weights_(parents[kWeights].dtype),
-        per_elem_(CodesPerElem(params, child)) {}
+        elem_count_(parents[kWeights].elem_count()) {}
 
   Take TakeOf(size_t parent) const override {
     return parent == kWeights ? Take::kChunk : Take::kWhole;
   }
   Region NeedOf(size_t parent, const ChunkAt& at) const override {
     if (parent != kWeights) return Whole(parent);
-    const uint64_t bytes = per_elem_ * DTypeBits(weights_) / 8;
-    return {at.first_elem * bytes, at.elem_count * bytes, 0, 1};
+    const GroupRange range = RangeOf(at);
+    const uint64_t bytes = DTypeBits(weights_) / 8;
+    return {range.first_elem * bytes, range.elem_count * bytes, 0, 1};
   }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
-    const uint64_t codes = chunk_bytes / child().elem_bytes() * per_elem_;
-    const Groups groups = params_.groups.Joined(child().elem_count() * per_elem_);
+    const uint64_t codes = chunk_bytes * 8 / params_.rounding().bits;
+    const Groups groups = params_.groups.Joined(elem_count_);
     const uint64_t rows = codes / groups.columns / groups.height + 2;
     const uint64_t of_rows = rows * groups.per_row();
     return PredictorBytes(codes, std::min(of_rows, codes / groups.width + 2 * groups.per_row()));
@@ -66,14 +67,19 @@ class BoundGridCodes final : public Bound {
  private:
   void Predict(const ChunkAt& at, std::span<const ParentContent> parents, PredictorScratch* scratch,
                std::span<std::byte> out) const {
-    Predictor predictor(params_, weights_, child().elem_count() * per_elem_, scratch);
-    predictor.Codes({at.first_elem * per_elem_, at.elem_count * per_elem_}, parents[kWeights].bytes,
+    Predictor predictor(params_, weights_, elem_count_, scratch);
+    predictor.Codes(RangeOf(at), parents[kWeights].bytes,
                     TakeSides(params_.sides, parents.subspan(1)), out);
+  }
+
+  GroupRange RangeOf(const ChunkAt& at) const {
+    const uint64_t size = child().elem_bytes();
+    return {WeightsOf(params_, size, at.first_elem), WeightsOf(params_, size, at.elem_count)};
   }
 
   GridParams params_;
   DType weights_;
-  uint64_t per_elem_;
+  uint64_t elem_count_;
 };
 
 // Parents: the weights; then scales, zero points and the global scale of the codes themselves, as
@@ -88,35 +94,40 @@ class GridCodesScheme final : public Scheme {
     for (const GridFormat* format : GridFormats()) {
       const auto part = format->PartOf(target.name);
       if (!part || part->part != GridPart::kCodes) continue;
-      const auto tensors = format->Find(part->module, own);
       const auto weights = FindIn(other, part->module, "weight");
-      if (!tensors || !weights) continue;
-      const TensorDesc high = other.tensor(*weights);
-      if (ElementCount(high.shape) != tensors->elem_count) continue;
-      for (const RoundingRule rule : tensors->rules) {
-        if (!Applies(RoundingOf(rule), high.dtype)) continue;
-        for (const bool has_scales : {false, true}) {
-          if (has_scales && !tensors->scales) continue;
-          edges->push_back(EdgeFrom(*weights, *tensors, rule, has_scales));
+      if (!weights) continue;
+      for (const auto& [tensors, rule] :
+           ReadingsFor(*format, part->module, own, other.tensor(*weights))) {
+        edges->push_back(EdgeFrom(*weights, tensors, rule, false));
+        // Biases go with scales that have not been rounded.
+        const bool is_affine = RoundingOf(rule).scale == ScaleKind::kAffine;
+        if (tensors.scales && !is_affine) {
+          edges->push_back(EdgeFrom(*weights, tensors, rule, true));
         }
       }
     }
   }
 
-  // Codes of four bits have the chunks that the weights would have.
+  // Where codes share elements, these have the chunks that the weights would have.
   std::optional<Packing> PackingOf(const TensorDesc& target, const TensorTable& own,
                                    std::span<const TensorTable* const> others,
                                    Level level) const override {
+    const uint64_t elem_bits = DTypeBits(target.dtype);
     for (const GridFormat* format : GridFormats()) {
       const auto part = format->PartOf(target.name);
-      if (!part || part->part != GridPart::kCodes) continue;
-      const auto tensors = format->Find(part->module, own);
-      if (!tensors || RoundingOf(tensors->rules.front()).bits == 8) continue;
-      const uint64_t per_elem =
-          tensors->elem_count / std::max<uint64_t>(1, ElementCount(target.shape));
-      const uint64_t chunk = ChooseChunkElems(RowOf(*tensors, part->module, others), level);
-      if (per_elem == 0 || chunk % per_elem != 0) continue;
-      return Packing{chunk / per_elem, 0, tensors->elem_count};
+      if (!part || part->part != GridPart::kCodes || elem_bits < 8) continue;
+      for (const TensorTable* other : others) {
+        const auto weights = FindIn(*other, part->module, "weight");
+        if (!weights) continue;
+        const TensorDesc high = other->tensor(*weights);
+        const auto readings = ReadingsFor(*format, part->module, own, high);
+        if (readings.empty() || high.shape.size() < 2) continue;
+        const unsigned bits = RoundingOf(readings[0].rule).bits;
+        const uint64_t count = readings[0].tensors.elem_count;
+        const uint64_t chunk = ChooseChunkElems(count / high.shape[0], level) * bits;
+        if (bits == elem_bits || chunk % std::lcm<uint64_t>(bits, elem_bits) != 0) continue;
+        return Packing{chunk / elem_bits, 0, count};
+      }
     }
     return std::nullopt;
   }
@@ -127,17 +138,13 @@ class GridCodesScheme final : public Scheme {
     QSTORE_ASSIGN(const GridParams params, ReadGridParams(bytes));
     QSTORE_TRY(CheckCounts(parents, 1 + params.sides.count(), bytes, bytes.size()));
     const ObjectSpec& weights = parents[kWeights];
-    const uint64_t per_elem = CodesPerElem(params, child);
-    if (child.elem_bytes() != 1 && child.elem_bytes() != 4) {
-      return Corrupt("grid codes: elements are neither bytes nor words");
-    }
-    if (child.elem_count() > format::kMaxSize / per_elem ||
-        child.elem_count() * per_elem != weights.elem_count()) {
-      return Corrupt("grid codes: they are not as many as the weights");
+    if (!AreCodesOf(params, child, weights.elem_count())) {
+      return Corrupt("grid codes: they are not one for each weight, in bytes or words");
     }
     QSTORE_TRY(CheckGridSides(params, weights.dtype, weights.elem_count(), parents.subspan(1)));
-    const bool whole_groups = params.groups.AreRuns(weights.elem_count()) &&
-                              child.chunk_elems * per_elem % params.groups.width == 0;
+    const bool whole_groups =
+        params.groups.AreRuns(weights.elem_count()) &&
+        WeightsOf(params, child.elem_bytes(), child.chunk_elems) % params.groups.width == 0;
     if (TakesFromWeights(params) && !whole_groups) {
       return Corrupt("grid codes: chunks are not of whole groups");
     }
@@ -145,19 +152,6 @@ class GridCodesScheme final : public Scheme {
   }
 
  private:
-  // Elements of a row of the weights, which formats without rows do not tell.
-  static uint64_t RowOf(const GridTensors& tensors, std::string_view module,
-                        std::span<const TensorTable* const> others) {
-    for (const TensorTable* table : others) {
-      const auto weights = FindIn(*table, module, "weight");
-      if (!weights) continue;
-      const TensorDesc high = table->tensor(*weights);
-      if (high.shape.size() < 2 || ElementCount(high.shape) != tensors.elem_count) continue;
-      return tensors.elem_count / high.shape[0];
-    }
-    return tensors.groups.columns;
-  }
-
   Edge EdgeFrom(size_t weights, const GridTensors& tensors, RoundingRule rule,
                 bool has_scales) const {
     GridParams params{rule, tensors.layout, {}, tensors.groups};

@@ -44,10 +44,21 @@ class GridFormat {
 
   /// What a tensor of that name would be.
   virtual std::optional<GridPartName> PartOf(std::string_view name) const = 0;
-  /// The tensors of the module in `table`, when they are of this format.
-  virtual std::optional<GridTensors> Find(std::string_view module,
-                                          const TensorTable& table) const = 0;
+  /// The tensors of the module in `table`, when they are of this format; several readings where
+  /// shapes leave a choice.
+  virtual std::vector<GridTensors> Find(std::string_view module,
+                                        const TensorTable& table) const = 0;
 };
+
+/// Tensors, and a rule that may have made them.
+struct GridReading {
+  GridTensors tensors;
+  RoundingRule rule = RoundingRule::kE4m3;
+};
+
+/// The readings that fit weights of that type and number.
+std::vector<GridReading> ReadingsFor(const GridFormat& format, std::string_view module,
+                                     const TensorTable& table, const TensorDesc& weights);
 
 /// All formats.
 std::span<const GridFormat* const> GridFormats();

@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheme/grid/grid_params.h"
 
+#include <numeric>
+
 #include "base/bytes.h"
 #include "base/status_macros.h"
 #include "format/limits.h"
 #include "scheme/checks.h"
+#include "scheme/grid/side_bytes.h"
 
 namespace qstore::scheme {
 namespace {
 
 enum Flag : uint8_t { kScales = 1, kZeros = 2, kGlobal = 4, kAllFlags = 7 };
 
-// Zero points are of four bits, eight rows in a word.
-constexpr uint64_t kZeroRows = 8;
-
 bool IsPossible(const GridParams& params) {
   const Rounding& rounding = params.rounding();
   const Groups& groups = params.groups;
-  const bool is_range = rounding.scale == ScaleKind::kRange;
-  const bool is_global = rounding.scale == ScaleKind::kGlobal;
+  const bool is_global =
+      rounding.scale == ScaleKind::kGlobal || rounding.scale == ScaleKind::kProduct;
+  const bool has_layouts = rounding.bits == 4 || rounding.bits == 8;
   const bool fits = groups.height > 0 && groups.width > 0 && groups.columns >= groups.width &&
                     groups.columns <= format::kMaxSize && groups.height <= format::kMaxSize;
-  return fits && params.sides.has_global == is_global && (!params.sides.has_zeros || is_range) &&
-         (params.layout != CodeLayout::kHighFirst || rounding.bits == 4);
+  return fits && params.sides.has_global == is_global &&
+         (!params.sides.has_zeros || HasZeros(rounding)) &&
+         (params.layout != CodeLayout::kHighFirst || rounding.bits == 4) &&
+         (params.layout == CodeLayout::kPlain || has_layouts);
 }
 
 }  // namespace
@@ -75,7 +78,11 @@ Status CheckGridSides(const GridParams& params, DType weights, uint64_t elem_cou
       return Corrupt("grid: scales are not one for each group");
     }
   }
-  if (taken.zeros != nullptr) {
+  if (taken.zeros != nullptr && rounding.scale == ScaleKind::kAffine) {
+    if (taken.zeros->byte_size != group_count * DTypeBits(weights) / 8) {
+      return Corrupt("grid: biases are not one for each group");
+    }
+  } else if (taken.zeros != nullptr) {
     const uint64_t rows = elem_count / params.groups.columns;
     const bool fits = params.groups.height == 1 && rows % kZeroRows == 0;
     if (!fits || taken.zeros->byte_size != group_count / 2) {
@@ -86,6 +93,17 @@ Status CheckGridSides(const GridParams& params, DType weights, uint64_t elem_cou
     return Corrupt("grid: the global scale is not one F32");
   }
   return {};
+}
+
+bool AreCodesOf(const GridParams& params, const ObjectSpec& codes, uint64_t weights) {
+  const uint64_t bits = params.rounding().bits;
+  const uint64_t elem_bits = 8 * codes.elem_bytes();
+  if (codes.elem_bytes() != 1 && codes.elem_bytes() != 4) return false;
+  if (codes.byte_size > format::kMaxSize / 8 || weights > format::kMaxSize / 8) return false;
+  // Chunks begin with a code, and where two share a byte with a byte.
+  const uint64_t step = std::lcm(bits, elem_bits) / elem_bits;
+  return codes.byte_size * 8 == weights * bits &&
+         (codes.chunk_elems % step == 0 || codes.chunk_count() <= 1);
 }
 
 }  // namespace qstore::scheme

@@ -69,9 +69,13 @@ SidesOf<T> TakeSides(const GridSides& sides, std::span<const T> parents) {
 Status CheckGridSides(const GridParams& params, DType weights, uint64_t elem_count,
                       std::span<const ObjectSpec> sides);
 
-/// Elements of `codes` times this is the number of weights: codes in an element.
-inline uint64_t CodesPerElem(const GridParams& params, const ObjectSpec& codes) {
-  return 8 * codes.elem_bytes() / params.rounding().bits;
+/// The number of weights of so many elements of codes. REQUIRES: these are whole codes.
+inline uint64_t WeightsOf(const GridParams& params, uint64_t elem_bytes, uint64_t elems) {
+  return elems * 8 * elem_bytes / params.rounding().bits;
 }
+
+/// Whether elements of `codes`, bytes or words, and its chunks, hold whole codes, and as many as
+/// there are weights.
+bool AreCodesOf(const GridParams& params, const ObjectSpec& codes, uint64_t weights);
 
 }  // namespace qstore::scheme

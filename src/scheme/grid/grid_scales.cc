@@ -6,15 +6,13 @@
 #include "scheme/grid/grid_schemes.h"
 #include "scheme/grid/listed.h"
 #include "scheme/grid/predictor.h"
+#include "scheme/grid/side_bytes.h"
 
 namespace qstore::scheme {
 namespace {
 
 constexpr std::string_view kRule = "grid scales";
 constexpr size_t kWeights = 0;
-// Rows whose zero points share a word.
-constexpr uint64_t kZeroRows = 8;
-
 // The child is the side that the parameters name, which is none of the parents.
 class BoundGridScales final : public Bound {
  public:
@@ -35,7 +33,7 @@ class BoundGridScales final : public Bound {
     return {range.first_elem * bytes, range.elem_count * bytes, 0, 1};
   }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
-    const uint64_t groups = chunk_bytes / child().elem_bytes() * (IsZeros() ? kZeroRows : 1);
+    const uint64_t groups = chunk_bytes / child().elem_bytes() * (AreWords() ? kZeroRows : 1);
     return PredictorBytes(0, groups);
   }
 
@@ -57,11 +55,12 @@ class BoundGridScales final : public Bound {
 
  private:
   bool IsZeros() const { return params_.sides.has_zeros; }
+  bool AreWords() const { return IsZeros() && params_.rounding().scale == ScaleKind::kRange; }
 
   GroupRange WeightsOf(const ChunkAt& at) const {
     const Groups& groups = params_.groups;
     uint64_t per_elem = groups.width;
-    if (IsZeros()) {
+    if (AreWords()) {
       const uint64_t rows = at.first_elem / groups.per_row() * kZeroRows;
       const uint64_t count = at.elem_count / groups.per_row() * kZeroRows;
       return {rows * groups.columns, count * groups.columns};
@@ -96,21 +95,19 @@ class GridScalesScheme final : public Scheme {
     for (const GridFormat* format : GridFormats()) {
       const auto part = format->PartOf(target.name);
       if (!part || part->part == GridPart::kCodes) continue;
-      const auto tensors = format->Find(part->module, own);
       const auto weights = FindIn(other, part->module, "weight");
-      if (!tensors || !weights) continue;
+      if (!weights) continue;
       const bool is_zeros = part->part == GridPart::kZeros;
-      if (is_zeros ? !tensors->zeros : !tensors->scales) continue;
-      const TensorDesc high = other.tensor(*weights);
-      if (ElementCount(high.shape) != tensors->elem_count) continue;
-      const RoundingRule rule = tensors->rules.front();
-      if (!Applies(RoundingOf(rule), high.dtype)) continue;
-      GridParams params{rule, CodeLayout::kPlain, {}, tensors->groups};
-      params.sides = {!is_zeros, is_zeros, tensors->global.has_value()};
-      Edge edge{this, WriteGridParams(params), {{false, *weights}}};
-      if (tensors->global) edge.parents.push_back({true, *tensors->global});
-      edge.follows_chunks = true;
-      edges->push_back(std::move(edge));
+      for (const auto& [tensors, rule] :
+           ReadingsFor(*format, part->module, own, other.tensor(*weights))) {
+        if (is_zeros ? !tensors.zeros : !tensors.scales) continue;
+        GridParams params{rule, CodeLayout::kPlain, {}, tensors.groups};
+        params.sides = {!is_zeros, is_zeros, tensors.global.has_value()};
+        Edge edge{this, WriteGridParams(params), {{false, *weights}}};
+        if (tensors.global) edge.parents.push_back({true, *tensors.global});
+        edge.follows_chunks = true;
+        edges->push_back(std::move(edge));
+      }
     }
   }
 
@@ -129,11 +126,10 @@ class GridScalesScheme final : public Scheme {
     if (!params.groups.AreRuns(weights.elem_count())) {
       return Corrupt("grid scales: groups are not runs of weights");
     }
-    const uint64_t bytes_each = params.sides.has_zeros
-                                    ? sizeof(uint32_t)
-                                    : DTypeBits(ScaleType(params.rounding(), weights.dtype)) / 8;
-    const bool whole_rows =
-        !params.sides.has_zeros || child.chunk_elems % params.groups.per_row() == 0;
+    const bool are_words = params.sides.has_zeros && params.rounding().scale == ScaleKind::kRange;
+    const uint64_t bytes_each =
+        are_words ? sizeof(uint32_t) : DTypeBits(ScaleType(params.rounding(), weights.dtype)) / 8;
+    const bool whole_rows = !are_words || child.chunk_elems % params.groups.per_row() == 0;
     if (child.elem_bytes() != bytes_each || !whole_rows) {
       return Corrupt("grid scales: elements or chunks are cut");
     }

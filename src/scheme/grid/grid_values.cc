@@ -20,14 +20,14 @@ class BoundGridValues final : public Bound {
       : Bound(child, parents),
         params_(params),
         code_bytes_(parents[kCodes].elem_bytes()),
-        per_elem_(CodesPerElem(params, parents[kCodes])) {}
+        bits_(params.rounding().bits) {}
 
   Take TakeOf(size_t parent) const override {
     return parent == kCodes ? Take::kChunk : Take::kWhole;
   }
   Region NeedOf(size_t parent, const ChunkAt& at) const override {
     if (parent != kCodes) return Whole(parent);
-    return {at.first_elem / per_elem_ * code_bytes_, at.elem_count / per_elem_ * code_bytes_, 0, 1};
+    return {at.first_elem * bits_ / 8, at.elem_count * bits_ / 8, 0, 1};
   }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
     return PredictorBytes(chunk_bytes / child().elem_bytes(), 0);
@@ -36,7 +36,10 @@ class BoundGridValues final : public Bound {
   Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
              std::span<const std::byte> raw, codec::Effort, Scratch* scratch,
              std::vector<std::byte>* out) const override {
-    if (at.first_elem % per_elem_ != 0 || at.elem_count % per_elem_ != 0) return Fit::kNone;
+    const uint64_t elem_bits = 8 * code_bytes_;
+    if (at.first_elem * bits_ % elem_bits != 0 || at.elem_count * bits_ % elem_bits != 0) {
+      return Fit::kNone;
+    }
     auto* own = scratch->Of<PredictorScratch>();
     own->predicted.resize(raw.size());
     Predict(at, parents, own, own->predicted);
@@ -60,7 +63,7 @@ class BoundGridValues final : public Bound {
 
   GridParams params_;
   uint64_t code_bytes_;
-  uint64_t per_elem_;
+  uint64_t bits_;
 };
 
 // Parents: the codes; then their scales, and the global scale where the rule has one.
@@ -74,18 +77,17 @@ class GridValuesScheme final : public Scheme {
     const auto module = ModuleOf(target.name, "weight");
     if (!module || !codec::IsCodedFloat(target.dtype)) return;
     for (const GridFormat* format : GridFormats()) {
-      const auto tensors = format->Find(*module, other);
-      if (!tensors || !tensors->scales || ElementCount(target.shape) != tensors->elem_count) {
-        continue;
+      for (const auto& [tensors, rule] : ReadingsFor(*format, *module, other, target)) {
+        GridParams params{rule, tensors.layout, {}, tensors.groups};
+        if (!tensors.scales || !HasValues(params.rounding())) continue;
+        Edge edge{this, {}, {{false, tensors.codes}, {false, *tensors.scales}}};
+        params.sides.has_scales = true;
+        params.sides.has_global = tensors.global.has_value();
+        if (tensors.global) edge.parents.push_back({false, *tensors.global});
+        edge.params = WriteGridParams(params);
+        edges->push_back(std::move(edge));
+        break;  // Rules of one format differ in how they round, not in what codes stand for.
       }
-      GridParams params{tensors->rules.front(), tensors->layout, {}, tensors->groups};
-      if (!Applies(params.rounding(), target.dtype) || !HasValues(params.rounding())) continue;
-      Edge edge{this, {}, {{false, tensors->codes}, {false, *tensors->scales}}};
-      params.sides.has_scales = true;
-      params.sides.has_global = tensors->global.has_value();
-      if (tensors->global) edge.parents.push_back({false, *tensors->global});
-      edge.params = WriteGridParams(params);
-      edges->push_back(std::move(edge));
     }
   }
 
@@ -99,10 +101,8 @@ class GridValuesScheme final : public Scheme {
     }
     if (!codec::IsCodedFloat(child.dtype)) return Corrupt("grid values: it is no coded float");
     const ObjectSpec& codes = parents[kCodes];
-    const uint64_t per_elem = CodesPerElem(params, codes);
-    if ((codes.elem_bytes() != 1 && codes.elem_bytes() != 4) ||
-        child.elem_count() % per_elem != 0 || codes.elem_count() != child.elem_count() / per_elem ||
-        child.chunk_elems % per_elem != 0) {
+    if (!AreCodesOf(params, codes, child.elem_count()) ||
+        child.chunk_elems * params.rounding().bits % (8 * codes.elem_bytes()) != 0) {
       return Corrupt("grid values: its codes are not one for each element");
     }
     QSTORE_TRY(CheckGridSides(params, child.dtype, child.elem_count(), parents.subspan(1)));
@@ -110,10 +110,11 @@ class GridValuesScheme final : public Scheme {
   }
 
  private:
-  // A number times the scale; LLM.int8() has more steps.
+  // A number times the scale; LLM.int8() and biases have more steps.
   static bool HasValues(const Rounding& rounding) {
     return rounding.scale != ScaleKind::kAbsmaxTimes &&
-           rounding.scale != ScaleKind::kAbsmaxQuotient && rounding.scale != ScaleKind::kRange;
+           rounding.scale != ScaleKind::kAbsmaxQuotient && rounding.bits >= 4 &&
+           !HasZeros(rounding);
   }
 };
 

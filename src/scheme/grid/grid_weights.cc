@@ -16,7 +16,8 @@ constexpr size_t kCodes = 0;
 // LLM.int8() has a scheme of its own.
 bool HasBins(const GridParams& params) {
   const Rounding& rounding = params.rounding();
-  return rounding.bits == 8 && !rounding.through_fp16 && params.layout == CodeLayout::kPlain;
+  return rounding.bits == 8 && !rounding.through_fp16 && !HasZeros(rounding) &&
+         params.layout == CodeLayout::kPlain;
 }
 
 class BoundGridWeights final : public Bound {
@@ -101,15 +102,12 @@ class GridWeightsScheme final : public Scheme {
     const auto module = ModuleOf(target.name, "weight");
     if (!module || !codec::IsCodedFloat(target.dtype)) return;
     for (const GridFormat* format : GridFormats()) {
-      const auto tensors = format->Find(*module, other);
-      if (!tensors || !tensors->scales || ElementCount(target.shape) != tensors->elem_count) {
-        continue;
+      for (const auto& [tensors, rule] : ReadingsFor(*format, *module, other, target)) {
+        const GridParams params{rule, tensors.layout, {true, false, false}, tensors.groups};
+        if (!tensors.scales || !HasBins(params)) continue;
+        edges->push_back(
+            {this, WriteGridParams(params), {{false, tensors.codes}, {false, *tensors.scales}}});
       }
-      const GridParams params{
-          tensors->rules.front(), tensors->layout, {true, false, false}, tensors->groups};
-      if (!Applies(params.rounding(), target.dtype) || !HasBins(params)) continue;
-      edges->push_back(
-          {this, WriteGridParams(params), {{false, tensors->codes}, {false, *tensors->scales}}});
     }
   }
 

@@ -7,27 +7,10 @@
 
 #include "base/bytes.h"
 #include "base/float_convert.h"
+#include "scheme/grid/side_bytes.h"
 
 namespace qstore::scheme {
 namespace {
-
-// Elements that are rounded at a time: what the first-level cache holds as floats.
-constexpr uint64_t kStrip = 4096;
-
-// Rows whose zero points share a word, and bits of each.
-constexpr uint64_t kZeroRows = 8;
-constexpr unsigned kZeroBits = 4;
-
-uint32_t LoadPattern(DType type, std::span<const std::byte> bytes, uint64_t i) {
-  switch (DTypeBits(type)) {
-    case 8:
-      return static_cast<uint32_t>(bytes[i]);
-    case 16:
-      return base::LoadLe<uint16_t>(bytes.data() + 2 * i);
-    default:
-      return base::LoadLe<uint32_t>(bytes.data() + 4 * i);
-  }
-}
 
 void NarrowTo(DType type, const float* values, size_t count, std::span<std::byte> out) {
   if (type == DType::kF32) {
@@ -41,30 +24,21 @@ void NarrowTo(DType type, const float* values, size_t count, std::span<std::byte
   }
 }
 
-// Zero points of a column of groups lie in words of eight rows.
-struct ZeroPlace {
-  ZeroPlace(const Groups& groups, uint64_t group)
-      : word(group / groups.per_row() / kZeroRows * groups.per_row() + group % groups.per_row()),
-        shift(static_cast<unsigned>(group / groups.per_row() % kZeroRows) * kZeroBits) {}
-  uint64_t word;
-  unsigned shift;
-};
+// The first code in the lowest bits. REQUIRES: `count` codes fill bytes.
+void PackBits(const uint8_t* codes, size_t count, unsigned bits, uint8_t* out) {
+  uint32_t word = 0;
+  unsigned filled = 0;
+  for (size_t i = 0; i < count; ++i) {
+    word |= static_cast<uint32_t>(codes[i]) << filled;
+    for (filled += bits; filled >= 8; filled -= 8, word >>= 8) *out++ = static_cast<uint8_t>(word);
+  }
+}
 
 }  // namespace
 
-float GlobalOf(const SidesOf<ParentContent>& sides) {
-  if (sides.global == nullptr) return 1;
-  return UsableGlobal(std::bit_cast<float>(base::LoadLe<uint32_t>(sides.global->bytes.data())));
-}
-
-float StoredFactor(const Rounding& rounding, DType weights, const SidesOf<ParentContent>& sides,
-                   uint64_t group) {
-  const uint32_t pattern = LoadPattern(ScaleType(rounding, weights), sides.scales->bytes, group);
-  return FactorFor(rounding, weights, pattern, GlobalOf(sides));
-}
-
 uint64_t PredictorBytes(uint64_t codes, uint64_t groups) {
-  return codes + groups * (sizeof(Extremes) + 2 * sizeof(float)) + 2 * kStrip * sizeof(float);
+  return codes + groups * (sizeof(Extremes) + sizeof(Stored) + 2 * sizeof(float)) +
+         2 * kStrip * sizeof(float);
 }
 
 Predictor::Predictor(const GridParams& params, DType weights, uint64_t elem_count,
@@ -79,84 +53,6 @@ Predictor::Predictor(const GridParams& params, DType weights, uint64_t elem_coun
   scratch_.scaled.resize(kStrip);
 }
 
-void Predictor::Widen(std::span<const std::byte> weights, uint64_t begin, uint64_t count,
-                      float* out) const {
-  const uint64_t size = DTypeBits(weights_) / 8;
-  const auto* in = reinterpret_cast<const uint8_t*>(weights.data() + begin * size);
-  if (weights_ == DType::kBF16) {
-    kernels_.widen_bf16(in, count, out);
-  } else if (weights_ == DType::kF16) {
-    kernels_.widen_fp16(in, count, out);
-  } else {
-    for (uint64_t i = 0; i < count; ++i) {
-      const auto bits = base::LoadLe<uint32_t>(reinterpret_cast<const std::byte*>(in) + 4 * i);
-      const bool is_subnormal = (bits & 0x7f800000) == 0;
-      out[i] = std::bit_cast<float>(is_subnormal ? bits & 0x80000000 : bits);
-    }
-  }
-  if (rounding_.through_fp16 && weights_ != DType::kF16) kernels_.through_fp16(count, out);
-}
-
-void Predictor::FindExtremes(const GroupRange& range, std::span<const std::byte> weights) {
-  const uint64_t first = range.FirstGroup(groups_);
-  scratch_.extremes.assign(range.EndGroup(groups_) - first, {0, INFINITY, -INFINITY});
-  const bool is_range = rounding_.scale == ScaleKind::kRange;
-  uint32_t most[kStrip];
-  float least[kStrip];
-  float greatest[kStrip];
-  ForEachRuns(groups_, range, kStrip,
-              [&](uint64_t begin, uint64_t run, uint64_t count, uint64_t group) {
-                float* values = scratch_.values.data();
-                Widen(weights, begin, run * count, values);
-                Extremes* of = &scratch_.extremes[group - first];
-                if (is_range) {
-                  kernels_.extremes(values, run, count, least, greatest);
-                  for (uint64_t r = 0; r < count; ++r) {
-                    of[r].least = std::min(of[r].least, least[r]);
-                    of[r].greatest = std::max(of[r].greatest, greatest[r]);
-                  }
-                  return;
-                }
-                kernels_.absmax(values, run, count, most);
-                for (uint64_t r = 0; r < count; ++r) of[r].most = std::max(of[r].most, most[r]);
-              });
-}
-
-Stored Predictor::StoredAt(uint64_t group, float global) const {
-  return StoredFor(rounding_, weights_, scratch_.extremes[group], global);
-}
-
-void Predictor::FindFactors(const GroupRange& range, std::span<const std::byte> weights,
-                            const SidesOf<ParentContent>& sides) {
-  const uint64_t first = range.FirstGroup(groups_);
-  const uint64_t count = range.EndGroup(groups_) - first;
-  const bool is_range = rounding_.scale == ScaleKind::kRange;
-  const float global = GlobalOf(sides);
-  if (sides.scales == nullptr || (is_range && sides.zeros == nullptr)) {
-    FindExtremes(range, weights);
-  }
-  scratch_.factors.resize(count);
-  if (is_range) scratch_.zeros.resize(count);
-  for (uint64_t g = 0; g < count; ++g) {
-    Stored stored;
-    if (sides.scales == nullptr || (is_range && sides.zeros == nullptr)) {
-      stored = StoredAt(g, global);
-    }
-    if (sides.scales != nullptr) {
-      scratch_.factors[g] = StoredFactor(rounding_, weights_, sides, first + g);
-    } else {
-      scratch_.factors[g] = FactorFor(rounding_, weights_, stored, scratch_.extremes[g], global);
-    }
-    if (!is_range) continue;
-    if (sides.zeros != nullptr) {
-      const ZeroPlace place(params_.groups, first + g);
-      const auto word = base::LoadLe<uint32_t>(sides.zeros->bytes.data() + 4 * place.word);
-      stored.zero = static_cast<int>(word >> place.shift & 15) + rounding_.low;
-    }
-    scratch_.zeros[g] = static_cast<float>(stored.zero);
-  }
-}
-
 void Predictor::Round(const float* values, size_t count, uint8_t* codes) const {
   switch (rounding_.grid) {
     case GridKind::kIntegers:
@@ -167,6 +63,7 @@ void Predictor::Round(const float* values, size_t count, uint8_t* codes) const {
       return kernels_.e2m1(values, count, codes);
     case GridKind::kTable:
       kernels_.steps(values, count, rounding_.steps, codes);
+      if (rounding_.codes == nullptr) return;
       for (size_t i = 0; i < count; ++i) codes[i] = rounding_.codes[codes[i]];
   }
 }
@@ -179,7 +76,7 @@ void Predictor::Codes(const GroupRange& range, std::span<const std::byte> weight
   if (!is_plain) scratch_.codes.resize(range.elem_count);
   uint8_t* codes = is_plain ? reinterpret_cast<uint8_t*>(out.data()) : scratch_.codes.data();
   const codec::Scaling how = ScalingOf(rounding_, weights_);
-  const bool has_zeros = rounding_.scale == ScaleKind::kRange;
+  const bool has_zeros = HasZeros(rounding_);
   ForEachRuns(groups_, range, kStrip,
               [&](uint64_t begin, uint64_t run, uint64_t count, uint64_t group) {
                 float* values = scratch_.values.data();
@@ -197,10 +94,12 @@ void Predictor::Pack(size_t count, std::span<std::byte> out) const {
   const bool is_offset = params_.layout == CodeLayout::kOffset;
   if (rounding_.bits == 8) {
     for (size_t i = 0; i < count; ++i) bytes[i] = scratch_.codes[i] ^ 0x80;
-    return;
+  } else if (rounding_.bits == 4) {
+    kernels_.nibbles(scratch_.codes.data(), count, params_.layout == CodeLayout::kHighFirst,
+                     is_offset ? 0x88 : 0, bytes);
+  } else {
+    PackBits(scratch_.codes.data(), count, rounding_.bits, bytes);
   }
-  kernels_.nibbles(scratch_.codes.data(), count, params_.layout == CodeLayout::kHighFirst,
-                   is_offset ? 0x88 : 0, bytes);
 }
 
 // A code for each element.
@@ -247,11 +146,11 @@ void Predictor::Values(const GroupRange& range, std::span<const std::byte> packe
 void Predictor::Scales(const GroupRange& range, std::span<const std::byte> weights,
                        const SidesOf<ParentContent>& sides, std::span<std::byte> out) {
   FindExtremes(range, weights);
-  const float global = GlobalOf(sides);
+  FindStored(GlobalOf(sides));
   const uint64_t size = DTypeBits(ScaleType(rounding_, weights_)) / 8;
   const uint64_t count = std::min<uint64_t>(scratch_.extremes.size(), out.size() / size);
   for (uint64_t g = 0; g < count; ++g) {
-    const uint32_t pattern = StoredAt(g, global).pattern;
+    const uint32_t pattern = scratch_.stored[g].pattern;
     for (uint64_t b = 0; b < size; ++b) {
       out[g * size + b] = static_cast<std::byte>(pattern >> (8 * b));
     }
@@ -261,12 +160,22 @@ void Predictor::Scales(const GroupRange& range, std::span<const std::byte> weigh
 void Predictor::Zeros(const GroupRange& range, std::span<const std::byte> weights,
                       std::span<std::byte> out) {
   FindExtremes(range, weights);
+  FindStored(1);
+  if (rounding_.scale == ScaleKind::kAffine) {
+    const uint64_t size = DTypeBits(weights_) / 8;
+    for (uint64_t g = 0; g < std::min<uint64_t>(scratch_.extremes.size(), out.size() / size); ++g) {
+      const float bias = scratch_.stored[g].zero;
+      NarrowTo(weights_, &bias, 1, out.subspan(g * size, size));
+    }
+    return;
+  }
   const uint64_t first = range.FirstGroup(groups_);
   const uint64_t first_word = ZeroPlace(params_.groups, first).word;
   std::fill(out.begin(), out.end(), std::byte{0});
   for (uint64_t g = 0; g < scratch_.extremes.size(); ++g) {
     const ZeroPlace place(params_.groups, first + g);
-    const auto code = static_cast<unsigned>(StoredAt(g, 1).zero - rounding_.low) & 15;
+    const auto code =
+        static_cast<unsigned>(static_cast<int>(scratch_.stored[g].zero) - rounding_.low) & 15;
     const uint64_t bit = 32 * (place.word - first_word) + place.shift;
     if (bit / 8 >= out.size()) continue;
     out[bit / 8] |= static_cast<std::byte>(code << (bit % 8));

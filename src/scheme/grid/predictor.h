@@ -18,6 +18,7 @@ struct PredictorScratch {
   std::vector<uint8_t> codes;
   // By group of the chunk.
   std::vector<Extremes> extremes;
+  std::vector<Stored> stored;
   std::vector<float> factors;
   std::vector<float> zeros;
   std::vector<std::byte> predicted;
@@ -37,7 +38,8 @@ class Predictor {
   /// Fills `out` with the scales of weights that are whole groups.
   void Scales(const GroupRange& range, std::span<const std::byte> weights,
               const SidesOf<ParentContent>& sides, std::span<std::byte> out);
-  /// Fills `out` with the zero points of weights that are whole groups of eight whole rows each.
+  /// Fills `out` with the zero points of weights that are whole groups of eight whole rows each, or
+  /// with the biases of weights that are whole groups.
   void Zeros(const GroupRange& range, std::span<const std::byte> weights, std::span<std::byte> out);
 
   /// Fills `out` with the weights that codes stand for. Scales are given. Codes are whole elements.
@@ -52,7 +54,12 @@ class Predictor {
   void Round(const float* values, size_t count, uint8_t* codes) const;
   void Pack(size_t count, std::span<std::byte> out) const;
   const uint8_t* Unpack(std::span<const std::byte> codes, size_t count);
-  Stored StoredAt(uint64_t group, float global) const;
+  void FindAbsmax(std::span<const std::byte> weights, uint64_t begin, uint64_t run, uint64_t count,
+                  uint32_t* most);
+  void FindEnds(std::span<const std::byte> weights, uint64_t begin, uint64_t run, uint64_t count,
+                float* least, float* greatest);
+  void FindStored(float global);
+  float ZeroIn(const ParentContent& zeros, uint64_t group) const;
 
   GridParams params_;
   Groups groups_;  // Those of the parameters, as runs where they are.

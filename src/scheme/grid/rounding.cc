@@ -8,7 +8,6 @@
 #include "base/float_convert.h"
 
 namespace qstore::scheme {
-namespace {
 
 float NumberOf(DType type, uint32_t pattern) {
   switch (type) {
@@ -20,6 +19,8 @@ float NumberOf(DType type, uint32_t pattern) {
       return std::bit_cast<float>(pattern);
   }
 }
+
+namespace {
 
 uint32_t PatternOf(DType type, float value) {
   switch (type) {
@@ -58,10 +59,12 @@ float Usable(const Rounding& rounding, float factor) {
   return rounding.multiply ? kLeast : kMost;
 }
 
-// A power of two that the codes of E2M1 are multiplied with: the largest, 6, takes two binades, and
-// a weight up to 7 still rounds to it.
-uint32_t PowerFor(uint32_t most) {
-  const auto byte = static_cast<int>(((most >> 16) + 0x20) >> 7) - 2;
+float UsableEitherWay(float factor) { return IsUsable(std::fabs(factor)) ? factor : kMost; }
+
+// A power of two: the largest number takes `binades` of them, and a weight up to 7/8 of the next
+// still rounds to it.
+uint32_t PowerFor(uint32_t most, float binades) {
+  const auto byte = static_cast<int>(((most >> 16) + 0x20) >> 7) - static_cast<int>(binades);
   return static_cast<uint32_t>(std::clamp(byte, 0, 254));
 }
 
@@ -70,6 +73,7 @@ float EpsilonOf(DType type) {
   return type == DType::kBF16 ? 0x1p-7f : type == DType::kF16 ? 0x1p-10f : 0x1p-23f;
 }
 constexpr uint32_t kE4m3Epsilon = 0x20;  // 2^-3.
+constexpr uint32_t kE4m3One = 0x38;
 
 uint32_t ScalePattern(DType weights, float scale) {
   const uint32_t pattern = PatternOf(weights, scale);
@@ -88,12 +92,27 @@ Stored StoredForRange(const Rounding& rounding, DType weights, const Extremes& e
   const uint32_t pattern = ScalePattern(weights, range / rounding.top);
   const float scale = NumberOf(weights, pattern);
   const auto low = static_cast<float>(rounding.low);
-  if (!IsUsable(scale)) return {pattern, 0};
+  if (!IsUsable(scale)) return {pattern};
   const float zero = RoundTo(weights, low - RoundTo(weights, least / scale));
   // Of a NaN the largest, as for codes.
   const auto high = static_cast<float>(rounding.high);
   const float below = zero < high ? zero : high;
-  return {pattern, static_cast<int>(Nearest(below > low ? below : low))};
+  return {pattern, Nearest(below > low ? below : low)};
+}
+
+// From the end that is farther from 0, which a code then stands for exactly.
+Stored StoredForAffine(const Rounding& rounding, DType weights, const Extremes& extremes) {
+  constexpr float kLeastScale = 1e-7f;
+  const float range = (extremes.greatest - extremes.least) / rounding.top;
+  const float size = range > kLeastScale ? range : kLeastScale;
+  const bool from_least = std::fabs(extremes.least) > std::fabs(extremes.greatest);
+  const float edge = from_least ? extremes.least : extremes.greatest;
+  float scale = from_least ? size : -size;
+  const float quotient = edge / scale;
+  const float steps = std::fabs(quotient) < 0x1p22f ? Nearest(quotient) : quotient;
+  const bool has_steps = !(steps == 0.0f);
+  if (has_steps) scale = edge / steps;
+  return {PatternOf(weights, scale), has_steps ? edge : 0.0f, scale};
 }
 
 // The factor 1 / inverse, or the one that it was made of. Tools take the latter: it follows from
@@ -110,16 +129,15 @@ codec::Scaling ScalingOf(const Rounding& rounding, DType weights) {
   uint8_t rounded = 0;
   if (rounding.rounds && weights == DType::kBF16) rounded = 1;
   if (rounding.rounds && weights == DType::kF16) rounded = 2;
-  return {rounding.multiply, rounded};
+  return {rounding.multiply, rounded, rounding.scale == ScaleKind::kAffine};
 }
 
 float NumberOfE4m3(uint32_t code) {
   if ((code & 0x7f) == 0x7f) return std::bit_cast<float>(0x7fc00000 | (code & 0x80) << 24);
-  const auto mantissa = static_cast<float>(code & 7);
-  const int exponent = static_cast<int>(code >> 3 & 15);
-  const float size =
-      exponent == 0 ? mantissa * 0x1p-9f : std::ldexp(8.0f + mantissa, exponent - 10);
-  return (code & 0x80) != 0 ? -size : size;
+  const uint32_t exponent = code >> 3 & 15;
+  const float mantissa = static_cast<float>(code & 7) + (exponent == 0 ? 0.0f : 8.0f);
+  const float power = std::bit_cast<float>((std::max(exponent, 1u) + 127 - 10) << 23);
+  return (code & 0x80) != 0 ? -mantissa * power : mantissa * power;
 }
 
 float NumberOfCode(const Rounding& rounding, uint8_t code) {
@@ -136,6 +154,7 @@ float NumberOfCode(const Rounding& rounding, uint8_t code) {
       break;
   }
   size_t place = 0;
+  if (rounding.codes == nullptr) return rounding.numbers[code & 15];
   while (place < codec::kTableSteps && rounding.codes[place] != code) ++place;
   return rounding.numbers[place];
 }
@@ -149,8 +168,10 @@ DType ScaleType(const Rounding& rounding, DType weights) {
   switch (rounding.scale) {
     case ScaleKind::kQuotient:
     case ScaleKind::kRange:
+    case ScaleKind::kAffine:
       return weights;
     case ScaleKind::kGlobal:
+    case ScaleKind::kProduct:
       return DType::kF8E4M3;
     case ScaleKind::kPower:
       return DType::kU8;
@@ -171,9 +192,47 @@ Stored StoredFor(const Rounding& rounding, DType weights, const Extremes& extrem
     case ScaleKind::kGlobal:
       return {GlobalPattern(global * RoundTo(weights, absmax / rounding.top))};
     case ScaleKind::kPower:
-      return {PowerFor(extremes.most)};
+      return {PowerFor(extremes.most, rounding.top)};
+    case ScaleKind::kWide:
+      return {std::bit_cast<uint32_t>(RoundTo(weights, absmax / rounding.top))};
+    case ScaleKind::kSingle:
+      return {std::bit_cast<uint32_t>(absmax / rounding.top)};
+    case ScaleKind::kReciprocal:
+      return {std::bit_cast<uint32_t>(1.0f / RoundTo(weights, rounding.top / absmax))};
+    case ScaleKind::kProduct: {
+      const uint32_t code = E4m3Of(absmax / (rounding.top * global));
+      return {code == 0 ? kE4m3One : code};
+    }
+    case ScaleKind::kAffine:
+      return StoredForAffine(rounding, weights, extremes);
     default:
       return {extremes.most};
+  }
+}
+
+void StoredForAll(const Rounding& rounding, DType weights, std::span<const Extremes> extremes,
+                  float global, Stored* stored) {
+  const bool is_global = rounding.scale == ScaleKind::kGlobal;
+  if (!is_global && rounding.scale != ScaleKind::kProduct) {
+    for (size_t g = 0; g < extremes.size(); ++g) {
+      stored[g] = StoredFor(rounding, weights, extremes[g], global);
+    }
+    return;
+  }
+  constexpr size_t kStrip = 256;
+  float scales[kStrip];
+  uint8_t codes[kStrip];
+  const codec::RoundKernels& kernels = codec::ActiveRounding();
+  const uint32_t at_least = is_global ? kE4m3Epsilon : kE4m3One;
+  for (size_t begin = 0; begin < extremes.size(); begin += kStrip) {
+    const size_t count = std::min(kStrip, extremes.size() - begin);
+    for (size_t g = 0; g < count; ++g) {
+      const float absmax = AtLeast(std::bit_cast<float>(extremes[begin + g].most));
+      scales[g] = is_global ? global * RoundTo(weights, absmax / rounding.top)
+                            : absmax / (rounding.top * global);
+    }
+    kernels.e4m3(scales, count, codes);
+    for (size_t g = 0; g < count; ++g) stored[begin + g] = {codes[g] == 0 ? at_least : codes[g]};
   }
 }
 
@@ -201,6 +260,18 @@ float FactorFor(const Rounding& rounding, DType weights, uint32_t pattern, float
     case ScaleKind::kPower:
       factor = std::bit_cast<float>(std::clamp<uint32_t>(pattern, 1, 254) << 23);
       break;
+    case ScaleKind::kWide:
+      factor = NumberOf(type, pattern);
+      if (rounding.multiply) factor = 1.0f / factor;
+      break;
+    case ScaleKind::kReciprocal:
+      factor = RoundTo(weights, 1.0f / NumberOf(type, pattern));
+      break;
+    case ScaleKind::kProduct:
+      factor = NumberOfE4m3(pattern) * global;
+      break;
+    case ScaleKind::kAffine:
+      return UsableEitherWay(NumberOf(type, pattern));
     default:
       factor = NumberOf(type, pattern);
       break;
@@ -209,20 +280,28 @@ float FactorFor(const Rounding& rounding, DType weights, uint32_t pattern, float
 }
 
 float ValueFactor(const Rounding& rounding, DType weights, uint32_t pattern, float global) {
-  const bool is_stored = rounding.scale == ScaleKind::kAbsmax ||
-                         rounding.scale == ScaleKind::kInverse ||
-                         rounding.scale == ScaleKind::kQuotient;
-  const float factor = is_stored ? NumberOf(ScaleType(rounding, weights), pattern)
-                                 : FactorFor(rounding, weights, pattern, global);
+  const bool is_computed = rounding.scale == ScaleKind::kGlobal ||
+                           rounding.scale == ScaleKind::kProduct ||
+                           rounding.scale == ScaleKind::kPower;
+  const float factor = is_computed ? FactorFor(rounding, weights, pattern, global)
+                                   : NumberOf(ScaleType(rounding, weights), pattern);
   return IsUsable(factor) ? factor : 0.0f;
 }
 
-float FactorFor(const Rounding& rounding, DType weights, const Stored& stored,
-                const Extremes& extremes, float global) {
-  if (rounding.scale != ScaleKind::kInverse) {
-    return FactorFor(rounding, weights, stored.pattern, global);
-  }
+float ExactFactor(const Rounding& rounding, const Stored& stored, const Extremes& extremes) {
+  if (rounding.scale == ScaleKind::kAffine) return UsableEitherWay(stored.exact);
   return Usable(rounding, 1.0f / std::bit_cast<float>(extremes.most) * rounding.top);
+}
+
+FactorTable::FactorTable(const Rounding& rounding, DType weights, float global)
+    : rounding_(rounding),
+      weights_(weights),
+      global_(global),
+      is_of_bytes_(DTypeBits(ScaleType(rounding, weights)) == 8) {
+  if (!is_of_bytes_) return;
+  for (uint32_t pattern = 0; pattern < 256; ++pattern) {
+    of_byte_[pattern] = FactorFor(rounding, weights, pattern, global);
+  }
 }
 
 }  // namespace qstore::scheme

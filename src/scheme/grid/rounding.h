@@ -24,6 +24,19 @@ enum class RoundingRule : uint8_t {
   kInt4Zeros,        ///< int4 of compressed-tensors, with zero points.
   kNvfp4,            ///< NVFP4 of compressed-tensors.
   kMxfp4,            ///< MXFP4 of compressed-tensors.
+  kInt8Whole,        ///< int8 of quanto.
+  kInt8Wide,         ///< int8 of torchao.
+  kE4m3Wide,         ///< FP8 of torchao.
+  kE4m3Single,       ///< FP8 with scales that are F32 throughout.
+  kE4m3Reciprocal,   ///< FP8 by the reciprocal of the scale in the weights' type.
+  kNvfp4Product,     ///< NVFP4 of ModelOpt.
+  kAffine2,          ///< Codes of MLX, of 2 to 8 bits.
+  kAffine3,
+  kAffine4,
+  kAffine5,
+  kAffine6,
+  kAffine8,
+  kMxfp8,  ///< MXFP8 of compressed-tensors.
   kEnd,
 };
 
@@ -45,6 +58,11 @@ enum class ScaleKind : uint8_t {
   kRange,           ///< (greatest - least) / top in the weights' type, and a zero point; that.
   kGlobal,          ///< E4M3 global * (absmax / top); that / global.
   kPower,           ///< Exponent of a power of two, a byte; the power.
+  kWide,            ///< F32 of absmax / top in the weights' type; that, or its reciprocal.
+  kSingle,          ///< F32 absmax / top; that.
+  kReciprocal,      ///< F32 of 1 / (top / absmax in the weights' type); 1 / that, in their type.
+  kProduct,         ///< E4M3 absmax / (top * global); that * global.
+  kAffine,          ///< (greatest - least) / top, and a bias, in the weights' type.
 };
 
 struct Rounding {
@@ -53,13 +71,13 @@ struct Rounding {
   bool multiply;      ///< By the factor; else it divides.
   bool rounds;        ///< What is scaled, to the weights' type.
   bool through_fp16;  ///< Weights are rounded to F16 first.
-  float top;
-  int low;  ///< Of integers.
+  float top;          ///< With kPower how many binades the largest number takes.
+  int low;            ///< Of integers.
   int high;
   unsigned bits;  ///< Of a code.
   /// Of a table: half-way points between its numbers, and their codes in the order of the numbers.
   const float* steps;
-  const uint8_t* codes;
+  const uint8_t* codes;  ///< Null when they are the places.
   const float* numbers;  ///< In their order.
 };
 
@@ -72,6 +90,9 @@ inline const Rounding& RoundingOf(RoundingRule rule) {
 /// How weights of that type are scaled.
 codec::Scaling ScalingOf(const Rounding& rounding, DType weights);
 
+/// The number of a pattern of a float type.
+float NumberOf(DType type, uint32_t pattern);
+
 /// What an E4M3 code stands for.
 float NumberOfE4m3(uint32_t code);
 
@@ -81,22 +102,31 @@ float NumberOfCode(const Rounding& rounding, uint8_t code);
 /// Whether weights of that type have such scales.
 bool Applies(const Rounding& rounding, DType weights);
 
-/// The type of stored scales.
+/// Whether the rule has a zero point or a bias for each group.
+inline bool HasZeros(const Rounding& rounding) {
+  return rounding.scale == ScaleKind::kRange || rounding.scale == ScaleKind::kAffine;
+}
+
+/// The type of stored scales, and of biases.
 DType ScaleType(const Rounding& rounding, DType weights);
 
 /// What the weights of a group tell.
 struct Extremes {
   uint32_t most = 0;  ///< Pattern of the largest magnitude.
-  float least = 0;    ///< Only for kRange.
+  float least = 0;    ///< With zero points or biases only.
   float greatest = 0;
 };
 
 /// What is stored for a group.
 struct Stored {
   uint32_t pattern = 0;  ///< Of the scale, in its type.
-  int zero = 0;
+  float zero = 0;        ///< The zero point or bias.
+  float exact = 0;       ///< With kAffine the scale before it is rounded.
 };
 Stored StoredFor(const Rounding& rounding, DType weights, const Extremes& extremes, float global);
+/// The same for many groups.
+void StoredForAll(const Rounding& rounding, DType weights, std::span<const Extremes> extremes,
+                  float global, Stored* stored);
 
 /// A global scale as the rules take it: 1 where it is not from 2^-100 to 2^100.
 float UsableGlobal(float global);
@@ -105,9 +135,26 @@ float UsableGlobal(float global);
 /// not finite, or beyond 2^-100 and 2^100, is replaced by the one of these that gives small
 /// numbers: so neither NaNs nor subnormals of the host's decide anything.
 float FactorFor(const Rounding& rounding, DType weights, uint32_t pattern, float global);
-/// The same from the weights of the group, by way of no stored scale.
-float FactorFor(const Rounding& rounding, DType weights, const Stored& stored,
-                const Extremes& extremes, float global);
+/// The same where it follows from the weights of the group better than from a stored scale: with
+/// kInverse and kAffine.
+float ExactFactor(const Rounding& rounding, const Stored& stored, const Extremes& extremes);
+
+/// Factors by the patterns of scales; those of a byte are computed once.
+class FactorTable {
+ public:
+  FactorTable(const Rounding& rounding, DType weights, float global);
+  float Of(uint32_t pattern) const {
+    return is_of_bytes_ ? of_byte_[pattern & 0xff]
+                        : FactorFor(rounding_, weights_, pattern, global_);
+  }
+
+ private:
+  const Rounding& rounding_;
+  DType weights_;
+  float global_;
+  bool is_of_bytes_;
+  float of_byte_[256];
+};
 
 /// What the number of a code is multiplied with, in a group with that scale. Not for LLM.int8() and
 /// rules with zero points. 0 where it is not from 2^-100 to 2^100.

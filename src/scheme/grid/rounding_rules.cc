@@ -18,7 +18,7 @@ constexpr Table kNf4Table = {
      -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
      0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
      0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f},
-    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+    {}};  // They are the places.
 
 // A sign bit, and 0, 1/192, 2/3, 1, 1/3, 1/2, 1/6, 1/4 by the other three.
 constexpr Table kFp4Table = {
@@ -39,13 +39,12 @@ constexpr Steps kNf4Steps(kNf4Table);
 constexpr Steps kFp4Steps(kFp4Table);
 
 constexpr Rounding Integers(ScaleKind scale, float top, int low, int high) {
-  const bool is_range = scale == ScaleKind::kRange;
-  const bool rounds = scale == ScaleKind::kQuotient || is_range;
+  const bool is_llm = scale == ScaleKind::kAbsmaxTimes || scale == ScaleKind::kAbsmaxQuotient;
   return {.grid = GridKind::kIntegers,
           .scale = scale,
-          .multiply = !rounds,
-          .rounds = rounds,
-          .through_fp16 = !rounds,
+          .multiply = is_llm || scale == ScaleKind::kWide,
+          .rounds = scale == ScaleKind::kQuotient || scale == ScaleKind::kRange,
+          .through_fp16 = is_llm,
           .top = top,
           .low = low,
           .high = high,
@@ -58,8 +57,8 @@ constexpr Rounding Integers(ScaleKind scale, float top, int low, int high) {
 constexpr Rounding Floats(GridKind grid, ScaleKind scale, float top) {
   return {.grid = grid,
           .scale = scale,
-          .multiply = scale == ScaleKind::kInverse,
-          .rounds = scale == ScaleKind::kQuotient,
+          .multiply = scale == ScaleKind::kInverse || scale == ScaleKind::kReciprocal,
+          .rounds = scale == ScaleKind::kQuotient || scale == ScaleKind::kReciprocal,
           .through_fp16 = false,
           .top = top,
           .low = 0,
@@ -70,7 +69,15 @@ constexpr Rounding Floats(GridKind grid, ScaleKind scale, float top) {
           .numbers = nullptr};
 }
 
-constexpr Rounding FromTable(const Steps& steps, const Table& table) {
+// Codes from 0 to 2^bits - 1.
+constexpr Rounding Affine(unsigned bits) {
+  const int high = (1 << bits) - 1;
+  Rounding rounding = Integers(ScaleKind::kAffine, static_cast<float>(high), 0, high);
+  rounding.bits = bits;
+  return rounding;
+}
+
+constexpr Rounding FromTable(const Steps& steps, const Table& table, const uint8_t* codes) {
   return {.grid = GridKind::kTable,
           .scale = ScaleKind::kAbsmax,
           .multiply = true,
@@ -81,22 +88,35 @@ constexpr Rounding FromTable(const Steps& steps, const Table& table) {
           .high = 0,
           .bits = 4,
           .steps = steps.at,
-          .codes = table.codes,
+          .codes = codes,
           .numbers = table.numbers};
 }
 
 constexpr Rounding kRoundings[] = {
     Integers(ScaleKind::kAbsmaxTimes, 127.0f, -128, 127),
     Integers(ScaleKind::kAbsmaxQuotient, 127.0f, -128, 127),
-    FromTable(kNf4Steps, kNf4Table),
-    FromTable(kFp4Steps, kFp4Table),
+    FromTable(kNf4Steps, kNf4Table, nullptr),
+    FromTable(kFp4Steps, kFp4Table, kFp4Table.codes),
     Floats(GridKind::kE4m3, ScaleKind::kQuotient, 448.0f),
     Floats(GridKind::kE4m3, ScaleKind::kInverse, 448.0f),
     Integers(ScaleKind::kQuotient, 127.5f, -128, 127),
     Integers(ScaleKind::kQuotient, 7.5f, -8, 7),
     Integers(ScaleKind::kRange, 15.0f, -8, 7),
     Floats(GridKind::kE2m1, ScaleKind::kGlobal, 6.0f),
-    Floats(GridKind::kE2m1, ScaleKind::kPower, 0.0f),
+    Floats(GridKind::kE2m1, ScaleKind::kPower, 2.0f),
+    Integers(ScaleKind::kQuotient, 127.0f, -128, 127),
+    Integers(ScaleKind::kWide, 127.5f, -128, 127),
+    Floats(GridKind::kE4m3, ScaleKind::kWide, 448.0f),
+    Floats(GridKind::kE4m3, ScaleKind::kSingle, 448.0f),
+    Floats(GridKind::kE4m3, ScaleKind::kReciprocal, 448.0f),
+    Floats(GridKind::kE2m1, ScaleKind::kProduct, 6.0f),
+    Affine(2),
+    Affine(3),
+    Affine(4),
+    Affine(5),
+    Affine(6),
+    Affine(8),
+    Floats(GridKind::kE4m3, ScaleKind::kPower, 8.0f),
 };
 static_assert(std::size(kRoundings) == static_cast<size_t>(RoundingRule::kEnd) - 1);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <climits>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -104,6 +105,48 @@ TEST_P(RoundKernelsTest, RoundsThroughFp16) {
   for (size_t i = 0; i < numbers.size(); ++i) {
     const float wanted = base::Fp16ToFloat(base::FloatToFp16(before[i]));
     ASSERT_EQ(std::bit_cast<uint32_t>(numbers[i]), std::bit_cast<uint32_t>(wanted)) << before[i];
+  }
+}
+
+TEST_P(RoundKernelsTest, EveryBf16PatternGoesThroughFp16) {
+  std::vector<uint16_t> patterns(65536);
+  for (uint32_t p = 0; p < 65536; ++p) patterns[p] = static_cast<uint16_t>(p);
+  Numbers numbers(65536), wanted(65536);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(patterns.data());
+  kernels_->widen_bf16(bytes, numbers.size(), numbers.data());
+  for (size_t p = 0; p < 65536; ++p) {
+    wanted[p] = base::Fp16ToFloat(base::FloatToFp16(numbers[p]));
+  }
+  kernels_->bf16_through_fp16(numbers.size(), numbers.data());
+  for (size_t p = 0; p < 65536; ++p) {
+    ASSERT_EQ(std::bit_cast<uint32_t>(numbers[p]), std::bit_cast<uint32_t>(wanted[p])) << p;
+  }
+}
+
+TEST_P(RoundKernelsTest, LargestPatternsAreThoseOfRuns) {
+  const auto order = [](uint16_t p) { return p >> 15 ? -1 - int{p & 0x7fff} : int{p}; };
+  std::mt19937 random(9);
+  std::vector<uint16_t> patterns(3000);
+  for (auto& pattern : patterns) pattern = static_cast<uint16_t>(random());
+  for (const size_t run : {size_t{1}, size_t{16}, size_t{33}, size_t{64}, size_t{1000}}) {
+    std::vector<uint32_t> most(patterns.size() / run);
+    kernels_->bf16_absmax(reinterpret_cast<const uint8_t*>(patterns.data()), run, most.size(),
+                          most.data());
+    std::vector<uint16_t> least(most.size()), greatest(most.size());
+    kernels_->bf16_extremes(reinterpret_cast<const uint8_t*>(patterns.data()), run, most.size(),
+                            least.data(), greatest.data());
+    for (size_t r = 0; r < most.size(); ++r) {
+      uint32_t wanted = 0;
+      int low = INT_MAX, high = INT_MIN;
+      for (size_t i = r * run; i < (r + 1) * run; ++i) {
+        wanted = std::max<uint32_t>(wanted, patterns[i] & 0x7fff);
+        low = std::min(low, order(patterns[i]));
+        high = std::max(high, order(patterns[i]));
+      }
+      ASSERT_EQ(most[r], wanted) << run;
+      ASSERT_EQ(order(least[r]), low) << run;
+      ASSERT_EQ(order(greatest[r]), high) << run;
+    }
   }
 }
 

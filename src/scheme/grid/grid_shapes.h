@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "scheme/grid/groups.h"
+
+// What the shapes of codes and scales say, as most formats have them.
+
+namespace qstore::scheme {
+
+/// Rows and columns of weights: all dimensions before the last are rows.
+struct Matrix {
+  uint64_t rows = 0;
+  uint64_t columns = 0;
+};
+/// Of codes of which there are `per_elem` in an element.
+Matrix MatrixOf(std::span<const uint64_t> shape, uint64_t per_elem);
+
+/// The groups that scales of that shape are of: one scale for all; as many in a row as there are
+/// groups of columns; or blocks of 128 by 128, where there are fewer rows of scales than of
+/// weights.
+std::optional<Groups> GroupsOf(const Matrix& matrix, std::span<const uint64_t> scales);
+
+}  // namespace qstore::scheme
