@@ -74,7 +74,7 @@ class BoundGridCodes final : public Bound {
 
   GroupRange RangeOf(const ChunkAt& at) const {
     const uint64_t size = child().elem_bytes();
-    return {WeightsOf(params_, size, at.first_elem), WeightsOf(params_, size, at.elem_count)};
+    return {CountWeights(params_, size, at.first_elem), CountWeights(params_, size, at.elem_count)};
   }
 
   GridParams params_;
@@ -144,7 +144,7 @@ class GridCodesScheme final : public Scheme {
     QSTORE_TRY(CheckGridSides(params, weights.dtype, weights.elem_count(), parents.subspan(1)));
     const bool whole_groups =
         params.groups.AreRuns(weights.elem_count()) &&
-        WeightsOf(params, child.elem_bytes(), child.chunk_elems) % params.groups.width == 0;
+        CountWeights(params, child.elem_bytes(), child.chunk_elems) % params.groups.width == 0;
     if (TakesFromWeights(params) && !whole_groups) {
       return Corrupt("grid codes: chunks are not of whole groups");
     }

@@ -70,7 +70,7 @@ Status CheckGridSides(const GridParams& params, DType weights, uint64_t elem_cou
                       std::span<const ObjectSpec> sides);
 
 /// The number of weights of so many elements of codes. REQUIRES: these are whole codes.
-inline uint64_t WeightsOf(const GridParams& params, uint64_t elem_bytes, uint64_t elems) {
+inline uint64_t CountWeights(const GridParams& params, uint64_t elem_bytes, uint64_t elems) {
   return elems * 8 * elem_bytes / params.rounding().bits;
 }
 
