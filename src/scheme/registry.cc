@@ -47,9 +47,9 @@ Status CheckTakes(const Bound& bound, std::span<const ObjectSpec> parents) {
 }  // namespace
 
 std::span<const Scheme* const> Schemes() {
-  static const Scheme* const kSchemes[] = {&LlmInt8(),      &Cast(),       &GptqFloats(),
-                                           &GptqIntegers(), &GridCodes(),  &GridScales(),
-                                           &GridWeights(),  &GridValues(), &NestedScales()};
+  static const Scheme* const kSchemes[] = {
+      &LlmInt8(),    &Cast(),        &GptqFloats(), &GptqIntegers(), &GridCodes(),
+      &GridScales(), &GridWeights(), &GridValues(), &NestedScales(), &GptqCodes()};
   return kSchemes;
 }
 

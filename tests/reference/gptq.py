@@ -203,3 +203,31 @@ def decode_gptq_integers(cursor, spec, words, parent, own):
         require(integers[at] < 1 << bits, "gptq integers: listed integer too large")
         at += 1
     return pack_words(integers.reshape(inputs, outputs), bits)
+
+
+def decode_gptq_codes(cursor, spec, weights, dtype, own):
+    shape = own.shape
+    per_input = shape.outputs * shape.bits // 32
+    first, rest = divmod(spec.first_elem * 32 // shape.bits, shape.outputs)
+    count = spec.elem_count * 32 // shape.bits // shape.outputs
+    require(rest == 0 and per_input * 32 == shape.outputs * shape.bits, "gptq codes: inputs")
+    zeros = own.zeros(cursor.byte())
+    values = np.array(values_of(np.frombuffer(weights, FLOATS[dtype].unsigned), dtype), np.float32)
+    bits = values.view(np.uint32)
+    values = np.where(bits & 0x7F800000, bits, bits & 0x80000000).astype(np.uint32)
+    values = values.view(np.float32).reshape(shape.outputs, shape.inputs)
+    inputs = np.arange(first, first + count)
+    group = own.group_of[inputs]
+    scale, zero = own.scales[group], zeros[group]
+    with np.errstate(all="ignore"):
+        x = np.where(scale == 0, np.float32(0), values[:, inputs].T / scale)
+    x = np.where(np.isnan(x), np.float32(-65536), np.clip(x, -65536, 65536)).astype(np.float32)
+    nearest = np.clip(np.rint(x).astype(np.int64) + zero, 0, (1 << shape.bits) - 1).reshape(-1)
+    f = x.reshape(-1) - (nearest - zero.reshape(-1)).astype(np.float32)
+    place = np.minimum(np.abs(f) * 32, 15).astype(np.int64)
+    symbols = np.zeros(len(f), np.int64)
+    for p in range(16):
+        at = np.flatnonzero(place == p)
+        symbols[at] = planes.decode_plane(cursor, len(at))
+    integers = np.where(f < 0, nearest - symbols, nearest + symbols) % (1 << shape.bits)
+    return pack_words(integers.reshape(count, shape.outputs), shape.bits)

@@ -4,7 +4,7 @@ the objects that have it."""
 
 import numpy as np
 from floats import FLOATS, decode_bins, decode_cast_delta, first_patterns
-from gptq import Tensor, decode_gptq_floats, decode_gptq_integers, shape_of
+from gptq import Tensor, decode_gptq_codes, decode_gptq_floats, decode_gptq_integers, shape_of
 from grids import GridCodes, GridScales, GridValues, GridWeights, NestedScales
 from planes import require
 from records import DTYPE_BITS, DTYPES
@@ -129,6 +129,28 @@ class GptqIntegers:
         return decode_gptq_integers(cursor, spec, contents[0], parent, own)
 
 
+class GptqCodes:
+    by_chunks = None
+
+    def __init__(self, child, parents, params):
+        require(len(params) == 2 and params[1] < 2, "gptq codes: parameters")
+        counts(parents, 3 + params[1], params, 2)
+        self.scale_type = float_type(params[0])
+        self.shape = gptq_shape(child, self.scale_type, parents[1:])
+        weights = parents[0]
+        self.dtype = weights.dtype
+        require(self.dtype in ("F16", "BF16"), "gptq codes: weights are no 16-bit floats")
+        require(weights.row_elems == self.shape.inputs, "gptq codes: rows")
+        elements = self.shape.inputs * self.shape.outputs
+        require(weights.elem_count == elements, "gptq codes: elements")
+        unit = self.shape.outputs * self.shape.bits
+        require(child.chunk_elems % unit == 0, "gptq codes: chunks of whole inputs")
+
+    def decode(self, cursor, spec, contents):
+        own = gptq_tensor(self.shape, self.scale_type, contents[1:])
+        return decode_gptq_codes(cursor, spec, contents[0], self.dtype, own)
+
+
 SCHEMES = {
     1: LlmInt8,
     2: Cast,
@@ -139,4 +161,5 @@ SCHEMES = {
     7: GridWeights,
     8: GridValues,
     9: NestedScales,
+    10: GptqCodes,
 }

@@ -13,4 +13,7 @@ const Scheme& GptqFloats();
 /// "GPTQ integers".
 const Scheme& GptqIntegers();
 
+/// Packed integers given the 16-bit weights that they were made of.
+const Scheme& GptqCodes();
+
 }  // namespace qstore::scheme

@@ -134,6 +134,15 @@ Binding NestedScalesBinding() {
           {std::byte{64}, std::byte{4}}};
 }
 
+// A qweight of 8 bits without g_idx, given its weights.
+Binding GptqCodesBinding() {
+  return {"gptq-codes",
+          Object(DType::kI32, 512, 32, 256),
+          {Object(DType::kBF16, 2048, 64, 512), Object(DType::kF32, 64, 32, 64),
+           Object(DType::kI32, 16, 8, 16)},
+          {NumberOf(DType::kF32), std::byte{0}}};
+}
+
 TEST(Schemes, HaveNumbersAndNamesOfTheirOwn) {
   std::set<SchemeId> ids = {kNoScheme};
   std::set<std::string> names = {"none", "unknown"};
@@ -306,6 +315,19 @@ INSTANTIATE_TEST_SUITE_P(
                   [](Binding* b) { b->child.dtype = DType::kI16; }},
         WrongCase{"ValuesTooMany", GridValuesBinding,
                   [](Binding* b) { b->parents[0].byte_size = 511; }},
+        WrongCase{
+            "CodesGivenF32", GptqCodesBinding,
+            [](Binding* b) { b->parents[0].dtype = DType::kF32, b->parents[0].byte_size *= 2; }},
+        WrongCase{"CodesGivenOtherRows", GptqCodesBinding,
+                  [](Binding* b) { b->parents[0].row_elems = 32; }},
+        WrongCase{"CodesGivenFewWeights", GptqCodesBinding,
+                  [](Binding* b) { b->parents[0].byte_size -= 128; }},
+        WrongCase{"CodesGroupsFlag", GptqCodesBinding, [](Binding* b) { b->params[1] = B(2); }},
+        WrongCase{"CodesGroupsMissing", GptqCodesBinding, [](Binding* b) { b->params[1] = B(1); }},
+        WrongCase{"CodesScalesType", GptqCodesBinding,
+                  [](Binding* b) { b->params[0] = NumberOf(DType::kI32); }},
+        WrongCase{"CodesCutInputs", GptqCodesBinding,
+                  [](Binding* b) { b->child.chunk_elems = 128; }},
         WrongCase{"NestedBlockZero", NestedScalesBinding, [](Binding* b) { b->params[0] = B(0); }},
         WrongCase{"NestedParamsLong", NestedScalesBinding,
                   [](Binding* b) { b->params.push_back(B(1)); }},
