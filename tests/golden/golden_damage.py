@@ -229,11 +229,11 @@ BINS, CAST, GPTQ_FLOATS, GPTQ_INTEGERS = "llm-int8", "cast", "gptq", "gptq-integ
 GRID_CODES, GRID_SCALES, GRID_WEIGHTS, GRID_VALUES = (
     f"grid-{name}" for name in ("codes", "scales", "weights", "values")
 )
-NESTED = "nested-scales"
+NESTED, GPTQ_CODES = "nested-scales", "gptq-codes"
 SCHEMES = {
     BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4,
     GRID_CODES: 5, GRID_SCALES: 6, GRID_WEIGHTS: 7, GRID_VALUES: 8,
-    NESTED: 9,
+    NESTED: 9, GPTQ_CODES: 10,
 }  # fmt: skip
 # By number of a dtype; 0 for those of parts of bytes.
 DTYPE_BYTES = [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8]
@@ -282,6 +282,8 @@ DAMAGES = {
     "corrupt.gptq-floats-low-count": ("gptq", damage_payload(GPTQ_FLOATS, 2, 129)),
     "corrupt.gptq-integers-zeros": ("gptq", damage_payload(GPTQ_INTEGERS, 1, 3)),
     "corrupt.gptq-integers-width": ("gptq", damage_payload(GPTQ_INTEGERS, 2, 5)),
+    "corrupt.gptq-codes-zeros": ("gptq-direct", damage_payload(GPTQ_CODES, 0, 3)),
+    "corrupt.gptq-codes-plane": ("gptq-direct", damage_payload(GPTQ_CODES, 1, 9)),
     "corrupt.grid-weights-group": ("fp8", damage_payload(GRID_WEIGHTS, 3, 2)),
     "corrupt.grid-codes-listed": ("grids", damage_payload(GRID_CODES, 0, 255)),
     "corrupt.grid-codes-slack": ("grids", damage_payload(GRID_CODES, -1, 1)),

@@ -260,6 +260,7 @@ ARCHIVES = {
     "file": (source_file, ["one=one.safetensors"], []),
     "gptq": (source_gptq, ["f16=f16", "q8=q8", "q4=q4"], []),
     "gptq-16-4": (source_gptq, ["bf16=bf16", "q4=q4"], ["--level", "max"]),
+    "gptq-direct": (source_gptq, ["bf16=bf16", "q4=q4"], ["--direct", "bf16"]),
     "fp8": (source_fp8, ["bf16=bf16", "fp8=fp8"], []),
     "grids": (source_grids, ["bf16=bf16", *(f"{n}={n}" for n in GRIDS)], ["--direct", "bf16"]),
     "more-grids": (
