@@ -167,6 +167,7 @@ class ParentChooser {
       const auto [low, high] = std::minmax({find(a), find(b)});
       first[high] = low;
     };
+    const std::vector<bool> is_shared = SharedSides(proposals);
     std::map<std::pair<size_t, uint32_t>, uint32_t> followers;  // Of a variant, from an object.
     for (const std::vector<Proposal>& of_child : proposals) {
       for (const Proposal& proposal : of_child) {
@@ -174,6 +175,7 @@ class ParentChooser {
         const std::pair from(variant, proposal.parents[0]);
         join(followers.try_emplace(from, proposal.child).first->second, proposal.child);
         for (size_t p = 0; p < proposal.parents.size(); ++p) {
+          if (is_shared[proposal.parents[p]]) continue;
           join(proposal.parents[p], proposal.child);
           if (p > 0) join(proposal.parents[p], proposal.parents[0]);
         }
@@ -181,6 +183,25 @@ class ParentChooser {
     }
     for (uint32_t id = 0; id < first.size(); ++id) first[id] = find(id);
     return first;
+  }
+
+  // Objects beside the first parents that many tensors have in common, as maps of numbers and
+  // orders of inputs: these make no tensors one.
+  std::vector<bool> SharedSides(const std::vector<std::vector<Proposal>>& proposals) const {
+    std::vector<bool> is_shared(plan_.objects.size());
+    std::map<uint32_t, uint32_t> codes_of;  // By side: those of the same variant that it goes with.
+    for (const std::vector<Proposal>& of_child : proposals) {
+      for (const Proposal& proposal : of_child) {
+        for (size_t p = 1; p < proposal.parents.size(); ++p) {
+          const uint32_t side = proposal.parents[p];
+          const bool is_own =
+              plan_.objects[side].place.variant == plan_.objects[proposal.child].place.variant;
+          const uint32_t codes = is_own ? proposal.child : proposal.parents[0];
+          if (codes_of.try_emplace(side, codes).first->second != codes) is_shared[side] = true;
+        }
+      }
+    }
+    return is_shared;
   }
 
   void Adopt(std::vector<std::vector<Proposal>>* proposals) {
