@@ -106,12 +106,26 @@ def pairs():
     return made_once("pairs", recipe, maker)
 
 
-@pytest.fixture(scope="session")
-def twins(pairs):
-    """The folder of copies of minilm in BF16 in other formats, one for each of make_twins.py."""
+def twins_named(pairs, names):
     maker = HERE / "make_twins.py"
     recipe = [maker, HERE / "make_pairs.py", HERE / "requirements.txt"]
-    return made_once("twins", recipe, maker, pairs / "minilm" / "bf16")
+    return made_once("twins-" + names[0], recipe, maker, pairs / "minilm" / "bf16", ",".join(names))
+
+
+@pytest.fixture(scope="session")
+def twins(pairs):
+    """The folder of copies of minilm in BF16 in other formats, of the first tier."""
+    from test_server_formats import FIRST  # noqa: PLC0415
+
+    return twins_named(pairs, FIRST)
+
+
+@pytest.fixture(scope="session")
+def more_twins(pairs):
+    """The folder of further ones."""
+    from test_server_formats import REST  # noqa: PLC0415
+
+    return twins_named(pairs, REST)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 """Makes copies of a BF16 model in formats that servers load, by the libraries that define them and
 without calibration.
 
-usage: make_twins.py MODEL FOLDER [NAME…]     writes FOLDER/NAME for each of TWINS, or those named
+usage: make_twins.py MODEL NAME[,NAME…] FOLDER     writes FOLDER/NAME for each of these of TWINS
 """
 
 import sys
@@ -170,9 +170,9 @@ def is_linear(name, tensor):
 
 
 def main(arguments):
-    source, folder = map(Path, arguments[:2])
+    source, folder = Path(arguments[0]), Path(arguments[2])
     tensors = load_file(source / "model.safetensors")
-    for name in arguments[2:] or TWINS:
+    for name in arguments[1].split(","):
         copy = {}
         for key, tensor in tensors.items():
             if not is_linear(key, tensor):
