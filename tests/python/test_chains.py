@@ -103,7 +103,8 @@ def test_order_of_variants_does_not_matter(space):
 
 
 def test_the_planner_takes_what_is_cheapest(space):
-    """An LLM.int8() twin takes nothing beside its weights, so what else there is explains these."""
+    """An LLM.int8() twin takes nothing beside its weights, so what else there is explains these. Of
+    GPTQ in 4 bits and 16, either may be the one that loads from its own bytes."""
     chain = chain_of(space)
     low = models.twin_of(load_file(chain["bf16"] / "model.safetensors"))
     chain["int8"] = models.save(low, space / "int8")
@@ -113,8 +114,13 @@ def test_the_planner_takes_what_is_cheapest(space):
     assert parents["bf16"] == {"q8"}
     assert size <= pack(space / "other.qstore", "--parent", "bf16=int8", **chain)
     assert_comes_back(space / "m.qstore", space, **chain)
-    pack(space / "two.qstore", bf16=chain["bf16"], q4=chain["q4"])
-    assert parents_of(space / "two.qstore") == {"q4": {""}, "bf16": {"q4"}}
+    two = {"bf16": chain["bf16"], "q4": chain["q4"]}
+    size = pack(space / "two.qstore", **two)
+    assert {"bf16", "q4"} & set().union(*parents_of(space / "two.qstore").values())
+    assert size <= pack(space / "direct.qstore", "--direct", "q4", **two)
+    assert parents_of(space / "direct.qstore") == {"q4": {""}, "bf16": {"q4"}}
+    pack(space / "high.qstore", "--direct", "bf16", **two)
+    assert parents_of(space / "high.qstore") == {"q4": {"bf16"}, "bf16": {""}}
 
 
 def test_parents_and_direct_variants_can_be_chosen(space):
