@@ -15,11 +15,7 @@ namespace qstore::codec {
 namespace {
 namespace rounding {
 
-// Adding and taking away 1.5 * 2^23 rounds to an integer, half to even, below 2^22.
-inline float RoundHalfEven(float x) {
-  constexpr float kMagic = 12582912.0f;
-  return x + kMagic - kMagic;
-}
+using loops::RoundHalfEven;
 
 template <int kRounded>
 inline float Rounded(float value) {

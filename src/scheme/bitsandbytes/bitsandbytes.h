@@ -3,7 +3,7 @@
 
 #include "scheme/grid/grid_format.h"
 
-// Formats of bitsandbytes. docs/format-grids.md, "bitsandbytes".
+// Formats of bitsandbytes. docs/format-grids.md, "Formats".
 
 namespace qstore::scheme {
 

@@ -13,7 +13,7 @@
 #include "format/limits.h"
 #include "scheme/bitsandbytes/bitsandbytes.h"
 #include "scheme/checks.h"
-#include "scheme/grid/listed.h"
+#include "scheme/grid/predicted_bound.h"
 #include "scheme/grid/predictor.h"
 
 namespace qstore::scheme {
@@ -31,10 +31,6 @@ float FloatAt(std::span<const std::byte> bytes, uint64_t i) {
   return std::bit_cast<float>(base::LoadLe<uint32_t>(bytes.data() + 4 * i));
 }
 
-bool IsUsable(float number) {
-  return std::fabs(number) >= 0x1p-100f && std::fabs(number) <= 0x1p100f;
-}
-
 // The number behind the offset's name in a JSON text.
 std::optional<float> OffsetIn(std::span<const std::byte> state) {
   constexpr std::string_view kName = "\"nested_offset\":";
@@ -49,7 +45,7 @@ std::optional<float> OffsetIn(std::span<const std::byte> state) {
   const auto read = std::from_chars(text.data() + begin, text.data() + text.size(), number);
   if (read.ec != std::errc() || !(std::fabs(number) <= 0x1p100)) return std::nullopt;
   const auto offset = static_cast<float>(number);
-  return IsUsable(offset) ? std::optional(offset) : std::nullopt;
+  return IsUsable(std::fabs(offset)) ? std::optional(offset) : std::nullopt;
 }
 
 // Between the numbers of a map; nothing when they are not in order.
@@ -66,7 +62,6 @@ std::optional<Steps> StepsOf(std::span<const std::byte> map) {
 struct NestedScratch {
   PredictorScratch predictor;
   std::vector<std::byte> absmax;
-  std::vector<std::byte> predicted;
 };
 
 struct NestedParams {
@@ -95,66 +90,45 @@ Result<NestedParams> ReadParams(std::span<const std::byte> bytes) {
   return params;
 }
 
-class BoundNestedScales final : public Bound {
+class BoundNestedScales final : public PredictedBound {
  public:
   BoundNestedScales(const ObjectSpec& child, std::span<const ObjectSpec> parents,
                     const NestedParams& params)
-      : Bound(child, parents),
+      : PredictedBound(child, parents, kRule),
         params_(params),
+        groups_{1, params.block, parents[kWeights].elem_count()},
         weights_(parents[kWeights].dtype),
         elem_count_(parents[kWeights].elem_count()) {}
 
-  Take TakeOf(size_t parent) const override {
-    return parent == kWeights ? Take::kChunk : Take::kWhole;
-  }
-  Region NeedOf(size_t parent, const ChunkAt& at) const override {
-    if (parent != kWeights) return Whole(parent);
-    const GroupRange range = WeightsOf(at);
-    const uint64_t bytes = DTypeBits(weights_) / 8;
-    return {range.first_elem * bytes, range.elem_count * bytes, 0, 1};
-  }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
     return PredictorBytes(0, chunk_bytes) + chunk_bytes * 5;
   }
 
-  Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
-             std::span<const std::byte> raw, codec::Effort, Scratch* scratch,
-             std::vector<std::byte>* out) const override {
-    auto* own = scratch->Of<NestedScratch>();
-    own->predicted.resize(raw.size());
-    Predict(at, parents, own, own->predicted);
-    const uint64_t listed = EncodeListed(own->predicted, raw, 1, out);
-    return FitOfListed(listed, at.elem_count);
-  }
-  Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
-                base::ByteReader* payload, Scratch* scratch,
-                std::span<std::byte> raw) const override {
-    Predict(at, parents, scratch->Of<NestedScratch>(), raw);
-    return DecodeListed(payload, 1, kRule, raw);
-  }
-
  private:
   GroupRange WeightsOf(const ChunkAt& at) const {
-    const uint64_t first = at.first_elem * params_.block;
-    const uint64_t left = elem_count_ - std::min(first, elem_count_);
-    return {first, std::min(at.elem_count * params_.block, left)};
+    return groups_.RunsOf(at.first_elem, at.elem_count, elem_count_);
+  }
+  Region NeedOfFirst(const ChunkAt& at) const override {
+    const GroupRange range = WeightsOf(at);
+    const uint64_t bytes = DTypeBits(weights_) / 8;
+    return {range.first_elem * bytes, range.elem_count * bytes, 0, 1};
   }
 
-  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, NestedScratch* own,
-               std::span<std::byte> out) const {
+  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, Scratch* scratch,
+               std::span<std::byte> out) const override {
     const auto offset = OffsetIn(parents[kState].bytes);
     const auto steps = StepsOf(parents[kMap].bytes);
     std::fill(out.begin(), out.end(), std::byte{0});
     if (!offset || !steps) return;
-    const GridParams grid{
-        RoundingRule::kNf4, CodeLayout::kPlain, {}, {1, params_.block, elem_count_}};
+    auto* own = scratch->Of<NestedScratch>();
+    const GridParams grid{RoundingRule::kNf4, CodeLayout::kPlain, {}, groups_};
     Predictor predictor(grid, weights_, elem_count_, &own->predictor);
     own->absmax.resize(4 * out.size());
     predictor.Scales(WeightsOf(at), parents[kWeights].bytes, {}, own->absmax);
     for (size_t i = 0; i < out.size(); ++i) {
       const uint64_t outer = (at.first_elem + i) / params_.outer;
       const float scale = FloatAt(parents[kOuterScales].bytes, outer);
-      if (!IsUsable(scale)) continue;
+      if (!IsUsable(std::fabs(scale))) continue;
       const float number = (FloatAt(own->absmax, i) - *offset) * (1.0f / scale);
       if (std::isnan(number)) continue;
       const auto above = std::lower_bound(steps->begin(), steps->end(), number);
@@ -163,6 +137,7 @@ class BoundNestedScales final : public Bound {
   }
 
   NestedParams params_;
+  Groups groups_;  // One long row.
   DType weights_;
   uint64_t elem_count_;
 };

@@ -3,7 +3,7 @@
 
 #include "scheme/grid/grid_format.h"
 
-// Formats of compressed-tensors (vLLM project). docs/format-grids.md, "compressed-tensors".
+// Formats of compressed-tensors (vLLM project). docs/format-grids.md, "Formats".
 
 namespace qstore::scheme {
 

@@ -1,26 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheme/fine_grained_fp8/fine_grained_fp8.h"
 
+#include "scheme/grid/named_format.h"
+
 namespace qstore::scheme {
 namespace {
 
-constexpr std::string_view kWeight = "weight";
-constexpr std::string_view kScale = "weight_scale_inv";
-
-class Format final : public GridFormat {
+class Format final : public NamedFormat {
  public:
-  std::optional<GridPartName> PartOf(std::string_view name) const override {
-    if (const auto module = ModuleOf(name, kWeight)) return GridPartName{*module, GridPart::kCodes};
-    if (const auto module = ModuleOf(name, kScale)) return GridPartName{*module, GridPart::kScales};
-    return std::nullopt;
-  }
+  Format() : NamedFormat({"weight", "weight_scale_inv"}) {}
 
-  std::vector<GridTensors> Find(std::string_view module, const TensorTable& table) const override {
-    const auto codes = FindIn(table, module, kWeight);
-    const auto scales = FindIn(table, module, kScale);
-    if (!codes || !scales) return {};
-    const TensorDesc code = table.tensor(*codes);
-    const TensorDesc scale = table.tensor(*scales);
+ private:
+  std::vector<GridTensors> Read(const Found& found) const override {
+    const TensorDesc& code = found.codes;
+    const TensorDesc& scale = found.scales;
     if (code.dtype != DType::kF8E4M3 || scale.dtype != DType::kF32 || code.shape.size() < 2 ||
         scale.shape.size() < 2 || ElementCount(code.shape) == 0) {
       return {};
@@ -29,16 +22,13 @@ class Format final : public GridFormat {
     const uint64_t rows = ElementCount(code.shape) / columns;
     const auto block = BlockOf(rows, columns, scale.shape);
     if (!block) return {};
-    GridTensors tensors;
+    GridTensors tensors = found.tensors;
     tensors.rules = {RoundingRule::kE4m3Inverse};
     tensors.groups = *block;
     tensors.elem_count = rows * columns;
-    tensors.codes = *codes;
-    tensors.scales = scales;
     return {tensors};
   }
 
- private:
   // The config names the block; of those in use the first that fits the shapes.
   static std::optional<Groups> BlockOf(uint64_t rows, uint64_t columns,
                                        std::span<const uint64_t> scales) {

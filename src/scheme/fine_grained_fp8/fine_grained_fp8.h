@@ -6,7 +6,7 @@
 namespace qstore::scheme {
 
 /// FP8 with an F32 scale for each block, as transformers ("fp8") and DeepSeek-V3 store it:
-/// "weight" and "weight_scale_inv". docs/format-grids.md, "Fine-grained FP8".
+/// "weight" and "weight_scale_inv". docs/format-grids.md, "Formats".
 const GridFormat& FineGrainedFp8();
 
 }  // namespace qstore::scheme

@@ -8,7 +8,7 @@
 #include "scheme/grid/grid_format.h"
 #include "scheme/grid/grid_params.h"
 #include "scheme/grid/grid_schemes.h"
-#include "scheme/grid/listed.h"
+#include "scheme/grid/predicted_bound.h"
 #include "scheme/grid/predictor.h"
 
 namespace qstore::scheme {
@@ -22,24 +22,15 @@ bool TakesFromWeights(const GridParams& params) {
   return !params.sides.has_scales || (HasZeros(params.rounding()) && !params.sides.has_zeros);
 }
 
-class BoundGridCodes final : public Bound {
+class BoundGridCodes final : public PredictedBound {
  public:
   BoundGridCodes(const ObjectSpec& child, std::span<const ObjectSpec> parents,
                  const GridParams& params)
-      : Bound(child, parents),
+      : PredictedBound(child, parents, kRule),
         params_(params),
         weights_(parents[kWeights].dtype),
         elem_count_(parents[kWeights].elem_count()) {}
 
-  Take TakeOf(size_t parent) const override {
-    return parent == kWeights ? Take::kChunk : Take::kWhole;
-  }
-  Region NeedOf(size_t parent, const ChunkAt& at) const override {
-    if (parent != kWeights) return Whole(parent);
-    const GroupRange range = RangeOf(at);
-    const uint64_t bytes = DTypeBits(weights_) / 8;
-    return {range.first_elem * bytes, range.elem_count * bytes, 0, 1};
-  }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
     const uint64_t codes = chunk_bytes * 8 / params_.rounding().bits;
     const Groups groups = params_.groups.Joined(elem_count_);
@@ -48,26 +39,15 @@ class BoundGridCodes final : public Bound {
     return PredictorBytes(codes, std::min(of_rows, codes / groups.width + 2 * groups.per_row()));
   }
 
-  Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
-             std::span<const std::byte> raw, codec::Effort, Scratch* scratch,
-             std::vector<std::byte>* out) const override {
-    auto* own = scratch->Of<PredictorScratch>();
-    own->predicted.resize(raw.size());
-    Predict(at, parents, own, own->predicted);
-    const uint64_t listed = EncodeListed(own->predicted, raw, child().elem_bytes(), out);
-    return FitOfListed(listed, at.elem_count);
-  }
-  Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
-                base::ByteReader* payload, Scratch* scratch,
-                std::span<std::byte> raw) const override {
-    Predict(at, parents, scratch->Of<PredictorScratch>(), raw);
-    return DecodeListed(payload, child().elem_bytes(), kRule, raw);
-  }
-
  private:
-  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, PredictorScratch* scratch,
-               std::span<std::byte> out) const {
-    Predictor predictor(params_, weights_, elem_count_, scratch);
+  Region NeedOfFirst(const ChunkAt& at) const override {
+    const GroupRange range = RangeOf(at);
+    const uint64_t bytes = DTypeBits(weights_) / 8;
+    return {range.first_elem * bytes, range.elem_count * bytes, 0, 1};
+  }
+  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, Scratch* scratch,
+               std::span<std::byte> out) const override {
+    Predictor predictor(params_, weights_, elem_count_, scratch->Of<PredictorScratch>());
     predictor.Codes(RangeOf(at), parents[kWeights].bytes,
                     TakeSides(params_.sides, parents.subspan(1)), out);
   }

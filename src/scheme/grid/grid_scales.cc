@@ -4,7 +4,7 @@
 #include "scheme/grid/grid_format.h"
 #include "scheme/grid/grid_params.h"
 #include "scheme/grid/grid_schemes.h"
-#include "scheme/grid/listed.h"
+#include "scheme/grid/predicted_bound.h"
 #include "scheme/grid/predictor.h"
 #include "scheme/grid/side_bytes.h"
 
@@ -13,69 +13,48 @@ namespace {
 
 constexpr std::string_view kRule = "grid scales";
 constexpr size_t kWeights = 0;
+
 // The child is the side that the parameters name, which is none of the parents.
-class BoundGridScales final : public Bound {
+class BoundGridScales final : public PredictedBound {
  public:
   BoundGridScales(const ObjectSpec& child, std::span<const ObjectSpec> parents,
                   const GridParams& params)
-      : Bound(child, parents),
+      : PredictedBound(child, parents, kRule),
         params_(params),
         weights_(parents[kWeights].dtype),
         elem_count_(parents[kWeights].elem_count()) {}
 
-  Take TakeOf(size_t parent) const override {
-    return parent == kWeights ? Take::kChunk : Take::kWhole;
-  }
-  Region NeedOf(size_t parent, const ChunkAt& at) const override {
-    if (parent != kWeights) return Whole(parent);
-    const GroupRange range = WeightsOf(at);
-    const uint64_t bytes = DTypeBits(weights_) / 8;
-    return {range.first_elem * bytes, range.elem_count * bytes, 0, 1};
-  }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
     const uint64_t groups = chunk_bytes / child().elem_bytes() * (AreWords() ? kZeroRows : 1);
     return PredictorBytes(0, groups);
   }
 
-  Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
-             std::span<const std::byte> raw, codec::Effort, Scratch* scratch,
-             std::vector<std::byte>* out) const override {
-    auto* own = scratch->Of<PredictorScratch>();
-    own->predicted.resize(raw.size());
-    Predict(at, parents, own, own->predicted);
-    const uint64_t listed = EncodeListed(own->predicted, raw, child().elem_bytes(), out);
-    return FitOfListed(listed, at.elem_count);
+ private:
+  Region NeedOfFirst(const ChunkAt& at) const override {
+    const GroupRange range = WeightsOf(at);
+    const uint64_t bytes = DTypeBits(weights_) / 8;
+    return {range.first_elem * bytes, range.elem_count * bytes, 0, 1};
   }
-  Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
-                base::ByteReader* payload, Scratch* scratch,
-                std::span<std::byte> raw) const override {
-    Predict(at, parents, scratch->Of<PredictorScratch>(), raw);
-    return DecodeListed(payload, child().elem_bytes(), kRule, raw);
+  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, Scratch* scratch,
+               std::span<std::byte> out) const override {
+    Predictor predictor(params_, weights_, elem_count_, scratch->Of<PredictorScratch>());
+    if (IsZeros()) return predictor.Zeros(WeightsOf(at), parents[kWeights].bytes, out);
+    SidesOf<ParentContent> sides;
+    if (params_.sides.has_global) sides.global = &parents[1];
+    predictor.Scales(WeightsOf(at), parents[kWeights].bytes, sides, out);
   }
 
- private:
   bool IsZeros() const { return params_.sides.has_zeros; }
   bool AreWords() const { return IsZeros() && params_.rounding().scale == ScaleKind::kRange; }
 
   GroupRange WeightsOf(const ChunkAt& at) const {
     const Groups& groups = params_.groups;
-    uint64_t per_elem = groups.width;
     if (AreWords()) {
       const uint64_t rows = at.first_elem / groups.per_row() * kZeroRows;
       const uint64_t count = at.elem_count / groups.per_row() * kZeroRows;
       return {rows * groups.columns, count * groups.columns};
     }
-    const uint64_t first = at.first_elem * per_elem;
-    return {first, std::min(at.elem_count * per_elem, elem_count_ - std::min(first, elem_count_))};
-  }
-
-  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, PredictorScratch* scratch,
-               std::span<std::byte> out) const {
-    Predictor predictor(params_, weights_, elem_count_, scratch);
-    if (IsZeros()) return predictor.Zeros(WeightsOf(at), parents[kWeights].bytes, out);
-    SidesOf<ParentContent> sides;
-    if (params_.sides.has_global) sides.global = &parents[1];
-    predictor.Scales(WeightsOf(at), parents[kWeights].bytes, sides, out);
+    return groups.RunsOf(at.first_elem, at.elem_count, elem_count_);
   }
 
   GridParams params_;

@@ -4,7 +4,7 @@
 #include "scheme/grid/grid_format.h"
 #include "scheme/grid/grid_params.h"
 #include "scheme/grid/grid_schemes.h"
-#include "scheme/grid/listed.h"
+#include "scheme/grid/predicted_bound.h"
 #include "scheme/grid/predictor.h"
 
 namespace qstore::scheme {
@@ -13,50 +13,31 @@ namespace {
 constexpr std::string_view kRule = "grid values";
 constexpr size_t kCodes = 0;
 
-class BoundGridValues final : public Bound {
+class BoundGridValues final : public PredictedBound {
  public:
   BoundGridValues(const ObjectSpec& child, std::span<const ObjectSpec> parents,
                   const GridParams& params)
-      : Bound(child, parents),
+      : PredictedBound(child, parents, kRule),
         params_(params),
         code_bytes_(parents[kCodes].elem_bytes()),
         bits_(params.rounding().bits) {}
 
-  Take TakeOf(size_t parent) const override {
-    return parent == kCodes ? Take::kChunk : Take::kWhole;
-  }
-  Region NeedOf(size_t parent, const ChunkAt& at) const override {
-    if (parent != kCodes) return Whole(parent);
-    return {at.first_elem * bits_ / 8, at.elem_count * bits_ / 8, 0, 1};
-  }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
     return PredictorBytes(chunk_bytes / child().elem_bytes(), 0);
   }
 
-  Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
-             std::span<const std::byte> raw, codec::Effort, Scratch* scratch,
-             std::vector<std::byte>* out) const override {
-    const uint64_t elem_bits = 8 * code_bytes_;
-    if (at.first_elem * bits_ % elem_bits != 0 || at.elem_count * bits_ % elem_bits != 0) {
-      return Fit::kNone;
-    }
-    auto* own = scratch->Of<PredictorScratch>();
-    own->predicted.resize(raw.size());
-    Predict(at, parents, own, own->predicted);
-    const uint64_t listed = EncodeListed(own->predicted, raw, child().elem_bytes(), out);
-    return FitOfListed(listed, at.elem_count);
-  }
-  Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
-                base::ByteReader* payload, Scratch* scratch,
-                std::span<std::byte> raw) const override {
-    Predict(at, parents, scratch->Of<PredictorScratch>(), raw);
-    return DecodeListed(payload, child().elem_bytes(), kRule, raw);
-  }
-
  private:
-  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, PredictorScratch* scratch,
-               std::span<std::byte> out) const {
-    Predictor predictor(params_, child().dtype, child().elem_count(), scratch);
+  Region NeedOfFirst(const ChunkAt& at) const override {
+    return {at.first_elem * bits_ / 8, at.elem_count * bits_ / 8, 0, 1};
+  }
+  bool CanCut(const ChunkAt& at) const override {
+    const uint64_t elem_bits = 8 * code_bytes_;
+    return at.first_elem * bits_ % elem_bits == 0 && at.elem_count * bits_ % elem_bits == 0;
+  }
+  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, Scratch* scratch,
+               std::span<std::byte> out) const override {
+    Predictor predictor(params_, child().dtype, child().elem_count(),
+                        scratch->Of<PredictorScratch>());
     predictor.Values({at.first_elem, at.elem_count}, parents[kCodes].bytes,
                      TakeSides(params_.sides, parents.subspan(1)), out);
   }

@@ -6,6 +6,8 @@
 
 namespace qstore::scheme {
 
+struct GroupRange;
+
 /// Which elements of a matrix have the same scale: blocks of `height` rows by `width` columns, cut
 /// at the edges. Blocks are numbered row by row.
 struct Groups {
@@ -27,6 +29,8 @@ struct Groups {
   bool AreRuns(uint64_t elems) const {
     return height == 1 && (columns % width == 0 || columns == elems);
   }
+  /// The elements of so many groups that are runs; the last of a tensor may be shorter.
+  GroupRange RunsOf(uint64_t first, uint64_t count, uint64_t elems) const;
   /// The same groups as those of one long row, where they are runs.
   Groups Joined(uint64_t elems) const { return AreRuns(elems) ? Groups{1, width, elems} : *this; }
 };
@@ -50,6 +54,11 @@ struct GroupRange {
     return (last_elem() / groups.columns / groups.height + 1) * groups.per_row();
   }
 };
+
+inline GroupRange Groups::RunsOf(uint64_t first, uint64_t count, uint64_t elems) const {
+  const uint64_t begin = std::min(first * width, elems);
+  return {begin, std::min(count * width, elems - begin)};
+}
 
 /// Calls body(begin, run_elems, run_count, group) for runs that follow one another, each of the
 /// group after that of the one before, from the range's first element on. No call has more than

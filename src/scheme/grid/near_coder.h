@@ -13,7 +13,7 @@
 #include "qstore/status.h"
 
 // Codes that lie near those that rounding gives, as calibrated quantizers choose them: how near
-// depends on where between two codes a weight lies. docs/format-grids.md, "Near codes".
+// depends on where between two codes a weight lies. docs/format-coding.md, "GPTQ codes".
 
 namespace qstore::scheme {
 

@@ -11,6 +11,9 @@
 
 namespace qstore::scheme {
 
+/// Elements that are rounded at a time: what the first-level cache holds as floats.
+inline constexpr uint64_t kStrip = 1024;
+
 /// Scratch memory of a Predictor.
 struct PredictorScratch {
   std::vector<float> values;
@@ -21,7 +24,6 @@ struct PredictorScratch {
   std::vector<Stored> stored;
   std::vector<float> factors;
   std::vector<float> zeros;
-  std::vector<std::byte> predicted;
 };
 
 /// Says what a rule makes of weights. Deterministic, on every instruction set.

@@ -46,20 +46,15 @@ float Nearest(float value) {
   return value + kMagic - kMagic;
 }
 
-constexpr float kLeast = 0x1p-100f;
-constexpr float kMost = 0x1p100f;
-
-bool IsUsable(float number) { return number >= kLeast && number <= kMost; }
-
 // Smaller numbers count as 0, so that no quotient of them is subnormal.
-float AtLeast(float number) { return number >= kLeast ? number : 0.0f; }
+float AtLeast(float number) { return number >= kLeastUsable ? number : 0.0f; }
 
 float Usable(const Rounding& rounding, float factor) {
   if (IsUsable(factor)) return factor;
-  return rounding.multiply ? kLeast : kMost;
+  return rounding.multiply ? kLeastUsable : kMostUsable;
 }
 
-float UsableEitherWay(float factor) { return IsUsable(std::fabs(factor)) ? factor : kMost; }
+float UsableEitherWay(float factor) { return IsUsable(std::fabs(factor)) ? factor : kMostUsable; }
 
 // A power of two: the largest number takes `binades` of them, and a weight up to 7/8 of the next
 // still rounds to it.

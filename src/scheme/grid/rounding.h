@@ -128,6 +128,11 @@ Stored StoredFor(const Rounding& rounding, DType weights, const Extremes& extrem
 void StoredForAll(const Rounding& rounding, DType weights, std::span<const Extremes> extremes,
                   float global, Stored* stored);
 
+/// Factors and scales beyond these decide nothing.
+inline constexpr float kLeastUsable = 0x1p-100f;
+inline constexpr float kMostUsable = 0x1p100f;
+inline bool IsUsable(float number) { return number >= kLeastUsable && number <= kMostUsable; }
+
 /// A global scale as the rules take it: 1 where it is not from 2^-100 to 2^100.
 float UsableGlobal(float global);
 

@@ -13,9 +13,6 @@
 
 namespace qstore::scheme {
 
-/// Elements that are rounded at a time: what the first-level cache holds as floats.
-inline constexpr uint64_t kStrip = 1024;
-
 /// Rows whose zero points share a word, and bits of each.
 inline constexpr uint64_t kZeroRows = 8;
 inline constexpr unsigned kZeroBits = 4;
