@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from floats import FLOATS, values_of
 from grid_rules import F32, RULES, is_usable
-from planes import require
+from planes import Cursor, require
 
 MAX_SIZE = 1 << 62
 MAX_SIDE_BYTES = 1 << 26
@@ -38,22 +38,10 @@ class Params:
     """The parameters of an object, and its sides among its parents."""
 
     def __init__(self, data):
-        require(len(data) >= 6, "grid: parameters")
-        rule, self.layout, self.flags = data[0], data[1], data[2]
-        at, numbers = 3, []
-        for _ in range(3):
-            value = shift = 0
-            while True:
-                require(at < len(data) and shift < 70, "grid: parameters")
-                byte = data[at]
-                at += 1
-                value |= (byte & 127) << shift
-                require(byte or not shift, "grid: padded number")
-                shift += 7
-                if byte < 128:
-                    break
-            numbers.append(value)
-        require(at == len(data), "grid: parameters")
+        cursor = Cursor(data)
+        rule, self.layout, self.flags = (cursor.byte() for _ in range(3))
+        numbers = [cursor.varint() for _ in range(3)]
+        require(cursor.at == len(data), "grid: parameters")
         require(rule in RULES and self.layout < 3 and self.flags < 8, "grid: parameters")
         self.rule = RULES[rule]
         self.groups = Groups(*numbers)

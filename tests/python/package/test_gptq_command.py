@@ -13,7 +13,7 @@ import gptq_models
 import pytest
 import torch
 import trained_llm
-from command import BINARY, contents, ok, pack, raw_size, unpack
+from command import BINARY, assert_comes_back, contents, ok, pack, raw_size, unpack
 from transformers import AutoModelForCausalLM
 
 BITS = {"8bit": 8, "4bit": 4}
@@ -70,6 +70,21 @@ def stop_behind(process, rows, how):
     process.send_signal(how)
     _, notes = process.communicate(timeout=120)
     return process.returncode, notes
+
+
+@pytest.mark.rest  # Solves a large layer.
+def test_four_bits_beside_sixteen_that_are_direct(environment, space, figure):
+    side = 2048
+    ok("synth", "-o", space / "bf16", "--shape", f"{side}x{side}", "--count", "1")
+    options = ("--to", "gptq-4bit", "--calibration", "synthetic")
+    ok("quantize", space / "bf16", "-o", space / "q4", *options, env=environment)
+    variants = {"bf16": space / "bf16", "q4": space / "q4"}
+    alone = pack(space / "alone.qstore", bf16=space / "bf16")
+    both = pack(space / "both.qstore", "--direct", "bf16", **variants)
+    bits = 8 * (both - alone) / side**2
+    figure(f"GPTQ in 4 bits beside BF16, a synthetic layer: {bits:.3f} bits a weight")
+    assert bits <= 0.95
+    assert_comes_back(space / "both.qstore", space, **variants)
 
 
 @pytest.mark.rest  # Trains a model.
