@@ -2,15 +2,19 @@
 """Golden archives: what was once written stays readable, and what is damaged stays refused."""
 
 import hashlib
+import os
 import sys
 from collections import Counter
 
 import models
+import numpy as np
 import pytest
 from command import EXIT_CODES, ROOT, contents, ok, ok_json, pack, run, unpack
 
 sys.path.insert(0, str(ROOT / "tests" / "reference"))
+sys.path.insert(0, str(ROOT / "tests" / "golden"))
 import decoder  # noqa: E402
+import golden_sources  # noqa: E402
 import planes  # noqa: E402
 import records  # noqa: E402
 import schemes  # noqa: E402
@@ -50,6 +54,25 @@ def test_valid_archive_restores(space, name):
     assert {v["name"] for v in ok_json("inspect", archive)["variants"]} == set(variants)
     for variant, files in variants.items():
         assert contents(unpack(archive, variant, space / variant)) == files
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_instruction_sets_make_and_read_the_same(space, name):
+    """Those that this machine lacks are the best one that it has."""
+    source, variants, options = golden_sources.ARCHIVES[name]
+    source(space, np.random.Generator(np.random.PCG64(20)))
+    named = [v.replace("=", f"={space}/") for v in variants]
+    _, files = expectations(name)
+    archives = set()
+    for isa in ("scalar", "avx2", "avx512"):
+        env = os.environ | {"QSTORE_ISA": isa}
+        ok("pack", "-o", space / f"{isa}.qstore", *options, *named, env=env)
+        archives.add((space / f"{isa}.qstore").read_bytes())
+        for variant in files:
+            out = space / f"{isa}-{variant}"
+            ok("unpack", GOLDEN / "valid" / f"{name}.qstore", variant, "-o", out, env=env)
+            assert contents(out) == files[variant]
+    assert len(archives) == 1
 
 
 @pytest.mark.parametrize("name", VALID)
