@@ -6,10 +6,10 @@
 
 #include "base/pipeline.h"
 #include "base/status_macros.h"
-#include "format/limits.h"
 #include "plan/arrangement.h"
 #include "plan/measure.h"
 #include "scheme/registry.h"
+#include "store/ancestor_limits.h"
 #include "store/pack_plan.h"
 
 namespace qstore::store {
@@ -27,57 +27,6 @@ struct Proposal {
   std::vector<uint32_t> parents;
   std::shared_ptr<const scheme::Bound> bound;
   uint64_t chunk_elems = 0;  // Of the child, cut for these parents.
-};
-
-// From its parents.
-void Part(PlannedObject* object) {
-  object->scheme_id = kNoScheme;
-  object->params.clear();
-  object->parents.clear();
-  object->bound.reset();
-}
-
-/// Drops parents by which objects would have more ancestors than the format allows, or be their
-/// own: tensors of odd names may explain one another in a circle.
-class AncestorLimits {
- public:
-  explicit AncestorLimits(PackPlan* plan) : plan_(*plan), known_(plan->objects.size()) {}
-
-  void Keep(uint32_t id) { (void)AncestorsOf(id); }
-
- private:
-  struct Ancestors {
-    bool is_known = false;
-    bool is_sought = false;
-    unsigned depth = 0;
-    unsigned count = 0;
-  };
-
-  static constexpr unsigned kTooDeep = format::kMaxDepth + 1;
-
-  Ancestors AncestorsOf(uint32_t id) {
-    Ancestors& own = known_[id];
-    if (own.is_known) return own;
-    own.is_sought = true;
-    Ancestors found;
-    for (const uint32_t parent : plan_.objects[id].parents) {
-      if (known_[parent].is_sought) found.depth = kTooDeep;
-      if (found.depth == kTooDeep) break;
-      const Ancestors of_parent = AncestorsOf(parent);
-      found.depth = std::max(found.depth, of_parent.depth + 1);
-      found.count += of_parent.count + 1;
-    }
-    if (found.depth > format::kMaxDepth || found.count > format::kMaxAncestors) {
-      Part(&plan_.objects[id]);
-      found = {};
-    }
-    found.is_known = true;
-    known_[id] = found;
-    return found;
-  }
-
-  PackPlan& plan_;
-  std::vector<Ancestors> known_;  // By object.
 };
 
 class ParentChooser {
@@ -240,7 +189,7 @@ class ParentChooser {
       if (bound.ok()) {
         object.bound = std::move(bound).value();
       } else {
-        Part(&object);
+        PartFromParents(&object);
       }
     }
   }
