@@ -164,8 +164,9 @@ Status ChunkBatch::Decode(Step* step, WholeHold* wholes) {
                                         archive_.index().parents_of(object), at, of_parent,
                                         [wholes](uint32_t id) { return wholes->Get(id); }));
   } else if (chunk.codec == ChunkCodec::kScheme && object.scheme != kNoScheme) {
-    return Damaged(*step, {ErrorCode::kUnsupportedFeature,
-                           "scheme " + std::to_string(object.scheme) + " is unknown here"});
+    return Damaged(*step,
+                   {ErrorCode::kUnsupportedFeature,
+                    "scheme " + std::to_string(object.scheme) + ", or its rule, is unknown here"});
   }
   return Damaged(*step, coder_.Decode(SpecOf(object), step->chunk, chunk.codec, payload,
                                       parents.given(), step->out));

@@ -258,6 +258,7 @@ DAMAGES = {
     "unsupported-feature.section": ("pair", lambda parts: parts.index.extend(b"\x14\0")),
     "unsupported-feature.codec": ("pair", unknown_codec),
     "unsupported-feature.scheme": ("pair", unknown_scheme(1)),
+    "unsupported-feature.rule": ("fp8", swap(b"\x05\x00\x01\x80\x01", b"\x63\x00\x01\x80\x01")),
     "corrupt.padded-varint": ("pair", pad_first_varint(1)),
     "corrupt.tensor-name": ("pair", swap(b"norm.bias", b"norm.bits")),
     "corrupt.tensor-dtype": ("pair", set_tensor_dtype(1, 4)),

@@ -8,6 +8,7 @@ import numpy as np
 from floats import FLOATS, values_of
 from grid_rules import F32, RULES, is_usable
 from planes import Cursor, require
+from records import Unsupported
 
 MAX_SIZE = 1 << 62
 MAX_SIDE_BYTES = 1 << 26
@@ -42,7 +43,9 @@ class Params:
         rule, self.layout, self.flags = (cursor.byte() for _ in range(3))
         numbers = [cursor.varint() for _ in range(3)]
         require(cursor.at == len(data), "grid: parameters")
-        require(rule in RULES and self.layout < 3 and self.flags < 8, "grid: parameters")
+        require(rule > 0 and self.layout < 3 and self.flags < 8, "grid: parameters")
+        if rule not in RULES:
+            raise Unsupported(f"unknown rule {rule}")
         self.rule = RULES[rule]
         self.groups = Groups(*numbers)
         height, width, columns = numbers

@@ -53,9 +53,12 @@ Result<GridParams> ReadGridParams(std::span<const std::byte> bytes) {
   params.groups.height = reader.Varint();
   params.groups.width = reader.Varint();
   params.groups.columns = reader.Varint();
-  if (!reader.ok() || reader.remaining() != 0 || FindRounding(rule) == nullptr ||
-      layout >= kCodeLayoutCount || flags > kAllFlags) {
+  if (!reader.ok() || reader.remaining() != 0 || rule == 0 || layout >= kCodeLayoutCount ||
+      flags > kAllFlags) {
     return Corrupt("grid: parameters out of range");
+  }
+  if (FindRounding(rule) == nullptr) {
+    return Status(ErrorCode::kUnsupportedFeature, "grid: an unknown rule");
   }
   params.rule = static_cast<RoundingRule>(rule);
   params.layout = static_cast<CodeLayout>(layout);

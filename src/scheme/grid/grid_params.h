@@ -44,7 +44,8 @@ struct GridParams {
 
 std::vector<std::byte> WriteGridParams(const GridParams& params);
 
-/// Errors: kCorrupt, parameters that no writer makes.
+/// Errors: kCorrupt, parameters that no writer makes; kUnsupportedFeature, a rule that is not
+/// known.
 Result<GridParams> ReadGridParams(std::span<const std::byte> bytes);
 
 /// The scales, zero points and global scale of a tensor, as contents or as objects.
