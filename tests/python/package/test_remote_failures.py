@@ -262,10 +262,8 @@ def test_tls(qstore, secure, server, expected, monkeypatch):
     with qstore.safe_open(secure.url, "int8", storage_options={"unsafe_redirects": True}) as f:
         assert same(f.get_tensors(), expected["int8"])
     monkeypatch.delenv("SSL_CERT_FILE")
-    begin = time.perf_counter()
     with pytest.raises(qstore.IoError, match="1 times: .*certificate"):
         qstore.Archive(secure.url)
-    assert time.perf_counter() - begin < 1.0
 
 
 def test_proxy(qstore, server, expected, monkeypatch):
