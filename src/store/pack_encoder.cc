@@ -29,6 +29,10 @@ uint64_t TokenBytes(Level level) {
   return 3 * (kItemBytes + elems * sizeof(float));
 }
 
+uint64_t AffordableTokens(const PackOptions& options) {
+  return std::max<uint64_t>(1, options.memory_limit / TokenBytes(options.level));
+}
+
 // Bytes of a whole parent that one thread reads at a time: a huge page.
 constexpr size_t kWholeBlock = size_t{1} << 21;
 
@@ -69,14 +73,14 @@ class Encoder {
                  [this](uint32_t object, size_t block, std::span<std::byte> content) {
                    return ReadBlock(object, block, content);
                  }}) {
-    const uint64_t affordable =
-        std::max<uint64_t>(1, options.memory_limit / TokenBytes(options.level));
-    pipeline_.tokens = static_cast<size_t>(std::min<uint64_t>(affordable, 3 * uint64_t{threads}));
-    pipeline_.threads = static_cast<unsigned>(std::min<uint64_t>(affordable, threads));
+    pipeline_.tokens =
+        static_cast<size_t>(std::min<uint64_t>(AffordableTokens(options), 3 * uint64_t{threads}));
+    pipeline_.threads = AffordableThreads(options, threads);
   }
 
   Result<EncodedObjects> Run() {
-    QSTORE_TRY(LayOutChunks());
+    QSTORE_ASSIGN(encoded_, LayOutObjects(plan_));
+    sightings_.Resize(encoded_.chunks.size());
     LayOutItems();
     slots_.resize(pipeline_.tokens);
     workers_.resize(pipeline_.threads);
@@ -94,36 +98,11 @@ class Encoder {
   }
 
  private:
-  Status LayOutChunks() {
-    uint64_t next = 0;
-    for (const PlannedObject& object : plan_.objects) {
-      format::ObjectEntry entry;
-      entry.byte_size = object.spec.byte_size;
-      entry.row_elems = object.spec.row_elems;
-      entry.chunk_elems = object.spec.chunk_elems;
-      entry.dtype = object.spec.dtype;
-      entry.scheme = object.scheme_id;
-      entry.params = object.params;
-      entry.parents.begin = static_cast<uint32_t>(encoded_.parents.size());
-      encoded_.parents.insert(encoded_.parents.end(), object.parents.begin(), object.parents.end());
-      entry.parents.end = static_cast<uint32_t>(encoded_.parents.size());
-      entry.first_chunk = static_cast<uint32_t>(next);
-      entry.chunk_count = static_cast<uint32_t>(object.spec.chunk_count());
-      next += object.spec.chunk_count();
-      encoded_.objects.push_back(entry);
-      if (next > kMaxChunks) return LimitExceeded("the variants have too many chunks");
-    }
-    encoded_.chunks.resize(next);
-    sightings_.Resize(next);
-    return {};
-  }
-
   // A file whose objects are those of an earlier file has its content: it need not be read again.
   void LayOutItems() {
     std::map<std::vector<uint32_t>, uint32_t> by_objects;
     for (uint32_t v = 0; v < plan_.variants.size(); ++v) {
       const SourceVariant& variant = plan_.variants[v];
-      encoded_.digests.emplace_back(variant.files.size());
       for (const uint32_t f : CodingOrder(variant)) {
         std::vector<uint32_t> objects;
         std::vector<FilePart> parts;
@@ -323,6 +302,37 @@ class Encoder {
 };
 
 }  // namespace
+
+Result<EncodedObjects> LayOutObjects(const PackPlan& plan) {
+  EncodedObjects laid_out;
+  uint64_t next = 0;
+  for (const PlannedObject& object : plan.objects) {
+    format::ObjectEntry entry;
+    entry.byte_size = object.spec.byte_size;
+    entry.row_elems = object.spec.row_elems;
+    entry.chunk_elems = object.spec.chunk_elems;
+    entry.dtype = object.spec.dtype;
+    entry.scheme = object.scheme_id;
+    entry.params = object.params;
+    entry.parents.begin = static_cast<uint32_t>(laid_out.parents.size());
+    laid_out.parents.insert(laid_out.parents.end(), object.parents.begin(), object.parents.end());
+    entry.parents.end = static_cast<uint32_t>(laid_out.parents.size());
+    entry.first_chunk = static_cast<uint32_t>(next);
+    entry.chunk_count = static_cast<uint32_t>(object.spec.chunk_count());
+    next += object.spec.chunk_count();
+    laid_out.objects.push_back(entry);
+    if (next > kMaxChunks) return LimitExceeded("the variants have too many chunks");
+  }
+  laid_out.chunks.resize(next);
+  for (const SourceVariant& variant : plan.variants) {
+    laid_out.digests.emplace_back(variant.files.size());
+  }
+  return laid_out;
+}
+
+unsigned AffordableThreads(const PackOptions& options, unsigned threads) {
+  return static_cast<unsigned>(std::min<uint64_t>(AffordableTokens(options), threads));
+}
 
 Result<EncodedObjects> EncodeObjects(const PackPlan& plan, const PackOptions& options,
                                      unsigned threads, io::OutputFile* output) {

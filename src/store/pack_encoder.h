@@ -21,6 +21,13 @@ struct EncodedObjects {
   std::vector<std::vector<std::array<uint8_t, 16>>> digests;
 };
 
+/// The objects of the plan with chunks and digests that are still empty.
+/// Errors: kLimit (too many chunks).
+Result<EncodedObjects> LayOutObjects(const PackPlan& plan);
+
+/// Threads that may code at once within options.memory_limit: `threads` at most, one at least.
+unsigned AffordableThreads(const PackOptions& options, unsigned threads);
+
 /// Codes every object of the plan and appends the payloads to `output`, in the order of the plan;
 /// computes the digest of every file. Parents' contents are read again from their files and must be
 /// what was coded.
