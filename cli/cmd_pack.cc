@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "commands.h"
+#include "print_estimate.h"
+#include "qstore/estimate.h"
 #include "qstore/pack.h"
 #include "terminal.h"
 
@@ -15,6 +17,7 @@ struct PackArguments {
   std::vector<std::string> variants;
   std::vector<std::string> parents;
   PackOptions options;
+  bool estimate = false;
   bool json = false;
 };
 
@@ -29,10 +32,31 @@ std::string CheckParent(const std::string& text) {
   return fits ? std::string() : "'" + text + "' is not CHILD=PARENT";
 }
 
-int RunPack(const PackArguments& arguments) {
-  const auto variants = ParseVariants(arguments.variants);
+PackOptions OptionsOf(const PackArguments& arguments) {
   PackOptions options = arguments.options;
   for (const std::string& text : arguments.parents) options.parents.push_back(ParseParent(text));
+  return options;
+}
+
+int RunEstimate(const PackArguments& arguments) {
+  const auto variants = ParseVariants(arguments.variants);
+  PackOptions options = OptionsOf(arguments);
+  ProgressLine line("estimating");
+  options.progress = line.callback();
+  const auto estimate = EstimatePack(variants, options);
+  line.Clear();
+  if (!estimate.ok()) return Report(estimate.status());
+  if (arguments.json) {
+    PrintEstimateAsJson(*estimate, line.seconds());
+  } else {
+    PrintEstimate(*estimate);
+  }
+  return kExitDone;
+}
+
+int RunPack(const PackArguments& arguments) {
+  const auto variants = ParseVariants(arguments.variants);
+  PackOptions options = OptionsOf(arguments);
   ProgressLine line("packing");
   options.progress = line.callback();
   auto report = Pack(variants, arguments.output, options);
@@ -65,9 +89,10 @@ void AddPackCommand(CLI::App& app, int* exit_code) {
       {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
   auto arguments = std::make_shared<PackArguments>();
   CLI::App* command = app.add_subcommand("pack", "Store variants of a model in one archive");
-  command->add_option("-o,--output", arguments->output, "Archive to write")
-      ->required()
-      ->type_name("OUT.qstore");
+  const CLI::Option* output =
+      command
+          ->add_option("-o,--output", arguments->output, "Archive to write; --estimate needs none")
+          ->type_name("OUT.qstore");
   command->add_option("variants", arguments->variants, "Name and model directory or file of each")
       ->required()
       ->type_name("NAME=PATH");
@@ -91,8 +116,18 @@ void AddPackCommand(CLI::App& app, int* exit_code) {
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
   command->add_flag("--force", arguments->options.overwrite, "Replace an existing archive");
+  command->add_flag("--estimate", arguments->estimate,
+                    "Write nothing; tell what each variant and the archive would take, and what "
+                    "loads would read, from samples of the files");
   command->add_flag("--json", arguments->json, "Print the result as JSON");
-  command->callback([=] { *exit_code = RunPack(*arguments); });
+  command->callback([=] {
+    if (arguments->estimate) {
+      *exit_code = RunEstimate(*arguments);
+      return;
+    }
+    if (output->count() == 0) throw CLI::RequiredError(output->get_name());
+    *exit_code = RunPack(*arguments);
+  });
 }
 
 }  // namespace qstore::cli

@@ -36,6 +36,23 @@ std::vector<uint64_t> SampleChunks(const ObjectSpec& spec) {
   return chunks;
 }
 
+// Rows, and what words hold together, must stay whole.
+uint64_t SampleElems(const ObjectSpec& spec) {
+  if (spec.sample_elems != 0) return spec.sample_elems;
+  const uint64_t rows = std::max<uint64_t>(1, kSampleElems / spec.row_elems);
+  return std::min(spec.chunk_elems, rows * spec.row_elems);
+}
+
+// In chunks that are samples.
+ObjectSpec InSamples(ObjectSpec spec, std::span<const Candidate> candidates) {
+  spec.chunk_elems = SampleElems(spec);
+  // Parents may have few chunks of the child's own length, and many of those that it then has.
+  for (const Candidate& candidate : candidates) {
+    spec.chunk_elems = std::min(spec.chunk_elems, candidate.bound->child().chunk_elems);
+  }
+  return spec;
+}
+
 /// A tensor coded alone or under a candidate, and what its samples took so far.
 struct Contender {
   const Candidate* candidate = nullptr;  // Null: alone.
@@ -47,15 +64,9 @@ struct Contender {
 
 class Sampler {
  public:
-  Sampler(const ObjectSpec& spec, const ByteSource& content, std::span<const Candidate> candidates,
-          Level level, ChunkCoder* coder)
-      : content_(content), level_(level), coder_(coder), spec_(spec) {
-    spec_.chunk_elems = SampleElems(spec);
-    // Parents may have few chunks of the child's own length, and many of those that it then has.
-    for (const Candidate& candidate : candidates) {
-      spec_.chunk_elems = std::min(spec_.chunk_elems, candidate.bound->child().chunk_elems);
-    }
-  }
+  // The chunks of `spec` are the samples.
+  Sampler(const ObjectSpec& spec, const ByteSource& content, Level level, ChunkCoder* coder)
+      : content_(content), level_(level), coder_(coder), spec_(spec) {}
 
   std::vector<uint64_t> chunks() const { return SampleChunks(spec_); }
 
@@ -74,27 +85,20 @@ class Sampler {
   }
 
   /// Adds the bytes that the chunk takes.
-  Status Measure(uint64_t chunk, Contender* contender) {
+  Result<CodedSize> Measure(uint64_t chunk, Contender* contender) {
     scheme::Given given;
     if (contender->candidate != nullptr) {
       QSTORE_TRY(ReadParents({spec_.first_elem(chunk), spec_.chunk_elem_count(chunk)}, contender));
       given = {contender->candidate->bound, contender->parents};
     }
-    QSTORE_ASSIGN([[maybe_unused]] const ChunkCodec codec,
+    QSTORE_ASSIGN(const ChunkCodec codec,
                   coder_->Encode(spec_, level_, chunk, raw_, given, &payload_));
     contender->bytes += payload_.size();
     ++contender->samples;
-    return {};
+    return CodedSize{codec, payload_.size()};
   }
 
  private:
-  // Rows, and what words hold together, must stay whole.
-  static uint64_t SampleElems(const ObjectSpec& spec) {
-    if (spec.sample_elems != 0) return spec.sample_elems;
-    const uint64_t rows = std::max<uint64_t>(1, kSampleElems / spec.row_elems);
-    return std::min(spec.chunk_elems, rows * spec.row_elems);
-  }
-
   // What is taken whole is the same for all samples, unless a part of it is worth gathering.
   static Status ReadParents(const ChunkAt& at, Contender* contender) {
     const scheme::Bound& bound = *contender->candidate->bound;
@@ -130,7 +134,7 @@ class Sampler {
   const ByteSource& content_;
   Level level_;
   ChunkCoder* coder_;
-  ObjectSpec spec_;  // In chunks that are samples.
+  ObjectSpec spec_;
   std::vector<std::byte> raw_;
   std::vector<std::byte> payload_;
 };
@@ -143,7 +147,7 @@ Status Compete(Sampler* sampler, std::vector<Contender*> rest) {
     QSTORE_TRY(sampler->ReadChunk(chunk));
     uint64_t least = UINT64_MAX;
     for (Contender* contender : rest) {
-      QSTORE_TRY(sampler->Measure(chunk, contender));
+      QSTORE_TRY(sampler->Measure(chunk, contender).status());
       least = std::min(least, contender->bytes);
     }
     std::erase_if(rest, [&](const Contender* contender) {
@@ -166,13 +170,29 @@ Result<Measured> Measure(const ObjectSpec& spec, const ByteSource& content,
   all.reserve(contenders.size());
   for (Contender& contender : contenders) all.push_back(&contender);
   // What a sample costs at level max differs little from balanced, but takes far longer to find.
-  Sampler sampler(spec, content, candidates, std::min(level, Level::kBalanced), coder);
+  Sampler sampler(InSamples(spec, candidates), content, std::min(level, Level::kBalanced), coder);
   QSTORE_TRY(Compete(&sampler, all));
   measured.alone = sampler.Estimate(contenders[0]);
   for (size_t i = 0; i < candidates.size(); ++i) {
     measured.given[i] = sampler.Estimate(contenders[i + 1]);
   }
   return measured;
+}
+
+Result<std::vector<CodedSize>> CodeChunks(const ObjectSpec& spec, const ByteSource& content,
+                                          const Candidate* edge, Level level,
+                                          std::span<const uint64_t> chunks, ChunkCoder* coder) {
+  Sampler sampler(spec, content, level, coder);
+  Contender contender;
+  contender.candidate = edge;
+  std::vector<CodedSize> sizes;
+  sizes.reserve(chunks.size());
+  for (const uint64_t chunk : chunks) {
+    QSTORE_TRY(sampler.ReadChunk(chunk));
+    QSTORE_ASSIGN(const CodedSize size, sampler.Measure(chunk, &contender));
+    sizes.push_back(size);
+  }
+  return sizes;
 }
 
 }  // namespace qstore::plan

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
+#include "base/disk_ids.h"
 #include "qstore/byte_source.h"
 #include "qstore/level.h"
 #include "qstore/status.h"
@@ -30,5 +32,18 @@ struct Measured {
 Result<Measured> Measure(const scheme::ObjectSpec& spec, const ByteSource& content,
                          std::span<const Candidate> candidates, Level level,
                          scheme::ChunkCoder* coder);
+
+/// What a chunk became.
+struct CodedSize {
+  ChunkCodec codec = ChunkCodec::kRaw;
+  uint64_t bytes = 0;
+};
+
+/// Codes those chunks of `content` as an archive has them, under `edge`, or alone where that is
+/// null. Reads these chunks, and of parents what they need. Errors are read errors.
+Result<std::vector<CodedSize>> CodeChunks(const scheme::ObjectSpec& spec, const ByteSource& content,
+                                          const Candidate* edge, Level level,
+                                          std::span<const uint64_t> chunks,
+                                          scheme::ChunkCoder* coder);
 
 }  // namespace qstore::plan

@@ -15,7 +15,13 @@
 namespace qstore::store {
 namespace {
 
-constexpr uint64_t kCompareBytes = uint64_t{1} << 20;
+/// Which bytes of two parts are compared: blocks, spread evenly where there are more of them.
+struct Comparing {
+  uint64_t block_bytes;
+  uint64_t most_blocks;
+};
+constexpr Comparing kWhole = {uint64_t{1} << 20, UINT64_MAX};
+constexpr Comparing kSampled = {uint64_t{64} << 10, 4};
 constexpr uint64_t kSampleBytes = 256;
 constexpr uint64_t kSamples = 4;
 // Parts of equal samples and different content: so many contents are told apart, further parts are
@@ -28,7 +34,8 @@ using Alike = std::vector<size_t>;
 
 class Equals {
  public:
-  Equals(PackPlan* plan, const PlanOptions& options) : plan_(*plan), options_(options) {
+  Equals(PackPlan* plan, const PlanOptions& options)
+      : plan_(*plan), options_(options), comparing_(options.by_samples ? kSampled : kWhole) {
     for (uint32_t v = 0; v < plan_.variants.size(); ++v) {
       for (const uint32_t f : CodingOrder(plan_.variants[v])) {
         for (uint32_t p = 0; p < plan_.variants[v].files[f].parts.size(); ++p) {
@@ -145,7 +152,7 @@ class Equals {
     for (size_t g = 0; g < groups.size(); ++g) {
       for (size_t k = 1; k < groups[g].size(); ++k) {
         const uint64_t size = plan_.part(places_[groups[g][0]]).size();
-        items += std::max<uint64_t>(1, (size + kCompareBytes - 1) / kCompareBytes);
+        items += BlockCount(size);
         comparisons.push_back({g, groups[g][0], groups[g][k], items, nullptr});
       }
     }
@@ -172,18 +179,30 @@ class Equals {
           std::upper_bound(comparisons.begin(), comparisons.end(), item.index,
                            [](uint64_t index, const Comparison& c) { return index < c.end_item; });
       const uint64_t block = item.index - (at == comparisons.begin() ? 0 : (at - 1)->end_item);
-      return CompareBlock(*at, block * kCompareBytes, &buffers[item.worker]);
+      return CompareBlock(*at, block, &buffers[item.worker]);
     };
     const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
     return base::RunPipeline(items, {options_.threads, size_t{4} * options_.threads}, work, retire);
   }
 
-  Status CompareBlock(const Comparison& comparison, uint64_t offset,
+  uint64_t BlockCount(uint64_t size) const {
+    const uint64_t blocks = (size + comparing_.block_bytes - 1) / comparing_.block_bytes;
+    return std::clamp<uint64_t>(blocks, 1, comparing_.most_blocks);
+  }
+
+  // The first and the last bytes are among those of some block.
+  uint64_t BlockOffset(uint64_t size, uint64_t block) const {
+    if (size <= comparing_.block_bytes * BlockCount(size)) return block * comparing_.block_bytes;
+    return (size - comparing_.block_bytes) * block / (comparing_.most_blocks - 1);
+  }
+
+  Status CompareBlock(const Comparison& comparison, uint64_t block,
                       std::pair<Bytes, Bytes>* buffers) const {
     if (*comparison.differs) return {};
     const PartPlace& a = places_[comparison.first];
     const PartPlace& b = places_[comparison.other];
-    const uint64_t size = std::min(kCompareBytes, plan_.part(a).size() - offset);
+    const uint64_t offset = BlockOffset(plan_.part(a).size(), block);
+    const uint64_t size = std::min(comparing_.block_bytes, plan_.part(a).size() - offset);
     QSTORE_TRY(ReadBlock(a, offset, size, &buffers->first));
     QSTORE_TRY(ReadBlock(b, offset, size, &buffers->second));
     if (size != 0 && std::memcmp(buffers->first.data(), buffers->second.data(), size) != 0) {
@@ -201,6 +220,7 @@ class Equals {
 
   PackPlan& plan_;
   const PlanOptions& options_;
+  const Comparing comparing_;
   std::vector<PartPlace> places_;  // Of all parts, in coding order.
   std::vector<size_t> first_;      // By place: the first place of equal content.
 };

@@ -11,6 +11,7 @@
 #include "scheme/registry.h"
 #include "store/ancestor_limits.h"
 #include "store/pack_plan.h"
+#include "store/sample_cache.h"
 
 namespace qstore::store {
 namespace {
@@ -80,26 +81,44 @@ class ParentChooser {
     if (is_direct_[id] || !is_tensor || object.spec.byte_size == 0) return {};
     *proposals = Propose(id);
     if (proposals->empty()) return {};
+    QSTORE_ASSIGN(const plan::Measured measured, MeasureOnce(id, *proposals, coder));
+    alone_[id] = measured.alone;
+    for (size_t i = 0; i < proposals->size(); ++i) (*proposals)[i].bytes = measured.given[i];
+    return {};
+  }
 
+  Result<plan::Measured> MeasureOnce(uint32_t id, const std::vector<Proposal>& proposals,
+                                     scheme::ChunkCoder* coder) const {
+    if (options_.samples == nullptr) return Measure(plan_.objects[id], proposals, coder);
+    SampleKey key(&plan_);
+    key.AddObject(id);
+    for (const Proposal& proposal : proposals) {
+      key.AddEdge(proposal.scheme_id, proposal.params, proposal.parents, proposal.chunk_elems);
+    }
+    if (auto known = options_.samples->edges.Find(key)) return std::move(*known);
+    QSTORE_ASSIGN(plan::Measured measured, Measure(plan_.objects[id], proposals, coder));
+    options_.samples->edges.Put(key, measured);
+    return measured;
+  }
+
+  Result<plan::Measured> Measure(const PlannedObject& object,
+                                 const std::vector<Proposal>& proposals,
+                                 scheme::ChunkCoder* coder) const {
     size_t count = 0;
-    for (const Proposal& proposal : *proposals) count += proposal.parents.size();
+    for (const Proposal& proposal : proposals) count += proposal.parents.size();
     std::vector<PartSource> contents;
     contents.reserve(count);
     std::vector<plan::Candidate> candidates;
-    candidates.reserve(proposals->size());
-    for (const Proposal& proposal : *proposals) {
+    candidates.reserve(proposals.size());
+    for (const Proposal& proposal : proposals) {
       plan::Candidate candidate{proposal.bound.get(), {}};
       for (const uint32_t parent : proposal.parents) {
         candidate.parents.push_back(&contents.emplace_back(Source(parent)));
       }
       candidates.push_back(std::move(candidate));
     }
-    const PartSource content(file.file.get(), plan_.part(object.place));
-    QSTORE_ASSIGN(const plan::Measured measured,
-                  plan::Measure(object.spec, content, candidates, options_.level, coder));
-    alone_[id] = measured.alone;
-    for (size_t i = 0; i < proposals->size(); ++i) (*proposals)[i].bytes = measured.given[i];
-    return {};
+    const PartSource content(plan_.file(object.place).file.get(), plan_.part(object.place));
+    return plan::Measure(object.spec, content, candidates, options_.level, coder);
   }
 
   // Objects of one variant that an edge has together, or that may follow from the same one, as

@@ -18,6 +18,8 @@
 
 namespace qstore::store {
 
+class SampleCache;
+
 /// Where a part is: positions in PackPlan::variants, SourceVariant::files, SourceFileEntry::parts.
 struct PartPlace {
   uint32_t variant = 0;
@@ -62,6 +64,9 @@ struct PlanOptions {
   std::vector<ParentChoice> parents;
   std::vector<std::string> direct;
   std::function<Status()> poll;  ///< An error stops planning; called from one thread at a time.
+  /// Parts whose samples are equal count as equal, so that nothing large is read whole.
+  bool by_samples = false;
+  SampleCache* samples = nullptr;  ///< Where set, what is measured comes from there or goes there.
 };
 
 /// Orders the variants, finds equal parts and chooses parents.
@@ -70,7 +75,7 @@ struct PlanOptions {
 Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions& options);
 
 /// Gives each part its object, one and the same for parts of equal content. Contents are compared
-/// byte by byte. A step of MakePlan.
+/// byte by byte, or by samples where the options say so. A step of MakePlan.
 Status AssignObjects(PackPlan* plan, const PlanOptions& options);
 
 /// Gives tensors parents of other variants, so that all of them take few bytes and loads read

@@ -141,5 +141,31 @@ TEST(Measure, ParentsThatTellNothingGainNothing) {
   EXPECT_GE(measured->given[0], 0.98 * measured->alone);
 }
 
+TEST(CodeChunks, CodesThoseAskedForAsAnArchiveHasThem) {
+  const Model model(8192);
+  Parent low = model.Quantized(4);
+  const Candidate edge = low.ToCandidate(model.spec);
+  ASSERT_EQ(model.spec.chunk_count(), 4U);
+  const uint64_t chunk_bytes = model.spec.chunk_bytes();
+  const std::array<uint64_t, 2> chunks{1, 3};
+  scheme::ChunkCoder coder;
+  const auto alone =
+      CodeChunks(model.spec, model.content, nullptr, Level::kBalanced, chunks, &coder);
+  ASSERT_TRUE(alone.ok()) << alone.status().ToString();
+  EXPECT_EQ(model.content.bytes_read(), 2 * chunk_bytes);
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    Bytes payload;
+    const auto raw = std::span(model.high).subspan(chunks[i] * chunk_bytes, chunk_bytes);
+    const auto codec = coder.Encode(model.spec, Level::kBalanced, chunks[i], raw, {}, &payload);
+    EXPECT_EQ((*alone)[i].codec, *codec);
+    EXPECT_EQ((*alone)[i].bytes, payload.size());
+  }
+  const auto given = CodeChunks(model.spec, model.content, &edge, Level::kBalanced, chunks, &coder);
+  ASSERT_TRUE(given.ok()) << given.status().ToString();
+  EXPECT_EQ((*given)[0].codec, ChunkCodec::kScheme);
+  EXPECT_LT((*given)[0].bytes, (*alone)[0].bytes);
+  EXPECT_EQ(low.weights.bytes_read(), low.weights.size() / 2);
+}
+
 }  // namespace
 }  // namespace qstore::plan
