@@ -13,6 +13,7 @@
 #include "qstore/page_memory.h"     // IWYU pragma: export
 #include "qstore/progress.h"        // IWYU pragma: export
 #include "qstore/read_queue.h"      // IWYU pragma: export
+#include "qstore/round.h"           // IWYU pragma: export
 #include "qstore/status.h"          // IWYU pragma: export
 #include "qstore/unpack.h"          // IWYU pragma: export
 #include "qstore/verify.h"          // IWYU pragma: export

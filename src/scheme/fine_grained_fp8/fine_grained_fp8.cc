@@ -1,14 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheme/fine_grained_fp8/fine_grained_fp8.h"
 
+#include <algorithm>
+#include <string>
+
+#include "base/status_macros.h"
+#include "scheme/grid/grid_shapes.h"
 #include "scheme/grid/named_format.h"
 
 namespace qstore::scheme {
 namespace {
 
+constexpr std::string_view kMadeNames[] = {"fp8-fine-grained"};
+
 class Format final : public NamedFormat {
  public:
   Format() : NamedFormat({"weight", "weight_scale_inv"}) {}
+
+  std::span<const std::string_view> MadeNames() const override { return kMadeNames; }
+
+  Result<MadeMatrix> Make(std::string_view, const TensorDesc& weights) const override {
+    constexpr uint64_t kBlock = 128;
+    const uint64_t rows = weights.shape[0];
+    const uint64_t columns = weights.shape[1];
+    QSTORE_TRY(CheckWholeGroups("rows", rows, kBlock));
+    QSTORE_TRY(CheckWholeGroups("columns", columns, kBlock));
+    using Content = MadeTensor::Content;
+    MadeMatrix made;
+    made.rule = RoundingRule::kE4m3Inverse;
+    made.groups = {kBlock, kBlock, columns};
+    made.tensors = {
+        {Content::kCodes, "weight", DType::kF8E4M3, {rows, columns}, {}},
+        {Content::kScales, "weight_scale_inv", DType::kF32, {rows / kBlock, columns / kBlock}, {}}};
+    return made;
+  }
 
  private:
   std::vector<GridTensors> Read(const Found& found) const override {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -38,9 +39,36 @@ struct GridTensors {
   std::optional<size_t> state;  ///< What a format keeps as a text.
 };
 
+/// A tensor that a format makes of a matrix of weights.
+struct MadeTensor {
+  enum class Content : uint8_t { kCodes, kScales, kGlobal, kGiven };
+  Content content = Content::kCodes;
+  std::string name;  ///< Behind the module.
+  DType dtype = DType::kU8;
+  std::vector<uint64_t> shape;
+  std::vector<std::byte> given;
+};
+
+/// How a format makes its tensors of a matrix of weights.
+struct MadeMatrix {
+  RoundingRule rule = RoundingRule::kE4m3;
+  CodeLayout layout = CodeLayout::kPlain;
+  Groups groups;
+  bool has_one_scale = false;  ///< For all weights: the group is the matrix.
+  /// The global scale, given the type of the weights and their largest magnitude.
+  float (*global)(DType weights, float peak) = nullptr;
+  std::vector<MadeTensor> tensors;  ///< The codes first.
+};
+
 class GridFormat {
  public:
   virtual ~GridFormat() = default;
+
+  /// The names by which this format is asked for to make copies; none where it only reads.
+  virtual std::span<const std::string_view> MadeNames() const { return {}; }
+  /// What is made of weights of two dimensions that are not empty. The rule may not apply to their
+  /// type. REQUIRES: one of MadeNames. Errors: kInvalidArgument, where the shape does not fit.
+  virtual Result<MadeMatrix> Make(std::string_view made_name, const TensorDesc& weights) const;
 
   /// What a tensor of that name would be.
   virtual std::optional<GridPartName> PartOf(std::string_view name) const = 0;

@@ -23,6 +23,10 @@ std::span<const GridFormat* const> GridFormats() {
   return kFormats;
 }
 
+Result<MadeMatrix> GridFormat::Make(std::string_view made_name, const TensorDesc&) const {
+  return InvalidArgument(std::string(made_name) + " is not made here");
+}
+
 std::vector<GridReading> ReadingsFor(const GridFormat& format, std::string_view module,
                                      const TensorTable& table, const TensorDesc& weights) {
   std::vector<GridReading> readings;

@@ -2,6 +2,7 @@
 #include "scheme/grid/grid_shapes.h"
 
 #include <algorithm>
+#include <string>
 
 #include "scheme/tensor_table.h"
 
@@ -28,6 +29,12 @@ std::optional<Groups> GroupsOf(const Matrix& matrix, std::span<const uint64_t> s
                          count / per_row == (matrix.rows + kBlock - 1) / kBlock;
   if (!is_blocks) return std::nullopt;
   return Groups{kBlock, std::min(kBlock, matrix.columns), matrix.columns};
+}
+
+Status CheckWholeGroups(std::string_view dimension, uint64_t size, uint64_t group) {
+  if (size % group == 0) return {};
+  return InvalidArgument("its " + std::to_string(size) + " " + std::string(dimension) +
+                         " are no multiple of " + std::to_string(group));
 }
 
 }  // namespace qstore::scheme

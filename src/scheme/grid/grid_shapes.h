@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 
+#include "qstore/status.h"
 #include "scheme/grid/groups.h"
 
 // What the shapes of codes and scales say, as most formats have them.
@@ -23,5 +25,8 @@ Matrix MatrixOf(std::span<const uint64_t> shape, uint64_t per_elem);
 /// groups of columns; or blocks of 128 by 128, where there are fewer rows of scales than of
 /// weights.
 std::optional<Groups> GroupsOf(const Matrix& matrix, std::span<const uint64_t> scales);
+
+/// Errors: kInvalidArgument, where a dimension of weights is cut into groups that are not whole.
+Status CheckWholeGroups(std::string_view dimension, uint64_t size, uint64_t group);
 
 }  // namespace qstore::scheme

@@ -50,14 +50,14 @@ class NamedFormat : public GridFormat {
 
 /// Codes of a byte each: the type of codes tells which rules may have made them, and the type of
 /// scales which of these did.
-class BytesFormat final : public NamedFormat {
+class BytesFormat : public NamedFormat {
  public:
   BytesFormat(const GridNames& names, std::vector<RoundingRule> of_i8,
               std::vector<RoundingRule> of_f8_e4m3)
       : NamedFormat(names), of_i8_(std::move(of_i8)), of_f8_e4m3_(std::move(of_f8_e4m3)) {}
 
  private:
-  std::vector<GridTensors> Read(const Found& found) const override;
+  std::vector<GridTensors> Read(const Found& found) const final;
 
   std::vector<RoundingRule> of_i8_;
   std::vector<RoundingRule> of_f8_e4m3_;

@@ -33,8 +33,6 @@ uint32_t PatternOf(DType type, float value) {
   }
 }
 
-float RoundTo(DType type, float value) { return NumberOf(type, PatternOf(type, value)); }
-
 uint32_t E4m3Of(float value) {
   uint8_t code = 0;
   codec::kScalarRounding.e4m3(&value, 1, &code);
@@ -119,6 +117,8 @@ float FactorOfInverse(const Rounding& rounding, DType weights, float inverse) {
 }
 
 }  // namespace
+
+float RoundTo(DType type, float value) { return NumberOf(type, PatternOf(type, value)); }
 
 codec::Scaling ScalingOf(const Rounding& rounding, DType weights) {
   uint8_t rounded = 0;

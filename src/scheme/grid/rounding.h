@@ -93,6 +93,9 @@ codec::Scaling ScalingOf(const Rounding& rounding, DType weights);
 /// The number of a pattern of a float type.
 float NumberOf(DType type, uint32_t pattern);
 
+/// A number rounded to a float type.
+float RoundTo(DType type, float value);
+
 /// What an E4M3 code stands for.
 float NumberOfE4m3(uint32_t code);
 
