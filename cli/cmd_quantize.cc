@@ -26,43 +26,74 @@ void PrintNames(const char* what, const std::vector<std::string>& names) {
   for (const std::string& name : names) std::printf("%s %s\n", what, Printable(name).c_str());
 }
 
-void PrintText(const QuantizeArguments& arguments, const make::QuantizeReport& report,
-               double seconds) {
+/// One precision that was made, and its directory.
+struct Made {
+  std::string directory;
+  std::string word;  // For a tensor that is quantized.
+  make::QuantizeReport report;
+};
+
+void PrintText(const QuantizeArguments& arguments, const Made& made) {
   const bool dry_run = arguments.options.dry_run;
+  const make::QuantizeReport& report = made.report;
   if (arguments.list || dry_run) {
-    PrintNames("int8", report.quantized);
+    PrintNames(made.word.c_str(), report.quantized);
     PrintNames("cast", report.cast);
     PrintNames("keep", report.kept_matrices);
   }
-  std::fprintf(stderr, "%s: %zu tensors to int8, %zu cast, %llu kept (%zu of them matrices)\n",
-               dry_run ? "dry run" : arguments.output.c_str(), report.quantized.size(),
-               report.cast.size(), static_cast<unsigned long long>(report.kept),
+  std::fprintf(stderr, "%s: %zu tensors to %s, %zu cast, %llu kept (%zu of them matrices)\n",
+               dry_run ? "dry run" : made.directory.c_str(), report.quantized.size(),
+               made.word.c_str(), report.cast.size(), static_cast<unsigned long long>(report.kept),
                report.kept_matrices.size());
-  if (dry_run) return;
-  std::fprintf(stderr, "%.1f MB to %.1f MB in %.2f s\n",
-               static_cast<double>(report.source_bytes) / 1e6,
-               static_cast<double>(report.output_bytes) / 1e6, seconds);
 }
 
-void PrintDocument(const QuantizeArguments& arguments, const make::QuantizeReport& report,
-                   double seconds) {
+void PrintTime(const std::vector<Made>& all, double seconds) {
+  double source_bytes = 0;
+  double output_bytes = 0;
+  for (const Made& made : all) {
+    source_bytes += static_cast<double>(made.report.source_bytes);
+    output_bytes += static_cast<double>(made.report.output_bytes);
+  }
+  std::fprintf(stderr, "%.1f MB to %.1f MB in %.2f s\n", source_bytes / 1e6, output_bytes / 1e6,
+               seconds);
+}
+
+void AddDocument(const QuantizeArguments& arguments, const Made& made, JsonWriter* document) {
   const bool dry_run = arguments.options.dry_run;
+  const make::QuantizeReport& report = made.report;
+  document->Add("directory", made.directory);
+  document->Add("dry_run", dry_run);
+  document->Add("quantized", report.quantized.size());
+  document->Add("cast", report.cast.size());
+  document->Add("kept", report.kept);
+  document->Add("kept_matrices", report.kept_matrices.size());
+  document->Add("source_bytes", report.source_bytes);
+  document->Add("output_bytes", report.output_bytes);
+  if (arguments.list || dry_run) {
+    document->Add("quantized_list", report.quantized);
+    document->Add("cast_list", report.cast);
+    document->Add("kept_matrix_list", report.kept_matrices);
+  }
+}
+
+// One precision is the document itself; those of a list are a list in it.
+void PrintDocument(const QuantizeArguments& arguments, const std::vector<Made>& all, bool is_list,
+                   double seconds) {
   JsonWriter document;
   document.BeginObject();
-  document.Add("directory", arguments.output);
-  document.Add("dry_run", dry_run);
-  document.Add("quantized", report.quantized.size());
-  document.Add("cast", report.cast.size());
-  document.Add("kept", report.kept);
-  document.Add("kept_matrices", report.kept_matrices.size());
-  document.Add("source_bytes", report.source_bytes);
-  document.Add("output_bytes", report.output_bytes);
-  document.Add("seconds", seconds);
-  if (arguments.list || dry_run) {
-    document.Add("quantized_list", report.quantized);
-    document.Add("cast_list", report.cast);
-    document.Add("kept_matrix_list", report.kept_matrices);
+  if (is_list) {
+    document.BeginArray("targets");
+    for (const Made& made : all) {
+      document.BeginObject();
+      document.Add("target", made.word);
+      AddDocument(arguments, made, &document);
+      document.End();
+    }
+    document.End();
+  } else {
+    AddDocument(arguments, all.front(), &document);
   }
+  document.Add("seconds", seconds);
   document.End();
   PrintJson(document);
 }
@@ -81,29 +112,57 @@ int RunCalibrated(const QuantizeArguments& arguments, const std::string& targets
   return arguments.calibrated.Run(arguments.source, arguments.output, targets, shared);
 }
 
-int RunQuantize(const QuantizeArguments& arguments) {
-  const std::string to = CLI::detail::to_lower(arguments.to);
-  if (const auto targets = arguments.calibrated.Targets(to)) {
-    return RunCalibrated(arguments, *targets);
+int Print(const QuantizeArguments& arguments, const std::vector<Made>& all, bool is_list,
+          double seconds) {
+  if (arguments.json) {
+    PrintDocument(arguments, all, is_list, seconds);
+    return kExitDone;
   }
-  const auto target = make::QuantizeTargetOf(to);
-  if (!target) {
-    throw CLI::ValidationError("--to", "'" + arguments.to + "' is none of " + make::TargetNames());
-  }
-  CheckNotGiven(arguments.calibrated.given(), arguments.to);
+  for (const Made& made : all) PrintText(arguments, made);
+  if (!arguments.options.dry_run) PrintTime(all, seconds);
+  return kExitDone;
+}
+
+int RunOne(const QuantizeArguments& arguments, const std::string& name) {
   make::QuantizeOptions options = arguments.options;
-  options.target = *target;
+  options.target = *make::QuantizeTargetOf(name);
+  options.format = name;
   ProgressLine line("quantizing");
   options.progress = line.callback();
   const auto report = make::Quantize(arguments.source, arguments.output, options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
-  if (arguments.json) {
-    PrintDocument(arguments, *report, line.seconds());
-  } else {
-    PrintText(arguments, *report, line.seconds());
+  const bool is_format = options.target == make::QuantizeTarget::kFormat;
+  return Print(arguments, {{arguments.output, is_format ? name : "int8", *report}}, false,
+               line.seconds());
+}
+
+int RunList(const QuantizeArguments& arguments, const std::vector<std::string>& names) {
+  make::QuantizeOptions options = arguments.options;
+  ProgressLine line("quantizing");
+  options.progress = line.callback();
+  const auto reports = make::QuantizeEach(arguments.source, arguments.output, names, options);
+  line.Clear();
+  if (!reports.ok()) return Report(reports.status());
+  std::vector<Made> all;
+  for (size_t i = 0; i < names.size(); ++i) {
+    all.push_back({arguments.output + "/" + names[i], names[i], (*reports)[i]});
   }
-  return kExitDone;
+  return Print(arguments, all, true, line.seconds());
+}
+
+int RunQuantize(const QuantizeArguments& arguments) {
+  const std::string to = CLI::detail::to_lower(arguments.to);
+  if (const auto targets = arguments.calibrated.Targets(to)) {
+    return RunCalibrated(arguments, *targets);
+  }
+  const std::vector<std::string> names = make::SplitAtCommas(to);
+  for (const std::string& name : names) {
+    if (make::QuantizeTargetOf(name)) continue;
+    throw CLI::ValidationError("--to", "'" + name + "' is none of " + make::TargetNames());
+  }
+  CheckNotGiven(arguments.calibrated.given(), arguments.to);
+  return names.size() == 1 ? RunOne(arguments, to) : RunList(arguments, names);
 }
 
 }  // namespace
@@ -112,13 +171,14 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
   auto arguments = std::make_shared<QuantizeArguments>();
   make::QuantizeOptions& options = arguments->options;
   CLI::App* command = app.add_subcommand(
-      "quantize", "Make another precision of a model: LLM.int8(), GPTQ, BF16 or FP16");
+      "quantize",
+      "Make another precision of a model: LLM.int8(), FP8, FP4, int8, int4, GPTQ, BF16, FP16");
   command->add_option("source", arguments->source, "Model directory or .safetensors file")
       ->required();
   command->add_option("-o,--output", arguments->output, "Directory to write")->required();
   command
       ->add_option("--to", arguments->to,
-                   "llm-int8, bf16, fp16, or gptq-Nbit with N 2, 3, 4, 8; of these also a list")
+                   "One of " + make::TargetNames() + "; or a list with commas between")
       ->required();
   // Not found by their names later, which in CLI11 ends the process where there is no memory.
   const auto not_of_calibrated = [&](CLI::Option* option) {
@@ -126,8 +186,9 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
   };
   not_of_calibrated(
       command
-          ->add_option("--rest", options.rest,
-                       "What llm-int8 does with other float tensors: keep (default), bf16 or fp16")
+          ->add_option(
+              "--rest", options.rest,
+              "What becomes of floats that are not quantized: keep (default), bf16 or fp16")
           ->transform(CLI::CheckedTransformer(
               std::map<std::string, make::QuantizeRest>{{"keep", make::QuantizeRest::kKeep},
                                                         {"bf16", make::QuantizeRest::kBF16},
@@ -157,11 +218,16 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
   command->footer(
       "llm-int8 quantizes every two-dimensional P.weight whose module P is, by its name, no\n"
       "embedding (embed_*, *embedding(s), wte, wpe, shared, ...) and no output head (lm_head,\n"
-      "predictions.decoder, embed_out, output_layer, ...), as bitsandbytes does.\n"
-      "gptq-Nbit runs the model on calibration text. One precision is written to the output "
-      "itself,\n"
-      "several to 16bit, 8bit, ... in it. An interrupted run leaves OUTPUT.quantizing, from which\n"
-      "the same command goes on. QSTORE_PYTHON names the Python that has 'qstore[quantize]'.");
+      "predictions.decoder, embed_out, output_layer, ...), as bitsandbytes does. The targets of\n"
+      "FP8, FP4, int8 and int4 take the same matrices, and write what compressed-tensors writes,\n"
+      "fp8-fine-grained what transformers and nf4 what bitsandbytes does. A matrix that does not\n"
+      "fit a target is an error; --exclude leaves it as it is.\n"
+      "A list writes each precision to the folder of OUTPUT that has its name.\n"
+      "gptq-Nbit runs the model on calibration text, and makes no list with others. One precision\n"
+      "is written to OUTPUT itself, several to 16bit, 8bit, ... in it. An interrupted run leaves\n"
+      "OUTPUT.quantizing, from which the same command goes on. QSTORE_PYTHON names the Python "
+      "that\n"
+      "has 'qstore[quantize]'.");
   command->callback([arguments, exit_code] { *exit_code = RunQuantize(*arguments); });
 }
 

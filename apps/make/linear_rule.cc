@@ -24,6 +24,8 @@ bool MatchesAny(const std::vector<std::string>& patterns, std::string_view name)
                      [&](const std::string& pattern) { return apps::GlobMatches(pattern, name); });
 }
 
+std::string_view LastOf(std::string_view module) { return module.substr(module.rfind('.') + 1); }
+
 bool IsEmbedding(std::string_view last) {
   return StartsWith(last, "embed_") || EndsWith(last, "_embed") || EndsWith(last, "embedding") ||
          EndsWith(last, "embeddings") ||
@@ -53,9 +55,10 @@ std::string_view ModuleOf(const io::SafetensorsTensor& tensor) {
 }
 
 bool IsLinearModule(std::string_view module) {
-  const std::string_view last = module.substr(module.rfind('.') + 1);
-  return !IsEmbedding(last) && !IsOutputHead(module, last);
+  return !IsEmbeddingModule(module) && !IsOutputHead(module, LastOf(module));
 }
+
+bool IsEmbeddingModule(std::string_view module) { return IsEmbedding(LastOf(module)); }
 
 bool LinearChoice::Chooses(const io::SafetensorsTensor& tensor) const {
   if (!IsWeightMatrix(tensor) || MatchesAny(exclude, tensor.name)) return false;

@@ -18,6 +18,9 @@ bool IsWeightMatrix(const io::SafetensorsTensor& tensor);
 /// output head. The names are those listed in <qstore_apps/quantize.h>.
 bool IsLinearModule(std::string_view module);
 
+/// Whether it is an embedding table by its name.
+bool IsEmbeddingModule(std::string_view module);
+
 /// The module's name: "P" of "P.weight". REQUIRES: IsWeightMatrix.
 std::string_view ModuleOf(const io::SafetensorsTensor& tensor);
 

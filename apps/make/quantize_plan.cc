@@ -24,8 +24,7 @@ std::string NameOf(const std::string& path) { return path.substr(path.rfind('/')
 // What a config beside the tensors must say of them.
 struct DirectoryFacts {
   bool has_tensors = false;
-  bool departs_from_rule = false;  // The options changed what the rule chooses.
-  std::vector<std::string> unconverted;
+  SkippedModules skipped;
 };
 
 class Planner {
@@ -47,7 +46,7 @@ class Planner {
       }
       plan_.files.push_back(std::move(plan));
     }
-    if (options_.target == QuantizeTarget::kLlmInt8 && plan_.report.quantized.empty()) {
+    if (Quantizes(options_.target) && plan_.report.quantized.empty()) {
       return InvalidArgument(source.string() + ": has no tensor that looks like a linear layer");
     }
     for (FilePlan& file : plan_.files) QSTORE_TRY(PlanText(&file));
@@ -57,19 +56,20 @@ class Planner {
 
  private:
   DType FloatTarget() const {
-    const bool int8 = options_.target == QuantizeTarget::kLlmInt8;
+    const bool quantizes = Quantizes(options_.target);
     const bool bf16 =
-        int8 ? options_.rest == QuantizeRest::kBF16 : options_.target == QuantizeTarget::kBF16;
+        quantizes ? options_.rest == QuantizeRest::kBF16 : options_.target == QuantizeTarget::kBF16;
     return bf16 ? DType::kBF16 : DType::kF16;
   }
 
-  TensorPlan Decide(const io::SafetensorsTensor& tensor) const {
+  Result<TensorPlan> Decide(const io::SafetensorsTensor& tensor) const {
     TensorPlan plan;
     plan.source = tensor;
     plan.dtype = tensor.dtype;
-    const bool int8 = options_.target == QuantizeTarget::kLlmInt8;
-    const bool keep_floats = int8 && options_.rest == QuantizeRest::kKeep;
-    if (int8 && choice_.Chooses(tensor)) {
+    const bool quantizes = Quantizes(options_.target);
+    const bool keep_floats = quantizes && options_.rest == QuantizeRest::kKeep;
+    if (quantizes && choice_.Chooses(tensor)) {
+      if (options_.target == QuantizeTarget::kFormat) return DecideFormat(std::move(plan));
       plan.action = TensorPlan::Action::kQuantize;
       plan.dtype = DType::kI8;
     } else if (!keep_floats && IsFloat(tensor.dtype) && tensor.dtype != FloatTarget()) {
@@ -79,8 +79,18 @@ class Planner {
     return plan;
   }
 
+  Result<TensorPlan> DecideFormat(TensorPlan plan) const {
+    const io::SafetensorsTensor& tensor = plan.source;
+    QSTORE_ASSIGN(Rounder rounder,
+                  Rounder::Create(options_.format, tensor.name, tensor.dtype, tensor.shape));
+    plan.action = TensorPlan::Action::kRound;
+    plan.rounder = std::make_shared<const Rounder>(std::move(rounder));
+    return plan;
+  }
+
   void Record(const TensorPlan& plan, DirectoryFacts* facts) {
-    const bool quantized = plan.action == TensorPlan::Action::kQuantize;
+    const bool quantized =
+        plan.action == TensorPlan::Action::kQuantize || plan.action == TensorPlan::Action::kRound;
     if (quantized) {
       plan_.report.quantized.push_back(plan.source.name);
     } else if (plan.action == TensorPlan::Action::kCast) {
@@ -91,8 +101,10 @@ class Planner {
     }
     if (!IsWeightMatrix(plan.source)) return;
     const std::string module(ModuleOf(plan.source));
-    if (!quantized) facts->unconverted.push_back(module);
-    if (quantized != IsLinearModule(module)) facts->departs_from_rule = true;
+    SkippedModules& skipped = facts->skipped;
+    if (!quantized) skipped.all.push_back(module);
+    if (!quantized && !IsEmbeddingModule(module)) skipped.linear.push_back(module);
+    if (quantized != IsLinearModule(module)) skipped.departs = true;
   }
 
   Status PlanTensors(FilePlan* file) {
@@ -101,16 +113,9 @@ class Planner {
     facts.has_tensors = true;
     std::vector<io::SafetensorsTensor> outputs;
     for (const io::SafetensorsTensor& tensor : header.tensors) {
-      TensorPlan plan = Decide(tensor);
+      QSTORE_ASSIGN(TensorPlan plan, Decide(tensor));
       Record(plan, &facts);
-      io::SafetensorsTensor output = tensor;
-      output.dtype = plan.dtype;
-      outputs.push_back(output);
-      if (plan.action == TensorPlan::Action::kQuantize) {
-        const std::string module(ModuleOf(tensor));
-        outputs.push_back({module + ".SCB", DType::kF32, {tensor.shape[0]}});
-        outputs.push_back({module + ".weight_format", DType::kU8, {}});
-      }
+      AddOutputs(plan, &outputs);
       file->tensors.push_back(std::move(plan));
     }
     QSTORE_ASSIGN(auto layout,
@@ -122,6 +127,21 @@ class Planner {
     return {};
   }
 
+  static void AddOutputs(const TensorPlan& plan, std::vector<io::SafetensorsTensor>* outputs) {
+    const io::SafetensorsTensor& tensor = plan.source;
+    if (plan.action == TensorPlan::Action::kRound) {
+      for (const RoundedTensor& made : plan.rounder->tensors()) {
+        outputs->push_back({made.name, made.dtype, made.shape});
+      }
+      return;
+    }
+    outputs->push_back({tensor.name, plan.dtype, tensor.shape});
+    if (plan.action != TensorPlan::Action::kQuantize) return;
+    const std::string module(ModuleOf(tensor));
+    outputs->push_back({module + ".SCB", DType::kF32, {tensor.shape[0]}});
+    outputs->push_back({module + ".weight_format", DType::kU8, {}});
+  }
+
   void Place(const io::SafetensorsHeader& header, FilePlan* file) {
     std::unordered_map<std::string, uint64_t> begin;
     auto& names = shard_tensors_[file->path];
@@ -131,6 +151,12 @@ class Planner {
     }
     shard_bytes_[file->path] = file->output_size - header.data_begin;
     for (TensorPlan& tensor : file->tensors) {
+      if (tensor.action == TensorPlan::Action::kRound) {
+        for (const RoundedTensor& made : tensor.rounder->tensors()) {
+          tensor.part_begin.push_back(begin[made.name]);
+        }
+        continue;
+      }
       tensor.begin = begin[tensor.source.name];
       if (tensor.action != TensorPlan::Action::kQuantize) continue;
       const std::string module(ModuleOf(tensor.source));
@@ -147,9 +173,7 @@ class Planner {
     if (facts == directories_.end() || (!is_config && !io::IsSafetensorsIndexName(name))) return {};
     QSTORE_ASSIGN(const std::string text, io::ReadSmallFile(file->source->path(), kMaxTextBytes));
     if (is_config) {
-      std::optional<std::vector<std::string>> skipped;
-      if (facts->second.departs_from_rule) skipped = facts->second.unconverted;
-      auto rewritten = RewriteConfig(text, options_, skipped);
+      auto rewritten = RewriteConfig(text, options_, facts->second.skipped);
       if (!rewritten.ok()) return rewritten.status().WithContext(file->source->path().string());
       file->text = std::move(rewritten).value();
     } else {

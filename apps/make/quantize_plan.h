@@ -9,6 +9,7 @@
 
 #include "io/file.h"
 #include "io/safetensors.h"
+#include "qstore/round.h"
 #include "qstore/status.h"
 #include "qstore_apps/quantize.h"
 
@@ -16,13 +17,17 @@ namespace qstore::make {
 
 /// What becomes of one tensor, and where its bytes go in the output file.
 struct TensorPlan {
-  enum class Action : uint8_t { kKeep, kCast, kQuantize };
+  enum class Action : uint8_t { kKeep, kCast, kQuantize, kRound };
   Action action = Action::kKeep;
   io::SafetensorsTensor source;
   DType dtype = DType::kU8;   ///< Of the output.
   uint64_t begin = 0;         ///< Offset of the output's content.
   uint64_t scb_begin = 0;     ///< Of SCB; kQuantize only.
   uint64_t format_begin = 0;  ///< Of weight_format; kQuantize only.
+  // kRound only.
+  std::shared_ptr<const Rounder> rounder;
+  std::vector<uint64_t> part_begin;  ///< Of each of its tensors.
+  float peak = 0;                    ///< What Rounder::Round wants; found before it is called.
 };
 
 /// One output file.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/status_macros.h"
+#include "qstore/round.h"
 
 namespace qstore::make {
 namespace {
@@ -27,30 +28,22 @@ std::string CalibratedName(std::string_view bits) {
   return std::string(kPrefix).append(bits).append(kSuffix);
 }
 
-std::vector<std::string_view> SplitAtCommas(std::string_view text) {
-  std::vector<std::string_view> items;
-  for (size_t comma; (comma = text.find(',')) != std::string_view::npos;) {
-    items.push_back(text.substr(0, comma));
-    text.remove_prefix(comma + 1);
-  }
-  items.push_back(text);
-  return items;
-}
-
 /// "4" of "gptq-4bit".
-Result<std::string_view> BitsOf(std::string_view target) {
+Result<std::string> BitsOf(std::string_view target) {
   if (target.size() < kPrefix.size() + kSuffix.size() || !target.starts_with(kPrefix) ||
       !target.ends_with(kSuffix)) {
-    return InvalidArgument("'" + std::string(target) + "' is not gptq-Nbit; only GPTQ makes lists");
+    return InvalidArgument("'" + std::string(target) +
+                           "' is not gptq-Nbit; a list with GPTQ has nothing else");
   }
-  return target.substr(kPrefix.size(), target.size() - kPrefix.size() - kSuffix.size());
+  return std::string(
+      target.substr(kPrefix.size(), target.size() - kPrefix.size() - kSuffix.size()));
 }
 
-Result<std::string> TargetsOf(const std::vector<std::string_view>& list) {
+Result<std::string> TargetsOf(const std::vector<std::string>& list) {
   std::string targets;
-  for (const std::string_view bits : list) {
+  for (const std::string& bits : list) {
     if (std::find(std::begin(kBits), std::end(kBits), bits) == std::end(kBits)) {
-      return InvalidArgument("GPTQ has 2, 3, 4 or 8 bits, not '" + std::string(bits) + "'");
+      return InvalidArgument("GPTQ has 2, 3, 4 or 8 bits, not '" + bits + "'");
     }
     targets += (targets.empty() ? "" : ",") + CalibratedName(bits);
   }
@@ -63,20 +56,42 @@ std::optional<QuantizeTarget> QuantizeTargetOf(std::string_view name) {
   for (const NamedTarget& known : kTargets) {
     if (known.name == name) return known.target;
   }
-  return std::nullopt;
+  const auto formats = RoundFormats();
+  const bool is_format = std::find(formats.begin(), formats.end(), name) != formats.end();
+  return is_format ? std::optional(QuantizeTarget::kFormat) : std::nullopt;
+}
+
+std::vector<std::string_view> QuantizeTargetNames() {
+  std::vector<std::string_view> names;
+  for (const NamedTarget& known : kTargets) names.push_back(known.name);
+  const auto formats = RoundFormats();
+  names.insert(names.end(), formats.begin(), formats.end());
+  return names;
+}
+
+std::vector<std::string> SplitAtCommas(std::string_view text) {
+  std::vector<std::string> items;
+  for (size_t comma; (comma = text.find(',')) != std::string_view::npos;) {
+    items.emplace_back(text.substr(0, comma));
+    text.remove_prefix(comma + 1);
+  }
+  items.emplace_back(text);
+  return items;
 }
 
 Result<std::optional<std::string>> CalibratedTargets(std::string_view to, std::string_view bits) {
   const bool takes_bits = to == kCalibrated;
-  if (!to.starts_with(kCalibrated) && to.find(',') == std::string_view::npos) {
-    return std::optional<std::string>();
-  }
+  std::vector<std::string> list = SplitAtCommas(to);
+  const bool is_calibrated = std::any_of(list.begin(), list.end(), [](const std::string& item) {
+    return item.starts_with(kCalibrated);
+  });
+  if (!is_calibrated) return std::optional<std::string>();
   if (takes_bits == bits.empty()) {
     return InvalidArgument(takes_bits ? "gptq needs --bits" : "--bits belongs to gptq alone");
   }
-  std::vector<std::string_view> list = SplitAtCommas(takes_bits ? bits : to);
+  if (takes_bits) list = SplitAtCommas(bits);
   if (!takes_bits) {
-    for (std::string_view& item : list) {
+    for (std::string& item : list) {
       QSTORE_ASSIGN(item, BitsOf(item));
     }
   }
@@ -86,7 +101,7 @@ Result<std::optional<std::string>> CalibratedTargets(std::string_view to, std::s
 
 std::string TargetNames() {
   std::string names;
-  for (const NamedTarget& known : kTargets) names.append(known.name).append(", ");
+  for (const std::string_view name : QuantizeTargetNames()) names.append(name).append(", ");
   for (const std::string_view bits : kBits) names.append(CalibratedName(bits)).append(", ");
   names.resize(names.size() - 2);
   return names;

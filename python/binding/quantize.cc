@@ -11,25 +11,32 @@
 #include "arguments.h"
 #include "interruptible.h"
 #include "module.h"
+#include "qstore_apps/targets.h"
 
 namespace nb = nanobind;
 
 namespace qstore::python {
 namespace {
 
-nb::list Names(const std::vector<std::string>& names) {
+template <class Name>
+nb::list Names(const std::vector<Name>& names) {
   nb::list list;
-  for (const std::string& name : names) list.append(nb::cast(std::string_view(name)));
+  for (const Name& name : names) list.append(nb::cast(std::string_view(name)));
   return list;
 }
 
-nb::tuple QuantizeFiles(const nb::bytes& source, const nb::bytes& output, int target, int rest,
-                        const nb::list& include, const nb::list& exclude, bool overwrite, bool sync,
-                        unsigned threads, const nb::object& progress) {
+nb::list TargetNames() { return Names(make::QuantizeTargetNames()); }
+
+nb::tuple QuantizeFiles(const nb::bytes& source, const nb::bytes& output, const nb::str& target,
+                        int rest, const nb::list& include, const nb::list& exclude, bool overwrite,
+                        bool sync, unsigned threads, const nb::object& progress) {
   const std::string from = ToPath(source);
   const std::string to = ToPath(output);
   make::QuantizeOptions options;
-  options.target = static_cast<make::QuantizeTarget>(target);
+  options.format = ToString(target);
+  const auto known = make::QuantizeTargetOf(options.format);
+  if (!known) throw nb::value_error("no target of that name");
+  options.target = *known;
   options.rest = static_cast<make::QuantizeRest>(rest);
   options.include = ToStrings(include);
   options.exclude = ToStrings(exclude);
@@ -51,6 +58,7 @@ void BindQuantize(nb::module_& module) {
   module.def("quantize", &QuantizeFiles, nb::arg("source"), nb::arg("output"), nb::arg("target"),
              nb::arg("rest"), nb::arg("include"), nb::arg("exclude"), nb::arg("overwrite"),
              nb::arg("sync"), nb::arg("threads"), nb::arg("progress").none());
+  module.def("quantize_targets", &TargetNames);
 }
 
 }  // namespace qstore::python

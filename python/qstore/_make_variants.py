@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes precisions of a model directory: by casting, by bitsandbytes and by GPTQ."""
+"""Makes precisions of a model directory: by casting, rounding, by bitsandbytes and by GPTQ."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from qstore._json import read_object
-from qstore._operations import quantize
+from qstore._operations import TARGETS, quantize
 from qstore.errors import InvalidArgumentError
 
 FLOATS = {"bf16": "BF16", "fp16": "F16", "f32": "F32"}
 GPTQ = {f"gptq-{bits}bit": bits for bits in (2, 3, 4, 8)}
-NAMES = (*FLOATS, "llm-int8", *GPTQ)
+ROUNDED = tuple(name for name in TARGETS if name not in (*FLOATS, "llm-int8"))
+NAMES = (*FLOATS, "llm-int8", *ROUNDED, *GPTQ)
 ORIGIN = "qstore-source.json"  # Beside the files of every variant: where they come from.
 
 
@@ -50,6 +51,8 @@ class Maker:
                 libraries = self._cast(name, folder)
             elif name == "llm-int8":
                 libraries = self._llm_int8(folder)
+            elif name in ROUNDED:
+                libraries = self._rounded(name, folder)
             elif name in GPTQ:
                 libraries = self._gptq(GPTQ[name], folder)
             else:
@@ -90,6 +93,10 @@ class Maker:
         model.save_pretrained(folder)
         copy_companions(half, folder)
         return ["transformers", "bitsandbytes", "torch"]
+
+    def _rounded(self, name: str, folder: Path) -> list[str]:
+        quantize(self._half(), folder, name, sync=False)
+        return ["qstore"]
 
     def _gptq(self, bits: int, folder: Path) -> list[str]:
         from qstore import gptq

@@ -22,7 +22,7 @@ from qstore.errors import InvalidArgumentError, PathNotFoundError, UnknownNameEr
 
 Path = str | os.PathLike[str]
 
-TARGETS = {"llm-int8": 0, "bf16": 1, "fp16": 2}
+TARGETS = tuple(_qstore.quantize_targets())
 RESTS = {"keep": 0, "bf16": 1, "fp16": 2}
 LEVELS = {"fast": 1, "balanced": 2, "max": 3}
 MEMORY = 512 << 20
@@ -45,7 +45,7 @@ class VerifyReport(NamedTuple):
 
 
 class QuantizeReport(NamedTuple):
-    quantized: tuple[str, ...]  # Tensors that are I8 now.
+    quantized: tuple[str, ...]  # Tensors that have few bits now.
     cast: tuple[str, ...]  # Tensors that have another type of floats now.
     kept: int  # Tensors that are as they were.
     bytes: int  # Of all files written.
@@ -155,11 +155,14 @@ def quantize(
 ) -> QuantizeReport:
     """Makes another precision of a model directory or file, as `qstore quantize` does.
 
-    `to` is "bf16" or "fp16", which cast all floats, or "llm-int8", which follows bitsandbytes;
-    there `rest` says what becomes of other floats, and patterns `include` and `exclude` change
-    which matrices are quantized. Files, names and metadata stay as they are.
-    Raises InvalidArgumentError (a model that is quantized already, NaN or infinity, an unknown
-    name), CorruptError, AlreadyExistsError, PathNotFoundError, IoError, SourceChangedError.
+    `to` is "bf16" or "fp16", which cast all floats; "llm-int8" or "nf4", which follow bitsandbytes;
+    "fp8-fine-grained", which follows transformers; or "fp8-block", "fp8-channel", "fp8-tensor",
+    "nvfp4", "mxfp4", "int8", "int4", which follow compressed-tensors. With those that quantize,
+    `rest` says what becomes of other floats, and patterns `include` and `exclude` change which
+    matrices are quantized. Files and metadata stay as they are.
+    Raises InvalidArgumentError (a model that is quantized already, NaN or infinity, a matrix that
+    does not fit, an unknown name), CorruptError, AlreadyExistsError, PathNotFoundError, IoError,
+    SourceChangedError.
     """
     for given, known in ((to, TARGETS), (rest, RESTS)):
         if given not in known:
@@ -167,9 +170,7 @@ def quantize(
     names = (list(include), list(exclude))
     paths = (encode(source), encode(directory))
     with reported(progress, "quantize") as tell:
-        done = _qstore.quantize(
-            *paths, TARGETS[to], RESTS[rest], *names, overwrite, sync, threads, tell
-        )
+        done = _qstore.quantize(*paths, to, RESTS[rest], *names, overwrite, sync, threads, tell)
     quantized, cast, kept, size = done
     return QuantizeReport(tuple(quantized), tuple(cast), kept, size)
 

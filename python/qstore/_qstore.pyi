@@ -84,7 +84,7 @@ def dlpack(memory: Any, shape: tuple[int, ...], code: int, bits: int) -> Any: ..
 def quantize(
     source: bytes,
     output: bytes,
-    target: int,
+    target: str,
     rest: int,
     include: list[str],
     exclude: list[str],
@@ -93,3 +93,4 @@ def quantize(
     threads: int,
     progress: Progress,
 ) -> tuple[list[str], list[str], int, int]: ...
+def quantize_targets() -> list[str]: ...

@@ -68,6 +68,23 @@ def test_a_directory(qstore, prepare, model, space):
             assert torch.equal(made[name], tensor.to(torch.float16))
 
 
+def test_copies_that_are_rounded(qstore, prepare, model, space):
+    """They are what qstore.quantize makes of the 16-bit variant, and nothing else."""
+    prepare(model, "--variants", "fp8-channel,bf16,nf4", "-o", space / "m.qstore")
+    archive = qstore.Archive.open(space / "m.qstore")
+    assert sorted(archive.variant_names) == ["bf16", "fp8-channel", "nf4"]
+    for name in ("fp8-channel", "nf4"):
+        qstore.unpack(archive, name, space / name)
+        told = json.loads((space / name / ORIGIN).read_text())
+        assert list(told["made_with"]) == ["qstore"] and told["variant"] == name
+        (space / name / ORIGIN).unlink()
+        report = qstore.quantize(model, space / "alone" / name, name)
+        assert "model.layers.0.self_attn.q_proj.weight" in report.quantized and not report.cast
+        assert contents(space / name) == contents(space / "alone" / name)
+    with pytest.raises(qstore.InvalidArgumentError, match="'fp9' is none of llm-int8, .*nvfp4"):
+        qstore.quantize(model, space / "fp9", "fp9")
+
+
 def test_gptq(qstore, prepare, model, space):
     source = space / "model"
     source.mkdir()

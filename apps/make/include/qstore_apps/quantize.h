@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,15 +17,17 @@ enum class QuantizeTarget : uint8_t {
   kLlmInt8,  ///< LLM.int8() of bitsandbytes: linear layers in int8 with one scale for each row.
   kBF16,     ///< Every F64, F32, F16 tensor to BF16.
   kF16,      ///< Every F64, F32, BF16 tensor to F16.
+  kFormat,   ///< Linear layers to a format of <qstore/round.h>.
 };
 
-/// What kLlmInt8 does with the float tensors that are no linear layers.
+/// What kLlmInt8 and kFormat do with the float tensors that are no linear layers.
 enum class QuantizeRest : uint8_t { kKeep, kBF16, kF16 };
 
 struct QuantizeOptions {
   QuantizeTarget target = QuantizeTarget::kLlmInt8;
-  QuantizeRest rest = QuantizeRest::kKeep;  ///< Of kLlmInt8 only.
-  /// Of kLlmInt8 only: patterns of whole tensor names, `*` for any run of characters and `?` for
+  std::string format;                       ///< Of kFormat only: one of RoundFormats().
+  QuantizeRest rest = QuantizeRest::kKeep;  ///< Of kLlmInt8 and kFormat only.
+  /// Likewise: patterns of whole tensor names, `*` for any run of characters and `?` for
   /// one, that add matrices to those the rule chooses, or take them away. Exclusion wins.
   std::vector<std::string> include;
   std::vector<std::string> exclude;
@@ -41,7 +44,7 @@ struct QuantizeOptions {
 
 /// What was done with the tensors, by name, in the order of files and offsets.
 struct QuantizeReport {
-  std::vector<std::string> quantized;      ///< Now I8.
+  std::vector<std::string> quantized;      ///< Now integers or floats of few bits.
   std::vector<std::string> cast;           ///< Now another float type.
   std::vector<std::string> kept_matrices;  ///< Unchanged though they have two dimensions.
   uint64_t kept = 0;                       ///< Unchanged, those included.
@@ -61,16 +64,31 @@ struct QuantizeReport {
 /// 0: the weights are cast to F16, SCB is the largest magnitude of a row, and q = w * (127 / SCB)
 /// in F32, rounded to nearest with ties to even.
 ///
+/// kFormat takes the same layers and makes of each what Rounder::Create says, byte for byte as the
+/// tool that defines the format. A layer whose shape or type does not fit is an error; `exclude`
+/// leaves it alone. It reads matrices twice where their largest magnitude is needed. In memory are,
+/// for each thread, 4 MiB of weights or one Rounder::unit(), whichever is more, and what becomes of
+/// them.
+///
 /// Casts round to nearest with ties to even, F64 by way of F32 as PyTorch does.
 ///
 /// Errors: kInvalidArgument (no such tensor, a model of GPT-2's transposed layers, a model that is
 /// quantized already, the output being the source or its folder, NaN, infinity or a value beyond
-/// F16 in a layer to be quantized), kCorrupt (a .safetensors file or config.json that cannot be
-/// read), kAlreadyExists, kNotFound, kIo, kSourceChanged, kCancelled. Nothing is left behind on
-/// failure.
-/// Thread-safety: may run several times at once with different outputs.
+/// F16 in a layer to be quantized, a layer that does not fit the format), kCorrupt (a .safetensors
+/// file or config.json that cannot be read), kAlreadyExists, kNotFound, kIo, kSourceChanged,
+/// kCancelled. Nothing is left behind on failure. Thread-safety: may run several times at once with
+/// different outputs.
 Result<QuantizeReport> Quantize(const std::filesystem::path& source,
                                 const std::filesystem::path& output,
                                 const QuantizeOptions& options);
+
+/// Makes several precisions, each in the folder of `output` that has its name, a name of
+/// QuantizeTargetOf: all of them or, on an error, none. `options` hold for each, but its target.
+/// Returns: a report for each. Errors: as Quantize; kInvalidArgument also for an unknown name, one
+/// given twice, or none.
+Result<std::vector<QuantizeReport>> QuantizeEach(const std::filesystem::path& source,
+                                                 const std::filesystem::path& output,
+                                                 std::span<const std::string> targets,
+                                                 const QuantizeOptions& options);
 
 }  // namespace qstore::make
