@@ -2,14 +2,13 @@
 // A config.json that is rewritten is a JSON object that says what it was rewritten for, and is a
 // fixed point: written for a cast again it stays as it is, and cannot be quantized twice. The input
 // is the target, how many modules are skipped, and the text.
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "fuzz/fuzz.h"
 #include "fuzz/fuzz_input.h"
 #include "io/json_document.h"
+#include "make/format_config.h"
 #include "make/quantize_config.h"
 
 namespace {
@@ -18,10 +17,10 @@ using qstore::io::JsonDocument;
 using qstore::make::QuantizeOptions;
 using qstore::make::QuantizeRest;
 using qstore::make::QuantizeTarget;
-using Modules = std::optional<std::vector<std::string>>;
+using qstore::make::SkippedModules;
 
 void CheckRewritten(const std::string& config, const QuantizeOptions& options,
-                    const Modules& skipped) {
+                    const SkippedModules& skipped) {
   const auto document = JsonDocument::Parse(config);
   FUZZ_CHECK(document.ok());
   const auto again = qstore::make::RewriteConfig(config, options, skipped);
@@ -46,8 +45,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.target = kTargets[choice % 3];
   options.rest = kRests[choice / 3 % 3];
   const auto count = in.Number<uint8_t>();
-  Modules skipped;
-  if (count % 4 != 0) skipped.emplace(count % 4 - 1, "lm_head \"quoted\"\n");
+  SkippedModules skipped;
+  skipped.all.assign(count % 4, "lm_head \"quoted\"\n");
+  skipped.departs = !skipped.all.empty();
   const auto rest = in.Rest();
   const std::string_view text(reinterpret_cast<const char*>(rest.data()), rest.size());
   const auto config = qstore::make::RewriteConfig(text, options, skipped);
