@@ -25,15 +25,16 @@ Starts StartsOf(const Histogram& frequencies) {
 
 }  // namespace
 
-Histogram NormalizeFrequencies(const Histogram& counts) {
+Histogram NormalizeFrequencies(const Histogram& counts, unsigned scale_bits) {
+  const uint32_t scale = 1u << scale_bits;
   double total = 0;
   for (uint32_t c : counts) total += c;
   Histogram frequencies{};
-  int64_t left = kScale;
+  int64_t left = scale;
   for (unsigned s = 0; s < 256; ++s) {
     if (counts[s] == 0) continue;
     frequencies[s] =
-        std::max<uint32_t>(1, static_cast<uint32_t>(std::lround(counts[s] / total * kScale)));
+        std::max<uint32_t>(1, static_cast<uint32_t>(std::lround(counts[s] / total * scale)));
     left -= frequencies[s];
   }
   // What rounding left over goes where it changes the code least: to the largest.

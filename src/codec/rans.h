@@ -19,9 +19,9 @@ namespace qstore::codec {
 inline constexpr unsigned kRansScaleBits = 14;
 inline constexpr size_t kRansStates = 32;
 
-/// Frequencies that sum to 2^kRansScaleBits; every symbol counted has at least 1.
-/// REQUIRES: at least two symbols counted.
-Histogram NormalizeFrequencies(const Histogram& counts);
+/// Frequencies that sum to 2^scale_bits; every symbol counted has at least 1.
+/// REQUIRES: at least two symbols counted; scale_bits >= 8.
+Histogram NormalizeFrequencies(const Histogram& counts, unsigned scale_bits = kRansScaleBits);
 
 /// Bits that `counts` take under `frequencies`.
 double RansBits(const Histogram& counts, const Histogram& frequencies);

@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "format/limits.h"
+#include "scheme/awq/awq.h"
 #include "scheme/bitsandbytes/nested_scales.h"
 #include "scheme/cast/cast.h"
 #include "scheme/gptq/gptq.h"
@@ -48,8 +49,8 @@ Status CheckTakes(const Bound& bound, std::span<const ObjectSpec> parents) {
 
 std::span<const Scheme* const> Schemes() {
   static const Scheme* const kSchemes[] = {
-      &LlmInt8(),    &Cast(),        &GptqFloats(), &GptqIntegers(), &GridCodes(),
-      &GridScales(), &GridWeights(), &GridValues(), &NestedScales(), &GptqCodes()};
+      &LlmInt8(),     &Cast(),       &GptqFloats(),   &GptqIntegers(), &GridCodes(), &GridScales(),
+      &GridWeights(), &GridValues(), &NestedScales(), &GptqCodes(),    &AwqCodes(),  &GridNear()};
   return kSchemes;
 }
 

@@ -140,6 +140,58 @@ inline void TakeGridBinding(FuzzInput* in, SchemeId scheme, BindingCase* out) {
   out->params = scheme::WriteGridParams(params);
 }
 
+inline DType TakeHalf(FuzzInput* in) { return in->Below(2) == 0 ? DType::kBF16 : DType::kF16; }
+
+/// Codes of GPTQ (10) or AWQ (11) given weights.
+inline void TakeByInputBinding(FuzzInput* in, bool is_awq, BindingCase* out) {
+  static constexpr DType kScales[] = {DType::kF16, DType::kBF16, DType::kF32};
+  static constexpr unsigned kBits[] = {4, 8, 2, 3};
+  GptqCase shape;
+  shape.groups = 1 + in->Below(4);
+  shape.inputs = 32 * shape.groups;
+  shape.outputs = 32 << in->Below(2);
+  shape.bits = is_awq ? 4 : kBits[in->Below(4)];
+  const uint64_t weights = shape.inputs * shape.outputs;
+  const uint64_t row = is_awq ? shape.outputs / 8 : shape.outputs;
+  const uint64_t chunk = is_awq ? 32 * row : shape.bits * row;
+  out->child = ObjectOf(DType::kI32, weights * shape.bits / 32, row, chunk);
+  out->chunk = in->Below(2);
+  out->parents.push_back(ObjectOf(TakeHalf(in), weights, shape.inputs, weights));
+  const DType scales = kScales[in->Below(3)];
+  const bool has_groups = AddGptqSides(shape, scales, in, out);
+  out->params = {static_cast<std::byte>(scales), std::byte{has_groups}};
+  if (!is_awq) return;
+  out->params.pop_back();
+  if (has_groups) out->parents.pop_back();
+}
+
+/// Codes near those of the weights (12), in words of int4 or bytes of int8.
+inline void TakeNearBinding(FuzzInput* in, BindingCase* out) {
+  static constexpr scheme::RoundingRule kRules[] = {
+      scheme::RoundingRule::kInt4, scheme::RoundingRule::kInt4Zeros, scheme::RoundingRule::kInt8};
+  scheme::GridParams params;
+  params.rule = kRules[in->Below(3)];
+  params.sides = {true, params.rule == scheme::RoundingRule::kInt4Zeros, false};
+  const bool is_bytes = params.rule == scheme::RoundingRule::kInt8;
+  params.layout = is_bytes ? scheme::CodeLayout::kPlain : scheme::CodeLayout::kOffset;
+  const uint64_t rows = 8 * (1 + in->Below(3));
+  const uint64_t columns = 8 * (1 + in->Below(20));
+  params.groups = {1, 1 + in->Below(columns), columns};
+  const uint64_t elems = rows * columns;
+  const uint64_t per_elem = is_bytes ? 1 : 8;
+  const DType type = TakeHalf(in);
+  out->child = ObjectOf(is_bytes ? DType::kI8 : DType::kI32, elems / per_elem, columns / per_elem,
+                        8 * columns / per_elem);
+  out->chunk = in->Below(2);
+  const uint64_t count = params.groups.Count(elems);
+  out->parents = {ObjectOf(type, elems, columns, 8 * columns), ObjectOf(type, count, 1, count)};
+  if (params.sides.has_zeros) out->parents.push_back(ObjectOf(DType::kI32, count / 8, 1, count));
+  const bool has_order = in->Below(2) != 0;
+  if (has_order) out->parents.push_back(ObjectOf(DType::kI32, columns, columns, columns));
+  out->params = scheme::WriteGridParams(params);
+  out->params.push_back(std::byte{has_order});
+}
+
 /// At most 4 Ki elements in one chunk or two. Without scheme where the parents do not fit it.
 inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
   static constexpr DType kModelled[] = {DType::kU8,  DType::kI8,  DType::kF16, DType::kBF16,
@@ -153,6 +205,14 @@ inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
   }
   if (scheme >= 5 && scheme <= 8) {
     TakeGridBinding(in, scheme, out);
+    return scheme;
+  }
+  if (scheme == 10 || scheme == 11) {
+    TakeByInputBinding(in, scheme == 11, out);
+    return scheme;
+  }
+  if (scheme == 12) {
+    TakeNearBinding(in, out);
     return scheme;
   }
   const uint64_t row_elems = 1 + in->Below(300);

@@ -20,6 +20,7 @@ import golden_models as models  # noqa: E402
 BALANCED = 1
 U8 = 0  # The type that a case asks for first; schemes here choose their own.
 GPTQ, GPTQ_INTEGERS, CODES, SCALES, WEIGHTS, VALUES = 3, 4, 5, 6, 7, 8
+GPTQ_CODES, AWQ_CODES, NEAR = 10, 11, 12
 BITS = {4: 0, 8: 1, 2: 2, 3: 3}
 F16_SCALES = 0
 
@@ -78,6 +79,32 @@ def grid(random, scheme, rule, flags, kinds):
     return front + b"".join(parts[kind] for kind in kinds)
 
 
+def by_input(random, scheme):
+    """32 outputs of 64 inputs in two groups, the first 32 of the inputs being a chunk."""
+    value = models.weights(random, 32, 64)
+    weights = models.tensor("BF16", value).data
+    if scheme == AWQ_CODES:
+        twin = grids.awq(value * np.linspace(0.5, 2, 64, dtype=np.float32), 32)
+        front = numbers(BALANCED, U8, scheme, 1, 0, 0, 0, F16_SCALES, 0)
+    else:
+        kinds = {"order": None, "less_one": True, "groups": False}
+        twin = models.gptq_twin(random, value, 4, 32, **kinds)
+        front = numbers(BALANCED, U8, scheme, 1, 0, BITS[4], 0, 0, F16_SCALES, 0)
+    raw = twin["qweight"].data
+    return front + weights + sides(twin) + raw[: len(raw) // 2]
+
+
+def near(random, has_zeros):
+    """16 rows of 64 weights in words of int4, the first half a chunk."""
+    value = models.weights(random, 16, 64)
+    twin = grids.near_int4(random, value, 64, has_zeros)
+    front = numbers(BALANCED, U8, NEAR, 1 if has_zeros else 0, 1, 7, 63, 0, 0, 0)
+    zeros = twin["weight_zero_point"].data if has_zeros else b""
+    raw = twin["weight_packed"].data
+    parents = models.tensor("BF16", value).data[: 2 * 8 * 64] + twin["weight_scale"].data + zeros
+    return front + parents + raw[: len(raw) // 2]
+
+
 CASES = {
     "bf16_gptq_4": lambda random: gptq_floats(random, 4),
     "bf16_gptq_8": lambda random: gptq_floats(random, 8),
@@ -90,6 +117,10 @@ CASES = {
     "nvfp4_scales": lambda random: grid(random, SCALES, 10, 1, ("weights", "last", "scales")),
     "int4_zeros": lambda random: grid(random, SCALES, 9, 2, ("weights", "last")),
     "bf16_fp8": lambda random: grid(random, WEIGHTS, 5, 1, ("codes", "scales", "weights")),
+    "gptq_4_bf16": lambda random: by_input(random, GPTQ_CODES),
+    "awq_bf16": lambda random: by_input(random, AWQ_CODES),
+    "near_bf16": lambda random: near(random, False),
+    "near_zeros_bf16": lambda random: near(random, True),
     "mxfp4_values": lambda random: grid(random, VALUES, 11, 1, ("codes", "scales", "weights")),
 }
 

@@ -230,10 +230,11 @@ GRID_CODES, GRID_SCALES, GRID_WEIGHTS, GRID_VALUES = (
     f"grid-{name}" for name in ("codes", "scales", "weights", "values")
 )
 NESTED, GPTQ_CODES = "nested-scales", "gptq-codes"
+AWQ_CODES, GRID_NEAR = "awq-codes", "grid-near"
 SCHEMES = {
     BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4,
     GRID_CODES: 5, GRID_SCALES: 6, GRID_WEIGHTS: 7, GRID_VALUES: 8,
-    NESTED: 9, GPTQ_CODES: 10,
+    NESTED: 9, GPTQ_CODES: 10, AWQ_CODES: 11, GRID_NEAR: 12,
 }  # fmt: skip
 # By number of a dtype; 0 for those of parts of bytes.
 DTYPE_BYTES = [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8]
@@ -285,6 +286,10 @@ DAMAGES = {
     "corrupt.gptq-integers-width": ("gptq", damage_payload(GPTQ_INTEGERS, 2, 5)),
     "corrupt.gptq-codes-zeros": ("gptq-direct", damage_payload(GPTQ_CODES, 0, 3)),
     "corrupt.gptq-codes-plane": ("gptq-direct", damage_payload(GPTQ_CODES, 1, 9)),
+    "corrupt.awq-codes-flags": ("near", damage_payload(AWQ_CODES, 0, 16)),
+    "corrupt.awq-codes-factors": ("near", damage_payload(AWQ_CODES, 1, 9)),
+    "corrupt.grid-near-flags": ("near", damage_payload(GRID_NEAR, 0, 32)),
+    "corrupt.grid-near-plane": ("near", damage_payload(GRID_NEAR, 1, 9)),
     "corrupt.grid-weights-group": ("fp8", damage_payload(GRID_WEIGHTS, 3, 2)),
     "corrupt.grid-codes-listed": ("grids", damage_payload(GRID_CODES, 0, 255)),
     "corrupt.grid-codes-slack": ("grids", damage_payload(GRID_CODES, -1, 1)),

@@ -149,6 +149,62 @@ def int4(weights, width, has_zeros):
     return twin
 
 
+def moved(random, codes, share, low, high):
+    """Some codes are chosen otherwise, as by a tool that calibrates."""
+    moves = random.choice([-1, 0, 1], codes.shape, p=[share / 2, 1 - share, share / 2])
+    signed = np.where(codes > high, codes - (high - low + 1), codes)
+    return np.clip(signed + moves, low, high)
+
+
+def near_int4(random, weights, width, has_zeros, order=None):
+    """int4 of which some codes are moved; `order` tells which inputs share groups."""
+    rows, columns = weights.shape
+    order = np.arange(columns) if order is None else order
+    codes, scales, zeros, _ = rounded(
+        weights[:, order], 9 if has_zeros else 8, Groups(1, width, columns)
+    )
+    codes = moved(random, codes, 0.1, -8, 7).reshape(rows, columns)
+    own = np.empty_like(codes)
+    own[:, order] = codes
+    twin = int4(weights, width, has_zeros)
+    twin["weight_packed"].data = nibbles(own.reshape(-1) & 15, OFFSET).tobytes()
+    twin["weight_scale"].data = scales.astype("<u2").tobytes()
+    if (order != np.arange(columns)).any():
+        groups = np.empty(columns, "<u4")
+        groups[order] = np.arange(columns) // width
+        twin["weight_g_idx"] = Tensor("I32", [columns], groups)
+    return twin
+
+
+def near_int8(random, weights):
+    twin = int8(weights)
+    codes = np.frombuffer(twin["weight"].data, np.uint8).astype(np.int64)
+    twin["weight"].data = moved(random, codes, 0.02, -128, 127).astype(np.int8).tobytes()
+    return twin
+
+
+def awq(weights, group):
+    """The layout of AutoAWQ, in F16."""
+    values = weights.astype(np.float16)
+    outputs, inputs = values.shape
+    groups = values.reshape(outputs, -1, group)
+    size = np.maximum(groups.max(2) - groups.min(2), np.float16(1e-5))
+    scales = (size / np.float16(15)).astype(np.float16)
+    zeros = np.clip(-np.rint(groups.min(2) / scales), 0, 15)
+    codes = np.clip(np.rint(groups / scales[:, :, None]) + zeros[:, :, None], 0, 15)
+
+    def words(integers):
+        fields = integers.astype(np.int64).reshape(len(integers), -1, 8)
+        places = fields[:, :, [0, 2, 4, 6, 1, 3, 5, 7]] << (4 * np.arange(8))
+        return places.sum(axis=2).astype("<u4")
+
+    return {
+        "qweight": Tensor("I32", [inputs, outputs // 8], words(codes.reshape(outputs, inputs).T)),
+        "qzeros": Tensor("I32", [inputs // group, outputs // 8], words(zeros.T)),
+        "scales": Tensor("F16", [inputs // group, outputs], scales.T),
+    }
+
+
 def four_bits(weights, name):
     codes, scales, _, _ = rounded(weights, {"nf4": 3, "fp4": 4}[name], Groups(1, 64, weights.size))
     packed = nibbles(codes, HIGH_FIRST)

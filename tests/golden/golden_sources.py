@@ -229,6 +229,24 @@ def write_copies(folder, value, random, copies):
         write_grids(folder, **{name: tensors})
 
 
+def source_near(folder, random):
+    """BF16 and copies of tools that calibrate: moved codes, factors of inputs and outputs."""
+    value = weights(random, 136, 192)
+    value[4, :64] = 0
+    inputs = np.exp(0.5 * random.standard_normal(192)).astype(np.float16).astype(np.float32)
+    outputs = np.exp(0.3 * random.standard_normal(136)).astype(np.float16).astype(np.float32)
+    order = random.permutation(192)
+    copies = {
+        "awq": grids.awq(value * inputs, 64),
+        "awq-both": grids.awq(value * inputs / outputs[:, None], 32),
+        "int4": grids.near_int4(random, value, 32, False),
+        "int4z": grids.near_int4(random, value * inputs, 64, True),
+        "order": grids.near_int4(random, value, 64, False, order),
+        "int8": grids.near_int8(random, value * inputs),
+    }
+    write_copies(folder, value, random, copies)
+
+
 def source_native(folder, random):
     """FP8 and MXFP4 as models are released, and BF16 that has their values."""
     high, low = {}, {}
@@ -241,6 +259,7 @@ def source_native(folder, random):
 
 
 GRIDS = ("inv", "int8", "int4", "int4z", "nf4", "fp4", "nested", "nvfp4", "mxfp4")
+NEAR = ("awq", "awq-both", "int4", "int4z", "order", "int8")
 MORE_GRIDS = (
     *("single", "reciprocal", "wide", "torchao", "quanto", "modelopt", "mxfp8"),
     *(f"mlx{bits}" for bits in (2, 3, 4, 5, 6, 8)),
@@ -268,5 +287,6 @@ ARCHIVES = {
         ["bf16=bf16", *(f"{n}={n}" for n in MORE_GRIDS)],
         ["--direct", "bf16"],
     ),
+    "near": (source_near, ["bf16=bf16", *(f"{n}={n}" for n in NEAR)], ["--direct", "bf16"]),
     "native": (source_native, ["bf16=bf16", "native=native"], []),
 }

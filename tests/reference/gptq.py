@@ -222,12 +222,16 @@ def decode_gptq_codes(cursor, spec, weights, dtype, own):
     with np.errstate(all="ignore"):
         x = np.where(scale == 0, np.float32(0), values[:, inputs].T / scale)
     x = np.where(np.isnan(x), np.float32(-65536), np.clip(x, -65536, 65536)).astype(np.float32)
-    nearest = np.clip(np.rint(x).astype(np.int64) + zero, 0, (1 << shape.bits) - 1).reshape(-1)
-    f = x.reshape(-1) - (nearest - zero.reshape(-1)).astype(np.float32)
-    place = np.minimum(np.abs(f) * 32, 15).astype(np.int64)
-    symbols = np.zeros(len(f), np.int64)
-    for p in range(16):
-        at = np.flatnonzero(place == p)
-        symbols[at] = planes.decode_plane(cursor, len(at))
-    integers = np.where(f < 0, nearest - symbols, nearest + symbols) % (1 << shape.bits)
+    integers = decode_near(cursor, x.reshape(-1), zero.reshape(-1), shape.bits)
     return pack_words(integers.reshape(count, shape.outputs), shape.bits)
+
+
+def decode_near(cursor, x, zeros, bits):
+    """Codes of weights that are counted in codes, in the order of the elements."""
+    top = (1 << bits) - 1
+    nearest = np.clip(np.rint(x).astype(np.int64) + zeros, 0, top)
+    f = x - (nearest - zeros).astype(np.float32)
+    places = np.minimum(np.abs(f) * 32, 15).astype(np.int64)
+    symbols = planes.decode_context_rans(cursor, places.tolist(), 16).astype(np.int64)
+    steps = np.where(symbols & 1, -(symbols >> 1) - 1, symbols >> 1)
+    return np.where(f < 0, nearest - steps, nearest + steps) & top

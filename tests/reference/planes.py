@@ -10,6 +10,7 @@ import numpy as np
 HUFFMAN_RUN = 4
 MAX_CODE_LENGTH = 12
 RANS_STATES = 32
+CONTEXT_SCALE_BITS = 12
 RANS_SCALE_BITS = 14
 RANS_LOWEST = 1 << 16
 INT8_BLOCK = 128
@@ -172,6 +173,38 @@ def decode_rans(cursor, count):
     require(at == len(words), "rans: words left over")
     require(all(x == RANS_LOWEST for x in states), "rans: last states")
     return plane
+
+
+def decode_context_rans(cursor, contexts, count):
+    """A symbol for each of `contexts`, which are numbers below `count`."""
+    scale = 1 << CONTEXT_SCALE_BITS
+    tables = []
+    for _ in range(count):
+        first, last = cursor.byte(), cursor.byte()
+        require(first <= last, "context rans: range of symbols")
+        table = []
+        for symbol in range(first, last + 1):
+            frequency = cursor.varint() if first < last else scale
+            require(frequency <= scale - len(table), "context rans: frequency")
+            table += [(symbol, len(table), frequency)] * frequency
+        require(len(table) == scale, "context rans: frequencies do not fill the scale")
+        tables.append(table)
+    states = [cursor.unsigned(4) for _ in range(RANS_STATES)]
+    words = np.frombuffer(cursor.take(2 * cursor.varint()), "<u2").tolist()
+    symbols = np.zeros(len(contexts), np.uint8)
+    at = 0
+    for i, context in enumerate(contexts):
+        x = states[i % RANS_STATES]
+        symbols[i], start, frequency = tables[context][x % scale]
+        x = frequency * (x >> CONTEXT_SCALE_BITS) + x % scale - start
+        if x < RANS_LOWEST:
+            require(at < len(words), "context rans: words end early")
+            x = x << 16 | words[at]
+            at += 1
+        states[i % RANS_STATES] = x
+    require(at == len(words), "context rans: words left over")
+    require(all(x == RANS_LOWEST for x in states), "context rans: last states")
+    return symbols
 
 
 def decode_byte_planes(cursor, count, elem_bytes):

@@ -6,6 +6,7 @@ import numpy as np
 from floats import FLOATS, decode_bins, decode_cast_delta, first_patterns
 from gptq import Tensor, decode_gptq_codes, decode_gptq_floats, decode_gptq_integers, shape_of
 from grids import GridCodes, GridScales, GridValues, GridWeights, NestedScales
+from near import AwqCodes, GridNear
 from planes import require
 from records import DTYPE_BITS, DTYPES
 
@@ -162,4 +163,6 @@ SCHEMES = {
     8: GridValues,
     9: NestedScales,
     10: GptqCodes,
+    11: AwqCodes,
+    12: GridNear,
 }

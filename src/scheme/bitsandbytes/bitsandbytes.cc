@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <string>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/status_macros.h"
@@ -30,7 +31,7 @@ class Int8 final : public NamedFormat {
     tensors.elem_count = ElementCount(code.shape);
     const uint64_t columns = tensors.elem_count / code.shape[0];
     tensors.groups = {1, columns, columns};
-    return {tensors};
+    return Only(std::move(tensors));
   }
 };
 
@@ -101,7 +102,7 @@ class FourBits final : public NamedFormat {
     tensors.groups = {1, *block, tensors.elem_count};
     // Those of double quantization are quantized themselves: nested_scales.h.
     if (found.scales.dtype != DType::kF32) tensors.scales.reset();
-    return {tensors};
+    return Only(std::move(tensors));
   }
 
   // Weights with one scale, in the order of memory.

@@ -126,6 +126,7 @@ class Packed final : public NamedFormat {
     GridTensors tensors = found.tensors;
     tensors.layout = CodeLayout::kOffset;
     tensors.zeros = found.Other("weight_zero_point");
+    tensors.order = found.Other("weight_g_idx");
     tensors.rules = {tensors.zeros ? RoundingRule::kInt4Zeros : RoundingRule::kInt4};
     std::vector<GridTensors> readings = ByShapes(found, tensors, 8);
     if (tensors.zeros) return readings;

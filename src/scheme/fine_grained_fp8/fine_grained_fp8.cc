@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/status_macros.h"
 #include "scheme/grid/grid_shapes.h"
@@ -48,10 +49,10 @@ class Format final : public NamedFormat {
     const auto block = BlockOf(rows, columns, scale.shape);
     if (!block) return {};
     GridTensors tensors = found.tensors;
-    tensors.rules = {RoundingRule::kE4m3Inverse};
+    tensors.rules.push_back(RoundingRule::kE4m3Inverse);
     tensors.groups = *block;
     tensors.elem_count = rows * columns;
-    return {tensors};
+    return Only(std::move(tensors));
   }
 
   // The config names the block; of those in use the first that fits the shapes.

@@ -10,6 +10,8 @@
 #include "scheme/gptq/gptq_parts.h"
 #include "scheme/gptq/gptq_tensor.h"
 #include "scheme/grid/near_coder.h"
+#include "scheme/grid/nearest.h"
+#include "scheme/grid/turn.h"
 
 namespace qstore::scheme {
 namespace {
@@ -92,21 +94,9 @@ class Nearest {
 
   void Round(const float* values, const float* scales, const uint8_t* zeros, uint64_t count,
              uint8_t* nearest, uint8_t* places) const {
-    const auto top = static_cast<float>((1u << own_.shape.bits) - 1);
-    constexpr float kMagic = 12582912.0f;  // Rounds half to even below 2^22.
-    constexpr float kLimit = 65536.0f;
-    for (uint64_t o = 0; o < count; ++o) {
-      const float quotient = values[o] / scales[o];
-      const float known = scales[o] == 0 ? 0.0f : quotient;
-      const float least = known > -kLimit ? known : -kLimit;
-      const float steps = least < kLimit ? least : kLimit;
-      const auto zero = static_cast<float>(zeros[o]);
-      const float rounded = (steps + kMagic - kMagic) + zero;
-      const float above = rounded > 0.0f ? rounded : 0.0f;
-      const float code = above < top ? above : top;
-      nearest[o] = static_cast<uint8_t>(static_cast<int32_t>(code));
-      places[o] = NearPlace(steps - (code - zero));
-    }
+    float steps[kTile];
+    CountSteps(values, scales, count, DType::kF32, steps);
+    FindNearest(steps, zeros, count, own_.shape.bits, nearest, places);
   }
 
   const GptqTensor& own_;
@@ -132,7 +122,7 @@ class BoundGptqCodes final : public Bound {
   }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
     const uint64_t weights = chunk_bytes * 8 / shape_.bits;
-    return 10 * weights + kNearPlaces * codec::kPlaneSlack + 520 * shape_.inputs;
+    return 10 * weights + kNearScratch + 520 * shape_.inputs;
   }
 
   Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
@@ -141,7 +131,9 @@ class BoundGptqCodes final : public Bound {
     auto* own = scratch->Of<GptqCodesScratch>();
     const GptqTensor tensor = GptqTensorOf(shape_, sides_, {}, parents.subspan(1));
     Nearest nearest(tensor, FirstInput(at), Inputs(at), own);
-    if (!nearest.Prepare(dtype_, Columns(at, parents[kWeights], own)).ok()) return Fit::kNone;
+    if (!nearest.Prepare(dtype_, GatherRuns(parents[kWeights], NeedOf(kWeights, at), &own->columns))
+             .ok())
+      return Fit::kNone;
     own->codes.resize(nearest.total());
     codec::ActiveKernels().unpack_inputs(reinterpret_cast<const uint8_t*>(raw.data()), shape_.bits,
                                          Inputs(at), shape_.outputs, own->codes.data());
@@ -159,7 +151,8 @@ class BoundGptqCodes final : public Bound {
     if (!IsGptqZeros(zeros, shape_.bits)) return Corrupt("gptq codes: zero points out of range");
     const GptqTensor tensor = GptqTensorOf(shape_, sides_, {}, parents.subspan(1));
     Nearest nearest(tensor, FirstInput(at), Inputs(at), own);
-    QSTORE_TRY(nearest.Prepare(dtype_, Columns(at, parents[kWeights], own)));
+    QSTORE_TRY(nearest.Prepare(dtype_,
+                               GatherRuns(parents[kWeights], NeedOf(kWeights, at), &own->columns)));
     nearest.Find(static_cast<GptqZeros>(zeros));
     own->codes.resize(nearest.total());
     QSTORE_TRY(DecodeNear(shape_.bits, payload, own->nearest, own->places, &own->near, own->codes));
@@ -175,19 +168,6 @@ class BoundGptqCodes final : public Bound {
   uint64_t Inputs(const ChunkAt& at) const {
     return 32 * at.elem_count / (shape_.outputs * shape_.bits);
   }
-  // Those of a content that has all are put together.
-  std::span<const std::byte> Columns(const ChunkAt& at, const ParentContent& weights,
-                                     GptqCodesScratch* own) const {
-    if (!weights.is_whole) return weights.bytes;
-    const Region need = NeedOf(kWeights, at);
-    own->columns.resize(need.size());
-    for (uint64_t r = 0; r < need.runs; ++r) {
-      std::copy_n(weights.bytes.data() + need.begin + r * need.stride, need.run,
-                  own->columns.data() + r * need.run);
-    }
-    return own->columns;
-  }
-
   GptqZeros ChooseZeros(uint64_t inputs, Nearest* nearest, GptqCodesScratch* own) const {
     const uint64_t outputs = shape_.outputs;
     const uint64_t step = std::max<uint64_t>(1, inputs / kSampleInputs);

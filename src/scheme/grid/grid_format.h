@@ -37,6 +37,7 @@ struct GridTensors {
   std::optional<size_t> zeros;
   std::optional<size_t> global;
   std::optional<size_t> state;  ///< What a format keeps as a text.
+  std::optional<size_t> order;  ///< The group of each column, where these are no runs.
 };
 
 /// A tensor that a format makes of a matrix of weights.

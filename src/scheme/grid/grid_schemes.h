@@ -20,4 +20,7 @@ const Scheme& GridWeights();
 /// Weights that are the numbers which codes stand for, times their scales.
 const Scheme& GridValues();
 
+/// Codes given the weights and the scales, of a tool that chose some of them otherwise.
+const Scheme& GridNear();
+
 }  // namespace qstore::scheme

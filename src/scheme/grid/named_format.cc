@@ -29,6 +29,12 @@ std::vector<GridTensors> NamedFormat::Find(std::string_view module,
   return Read(found);
 }
 
+std::vector<GridTensors> NamedFormat::Only(GridTensors tensors) {
+  std::vector<GridTensors> readings;
+  readings.push_back(std::move(tensors));
+  return readings;
+}
+
 std::vector<GridTensors> NamedFormat::ByShapes(const Found& found, GridTensors tensors,
                                                uint64_t per_elem) {
   if (found.codes.shape.size() < 2) return {};

@@ -39,6 +39,8 @@ class NamedFormat : public GridFormat {
   /// The readings of these tensors.
   virtual std::vector<GridTensors> Read(const Found& found) const = 0;
 
+  /// One reading.
+  static std::vector<GridTensors> Only(GridTensors tensors);
   /// The reading with groups and the number of weights that the shapes tell, `per_elem` codes being
   /// in an element; none when they do not fit one another.
   static std::vector<GridTensors> ByShapes(const Found& found, GridTensors tensors,

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "codec/context_rans.h"
 #include "codec/floating.h"
-#include "codec/plane.h"
 #include "qstore/status.h"
 
 // Codes that lie near those that rounding gives, as calibrated quantizers choose them: how near
@@ -30,18 +30,21 @@ inline uint8_t NearPlace(float offset) {
   return static_cast<uint8_t>(place | (offset < 0 ? kIsBelow : 0u));
 }
 
-/// Symbols by place.
 struct NearScratch {
-  std::vector<uint8_t> symbols[kNearPlaces];
+  std::vector<uint8_t> symbols;
+  std::vector<uint8_t> contexts;
+  codec::ContextRansScratch rans;
 };
+/// Bytes of a NearScratch, for so many codes and beside them.
+inline constexpr uint64_t kNearScratchPerCode = 2;
+inline constexpr uint64_t kNearScratch = kNearPlaces * ((1u << codec::kContextScaleBits) + 1024);
 
-/// Appends codes of `bits` bits given the nearest ones and the places. By rANS at every level: most
+/// Appends codes of `bits` bits given the nearest ones and the places. At every level by rANS: most
 /// symbols take less than a bit.
 void EncodeNear(unsigned bits, std::span<const uint8_t> codes, std::span<const uint8_t> nearest,
                 std::span<const uint8_t> places, NearScratch* scratch, std::vector<std::byte>* out);
 
-/// The inverse; fills `codes`. kCorrupt when `payload` is not such a stream. See DecodePlane on
-/// slack.
+/// The inverse; fills `codes`. kCorrupt when `payload` is not such a stream.
 Status DecodeNear(unsigned bits, base::ByteReader* payload, std::span<const uint8_t> nearest,
                   std::span<const uint8_t> places, NearScratch* scratch, std::span<uint8_t> codes);
 

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Near codes: docs/format-grids.md, read literally."""
+
+import numpy as np
+from floats import FLOATS
+from gptq import decode_near
+from grid_params import Params
+from grid_rules import F32, RULES, factors_of, is_usable, rounded, values_of, weights_of
+from planes import decode_plane, require
+from records import DTYPES
+
+MAX_SIDE_BYTES = 1 << 26
+ORDER = [0, 2, 4, 6, 1, 3, 5, 7]  # Outputs of a word of AWQ.
+
+
+def decode_factors(cursor, count):
+    patterns = np.zeros(count, np.uint32)
+    for shift in range(0, 32, 8):
+        patterns |= decode_plane(cursor, count).astype(np.uint32) << np.uint32(shift)
+    factors = patterns.view(F32)
+    return np.where(is_usable(factors), factors, F32(1))
+
+
+def decode_near_codes(cursor, weights, scales, zeros, dtype, bits, axis):
+    """Codes of matrices of weights, scales and zero points in the order of the elements; inputs are
+    along `axis`. `dtype` is that of the scales."""
+    flags = cursor.byte()
+    require(flags < 16, "near codes: flags")
+    inputs, outputs = weights.shape[axis], weights.shape[1 - axis]
+    values = weights
+    for flag, count, along in ((4, inputs, axis), (8, outputs, 1 - axis)):
+        if not flags & flag:
+            continue
+        factors = decode_factors(cursor, count)
+        with np.errstate(all="ignore"):
+            values = values * (factors[:, None] if along == 0 else factors[None, :])
+            values = rounded(values, dtype) if flags & 1 else values
+    with np.errstate(all="ignore"):
+        x = np.where(scales == 0, F32(0), values / scales)
+        x = rounded(x, dtype) if flags & 2 else x
+    x = np.where(np.isnan(x), F32(-65536), np.clip(x, -65536, 65536)).astype(F32)
+    return decode_near(cursor, x.reshape(-1), zeros.reshape(-1).astype(np.int64), bits)
+
+
+class AwqCodes:
+    by_chunks = None
+
+    def __init__(self, child, parents, params):
+        require(len(parents) == 3 and len(params) == 1, "awq codes: parents and parameters")
+        weights, scales, zeros = parents
+        require(params[0] < len(DTYPES) and DTYPES[params[0]] in FLOATS, "awq codes: scales")
+        self.scale_type = DTYPES[params[0]]
+        size = FLOATS[self.scale_type].bytes
+        require(max(scales.byte_size, zeros.byte_size) <= MAX_SIDE_BYTES, "awq codes: large sides")
+        require(child.elem_bytes == 4 and scales.byte_size % size == 0, "awq codes: words")
+        self.words, self.outputs = child.row_elems, 8 * child.row_elems
+        self.inputs, rest = divmod(child.elem_count, self.words)
+        require(rest == 0 and self.inputs > 0, "awq codes: shape")
+        self.groups, rest = divmod(scales.byte_size // size, self.outputs)
+        require(
+            rest == 0 and self.groups > 0 and self.inputs % self.groups == 0, "awq codes: shape"
+        )
+        require(2 * zeros.byte_size == self.groups * self.outputs, "awq codes: zero points")
+        self.dtype = weights.dtype
+        require(self.dtype in ("F16", "BF16"), "awq codes: weights are no 16-bit floats")
+        require(weights.row_elems == self.inputs, "awq codes: rows")
+        require(weights.elem_count == self.inputs * self.outputs, "awq codes: elements")
+        require(child.chunk_elems % self.words == 0, "awq codes: chunks of whole inputs")
+
+    def unpacked(self, data):
+        words = np.frombuffer(data, "<u4").astype(np.int64)[:, None]
+        fields = words >> (4 * np.arange(8)) & 15
+        out = np.zeros_like(fields)
+        out[:, ORDER] = fields
+        return out.reshape(-1, self.outputs)
+
+    def decode(self, cursor, spec, contents):
+        first, count = spec.first_elem // self.words, spec.elem_count // self.words
+        patterns = np.frombuffer(contents[0], FLOATS[self.dtype].unsigned)
+        values = weights_of(patterns, self.dtype, RULES[8]).reshape(self.outputs, self.inputs)
+        group = (first + np.arange(count)) // (self.inputs // self.groups)
+        kind = FLOATS[self.scale_type].unsigned
+        scales = values_of(np.frombuffer(contents[1], kind), self.scale_type)
+        scales = np.where(is_usable(scales), scales, F32(0)).reshape(-1, self.outputs)[group]
+        zeros = self.unpacked(contents[2])[group]
+        here = values[:, first : first + count].T
+        codes = decode_near_codes(cursor, here, scales, zeros, self.scale_type, 4, 0)
+        fields = codes.reshape(-1, 8)[:, ORDER] << (4 * np.arange(8))
+        return fields.sum(axis=1).astype("<u4").tobytes()
+
+
+class GridNear:
+    by_chunks = 0
+
+    def __init__(self, child, parents, params):
+        require(len(params) > 0 and params[-1] < 2, "grid near: parameters")
+        self.params, self.has_order = Params(params[:-1]), params[-1] == 1
+        sides = self.params.side_count()
+        require(len(parents) == 1 + sides + self.has_order, "grid near: parents")
+        rule, flags = self.params.rule, self.params.flags
+        require(rule.number in (7, 8, 9, 12), "grid near: rule")
+        require(flags == (3 if rule.number == 9 else 1), "grid near: flags")
+        require(self.params.layout != 1, "grid near: layout")
+        weights = parents[0]
+        self.dtype, self.total = weights.dtype, weights.elem_count
+        require(self.dtype in ("F16", "BF16"), "grid near: weights are no 16-bit floats")
+        require(self.params.are_codes(child, self.total), "grid near: number")
+        self.params.check_sides(self.dtype, self.total, parents[1 : 1 + sides])
+        self.per_elem = 8 * child.elem_bytes // rule.bits
+        columns = self.params.groups.columns
+        require(child.chunk_elems * self.per_elem % columns == 0, "grid near: chunks of whole rows")
+        if self.has_order:
+            require(parents[-1].byte_size == 4 * columns <= MAX_SIDE_BYTES, "grid near: groups")
+
+    def need(self, first, count):
+        size = self.per_elem * FLOATS[self.dtype].bytes
+        return range(first * size, (first + count) * size)
+
+    def decode(self, cursor, spec, contents):
+        rule, groups = self.params.rule, self.params.groups
+        patterns = np.frombuffer(contents[0], FLOATS[self.dtype].unsigned)
+        values = weights_of(patterns, self.dtype, rule).reshape(-1, groups.columns)
+        rows = spec.first_elem * self.per_elem // groups.columns + np.arange(len(values))
+        group = np.arange(groups.columns) // groups.width
+        if self.has_order:
+            group = np.frombuffer(contents[-1], "<u4").astype(np.int64)
+            require((group < groups.per_row).all(), "grid near: group")
+        sides = contents[1 : len(contents) - self.has_order]
+        scales, zeros, _ = self.params.take(sides, self.dtype)
+        of = rows[:, None] // groups.height * groups.per_row + group[None, :]
+        factors = factors_of(rule, self.dtype, scales, F32(1))
+        half = 1 << (rule.bits - 1)
+        points = (zeros + half)[of] if zeros is not None else np.full(of.shape, half)
+        codes = decode_near_codes(cursor, values, factors[of], points, self.dtype, rule.bits, 1)
+        return self.params.pack(codes - half).tobytes()

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the schemes of near codes want of parents and parameters.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "format/limits.h"
+#include "registry/bindings.h"
+#include "registry/given.h"
+
+namespace qstore::scheme {
+namespace {
+
+using testing::Binding;
+using testing::NumberOf;
+using testing::Object;
+using testing::WrongCase;
+class WrongNearBinding : public testing::WrongBinding {};
+
+std::byte B(unsigned value) { return static_cast<std::byte>(value); }
+
+// 64 inputs, 32 outputs, 2 groups.
+Binding AwqBinding() {
+  return {"awq-codes",
+          Object(DType::kI32, 256, 4, 64),
+          {Object(DType::kBF16, 2048, 64, 512), Object(DType::kF16, 64, 32, 64),
+           Object(DType::kI32, 8, 4, 8)},
+          {NumberOf(DType::kF16)}};
+}
+
+// 16 outputs of 64 inputs in runs of 32, in words of int4 with zero points and an order.
+Binding NearBinding() {
+  return {"grid-near",
+          Object(DType::kI32, 128, 8, 64),
+          {Object(DType::kBF16, 1024, 64, 512), Object(DType::kBF16, 32, 2, 512),
+           Object(DType::kI32, 4, 2, 512), Object(DType::kI32, 64, 64, 64)},
+          {B(9), B(2), B(3), B(1), B(32), B(64), B(1)}};
+}
+
+TEST(NearBindings, BindWhatFits) {
+  for (const Binding& binding : {AwqBinding(), NearBinding()}) {
+    EXPECT_TRUE(binding.Bind().ok()) << binding.Bind().ToString();
+  }
+}
+
+TEST_P(WrongNearBinding, IsRefused) { ExpectRefused(); }
+
+INSTANTIATE_TEST_SUITE_P(
+    Rules, WrongNearBinding,
+    ::testing::Values(
+        WrongCase{"AwqParamsEmpty", AwqBinding, [](Binding* b) { b->params.clear(); }},
+        WrongCase{"AwqScalesType", AwqBinding, [](Binding* b) { b->params[0] = B(99); }},
+        WrongCase{"AwqScalesOfOtherType", AwqBinding,
+                  [](Binding* b) { b->params[0] = NumberOf(DType::kF32); }},
+        WrongCase{"AwqZerosMissing", AwqBinding, [](Binding* b) { b->parents.pop_back(); }},
+        WrongCase{"AwqZerosCut", AwqBinding, [](Binding* b) { b->parents[2].byte_size = 28; }},
+        WrongCase{"AwqScalesCut", AwqBinding, [](Binding* b) { b->parents[1].byte_size = 127; }},
+        WrongCase{"AwqLargeScales", AwqBinding,
+                  [](Binding* b) { b->parents[1].byte_size = format::kMaxScalesBytes + 2; },
+                  ErrorCode::kLimit},
+        WrongCase{"AwqOfBytes", AwqBinding, [](Binding* b) { b->child.dtype = DType::kU8; }},
+        WrongCase{"AwqGivenF32", AwqBinding, [](Binding* b) { b->parents[0].dtype = DType::kF32; }},
+        WrongCase{"AwqGivenOtherRows", AwqBinding,
+                  [](Binding* b) { b->parents[0].row_elems = 32; }},
+        WrongCase{"AwqGivenFewWeights", AwqBinding,
+                  [](Binding* b) { b->parents[0].byte_size /= 2; }},
+        WrongCase{"AwqCutInputs", AwqBinding, [](Binding* b) { b->child.chunk_elems = 62; }},
+        WrongCase{"NearParamsEmpty", NearBinding, [](Binding* b) { b->params.clear(); }},
+        WrongCase{"NearOrderFlag", NearBinding, [](Binding* b) { b->params.back() = B(2); }},
+        WrongCase{"NearOrderMissing", NearBinding, [](Binding* b) { b->parents.pop_back(); }},
+        WrongCase{"NearOrderTooMany", NearBinding, [](Binding* b) { b->params.back() = B(0); }},
+        WrongCase{"NearOrderCut", NearBinding, [](Binding* b) { b->parents[3].byte_size = 252; }},
+        WrongCase{"NearRuleOfTables", NearBinding, [](Binding* b) { b->params[0] = B(3); }},
+        WrongCase{"NearWithoutZeros", NearBinding,
+                  [](Binding* b) { b->params[2] = B(1), b->parents.pop_back(); }},
+        WrongCase{"NearHighFirst", NearBinding, [](Binding* b) { b->params[1] = B(1); }},
+        WrongCase{"NearGivenF32", NearBinding,
+                  [](Binding* b) { b->parents[0].dtype = DType::kF32; }},
+        WrongCase{"NearCutRows", NearBinding,
+                  [](Binding* b) {
+                    b->child.chunk_elems = 4;
+                    b->parents[0].chunk_elems = 32;
+                  }}),
+    [](const auto& test) { return std::string(test.param.name); });
+
+}  // namespace
+}  // namespace qstore::scheme
