@@ -9,6 +9,7 @@
 #include "scheme/awq/awq.h"
 #include "scheme/bitsandbytes/nested_scales.h"
 #include "scheme/cast/cast.h"
+#include "scheme/gpt_oss/gpt_oss.h"
 #include "scheme/gptq/gptq.h"
 #include "scheme/grid/grid_schemes.h"
 #include "scheme/llm_int8/llm_int8.h"
@@ -49,8 +50,9 @@ Status CheckTakes(const Bound& bound, std::span<const ObjectSpec> parents) {
 
 std::span<const Scheme* const> Schemes() {
   static const Scheme* const kSchemes[] = {
-      &LlmInt8(),     &Cast(),       &GptqFloats(),   &GptqIntegers(), &GridCodes(), &GridScales(),
-      &GridWeights(), &GridValues(), &NestedScales(), &GptqCodes(),    &AwqCodes(),  &GridNear()};
+      &LlmInt8(),    &Cast(),        &GptqFloats(),  &GptqIntegers(), &GridCodes(),
+      &GridScales(), &GridWeights(), &GridValues(),  &NestedScales(), &GptqCodes(),
+      &AwqCodes(),   &GridNear(),    &ExpertValues()};
   return kSchemes;
 }
 

@@ -50,7 +50,7 @@ class Equals {
   Status Find() {
     QSTORE_ASSIGN(std::vector<Alike> groups, GroupBySamples());
     for (int round = 0; round < kRounds && !groups.empty(); ++round) {
-      QSTORE_ASSIGN(groups, CompareWithFirst(std::move(groups)));
+      QSTORE_ASSIGN(groups, CompareWithFirst(groups));
     }
     return {};
   }

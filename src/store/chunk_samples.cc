@@ -67,6 +67,7 @@ void AddSamples(const PackPlan& plan, const EncodedObjects& laid_out, const Clas
       const uint32_t chunk = laid_out.objects[places[i].object].first_chunk + places[i].chunk;
       samples->of_chunk[chunk] = static_cast<uint32_t>(samples->places.size());
     }
+    // Samples are chunks at most. NOLINTNEXTLINE(clang-analyzer-core.DivideZero)
     samples->places.push_back(places[begin + Mixed(s) % (end - begin)]);
   }
 }

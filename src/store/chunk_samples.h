@@ -26,7 +26,7 @@ ChunkSamples ChooseSamples(const PackPlan& plan, const EncodedObjects& laid_out)
 
 /// A text that is equal for objects which are coded in the same way: of one variant and type, with
 /// one scheme and parents of the same variants. Objects that are no tensors have one in common.
-std::string KindOf(const PackPlan& plan, uint32_t object);
+std::string KindOf(const PackPlan& plan, uint32_t id);
 
 /// A number that looks like chance, the same every time.
 uint64_t Mixed(uint64_t number);

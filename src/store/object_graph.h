@@ -48,8 +48,7 @@ class ObjectGraph {
     uint32_t chunk_parent = kNoObject;
     format::Range wholes;
   };
-  Status Bind(const format::Index& index, uint32_t object,
-              std::vector<scheme::ObjectSpec>* parents);
+  Status Bind(const format::Index& index, uint32_t id, std::vector<scheme::ObjectSpec>* parents);
   void Connect(const format::Index& index);
 
   std::vector<Node> nodes_;       // By object.

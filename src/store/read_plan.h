@@ -107,7 +107,7 @@ class ReadPlan {
   Status Share(unsigned threads, uint64_t memory);
 
   bool HasTreeParent(uint32_t object) const;
-  uint32_t LargestWhole(uint32_t object) const;
+  uint32_t LargestWhole(uint32_t id) const;
   void FindCached();
   void MakeNodes();
   uint32_t NodeOf(uint32_t object) const;

@@ -7,10 +7,10 @@
 
 namespace qstore::store {
 
-WholeBuffers::WholeBuffers(std::vector<Whole> wholes, uint64_t limit) : limit_(limit) {
+WholeBuffers::WholeBuffers(const std::vector<Whole>& wholes, uint64_t limit) : limit_(limit) {
   entries_.reserve(wholes.size());
   uint64_t bytes = 0;
-  for (Whole& whole : wholes) {
+  for (const Whole& whole : wholes) {
     if (whole.place.empty()) bytes += whole.size;
     entries_.push_back({whole, {}});
   }

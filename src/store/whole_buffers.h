@@ -36,7 +36,7 @@ class WholeBuffers {
 
   /// Memory of its own takes at most `limit` bytes. REQUIRES: that is enough for all that units up
   /// to any one have begun to write and later ones use.
-  WholeBuffers(std::vector<Whole> wholes, uint64_t limit);
+  WholeBuffers(const std::vector<Whole>& wholes, uint64_t limit);
 
   /// A unit begins. Waits until those before it have, and until there is memory for what it is the
   /// first to write. REQUIRES: called for every unit, each of which ends whatever others do.

@@ -192,6 +192,19 @@ inline void TakeNearBinding(FuzzInput* in, BindingCase* out) {
   out->params.push_back(std::byte{has_order});
 }
 
+/// Weights of one expert or two that are values of codes (13), cut anywhere.
+inline void TakeExpertBinding(FuzzInput* in, BindingCase* out) {
+  const uint64_t experts = 1 + in->Below(2);
+  const uint64_t inputs = 32 * (1 + in->Below(2));
+  const uint64_t outputs = 1 + in->Below(24);
+  const uint64_t elems = experts * inputs * outputs;
+  out->child = ObjectOf(DType::kBF16, elems, inputs * outputs, 1 + in->Below(elems));
+  out->chunk = in->Below(out->child.chunk_count());
+  out->parents = {ObjectOf(DType::kU8, elems / 2, elems / 2, elems),
+                  ObjectOf(DType::kU8, elems / 32, elems / 32, elems)};
+  out->params = {static_cast<std::byte>(inputs), static_cast<std::byte>(outputs)};
+}
+
 /// At most 4 Ki elements in one chunk or two. Without scheme where the parents do not fit it.
 inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
   static constexpr DType kModelled[] = {DType::kU8,  DType::kI8,  DType::kF16, DType::kBF16,
@@ -211,8 +224,8 @@ inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
     TakeByInputBinding(in, scheme == 11, out);
     return scheme;
   }
-  if (scheme == 12) {
-    TakeNearBinding(in, out);
+  if (scheme == 12 || scheme == 13) {
+    scheme == 12 ? TakeNearBinding(in, out) : TakeExpertBinding(in, out);
     return scheme;
   }
   const uint64_t row_elems = 1 + in->Below(300);

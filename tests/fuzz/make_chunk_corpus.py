@@ -20,7 +20,7 @@ import golden_models as models  # noqa: E402
 BALANCED = 1
 U8 = 0  # The type that a case asks for first; schemes here choose their own.
 GPTQ, GPTQ_INTEGERS, CODES, SCALES, WEIGHTS, VALUES = 3, 4, 5, 6, 7, 8
-GPTQ_CODES, AWQ_CODES, NEAR = 10, 11, 12
+GPTQ_CODES, AWQ_CODES, NEAR, EXPERTS = 10, 11, 12, 13
 BITS = {4: 0, 8: 1, 2: 2, 3: 3}
 F16_SCALES = 0
 
@@ -105,6 +105,13 @@ def near(random, has_zeros):
     return front + parents + raw[: len(raw) // 2]
 
 
+def experts(random):
+    """2 experts of 64 inputs and 8 outputs, cut within a row."""
+    native, plain = grids.experts(random, 2, 64, 8)
+    front = numbers(BALANCED, U8, EXPERTS, 1, 1, 7, 499, 1)
+    return front + b"".join(t.data for t in native.values()) + plain.data[1000:2000]
+
+
 CASES = {
     "bf16_gptq_4": lambda random: gptq_floats(random, 4),
     "bf16_gptq_8": lambda random: gptq_floats(random, 8),
@@ -121,6 +128,7 @@ CASES = {
     "awq_bf16": lambda random: by_input(random, AWQ_CODES),
     "near_bf16": lambda random: near(random, False),
     "near_zeros_bf16": lambda random: near(random, True),
+    "experts": experts,
     "mxfp4_values": lambda random: grid(random, VALUES, 11, 1, ("codes", "scales", "weights")),
 }
 

@@ -230,11 +230,11 @@ GRID_CODES, GRID_SCALES, GRID_WEIGHTS, GRID_VALUES = (
     f"grid-{name}" for name in ("codes", "scales", "weights", "values")
 )
 NESTED, GPTQ_CODES = "nested-scales", "gptq-codes"
-AWQ_CODES, GRID_NEAR = "awq-codes", "grid-near"
+AWQ_CODES, GRID_NEAR, EXPERTS = "awq-codes", "grid-near", "expert-values"
 SCHEMES = {
     BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4,
     GRID_CODES: 5, GRID_SCALES: 6, GRID_WEIGHTS: 7, GRID_VALUES: 8,
-    NESTED: 9, GPTQ_CODES: 10, AWQ_CODES: 11, GRID_NEAR: 12,
+    NESTED: 9, GPTQ_CODES: 10, AWQ_CODES: 11, GRID_NEAR: 12, EXPERTS: 13,
 }  # fmt: skip
 # By number of a dtype; 0 for those of parts of bytes.
 DTYPE_BYTES = [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8]
@@ -295,5 +295,6 @@ DAMAGES = {
     "corrupt.grid-codes-slack": ("grids", damage_payload(GRID_CODES, -1, 1)),
     "corrupt.grid-scales-listed": ("grids", damage_payload(GRID_SCALES, 0, 127)),
     "corrupt.nested-scales-listed": ("grids", damage_payload(NESTED, 0, 126)),
+    "corrupt.expert-values-listed": ("experts", damage_payload(EXPERTS, 0, 9)),
     "corrupt.grid-values-listed": ("native", damage_payload(GRID_VALUES, 0, 9)),
 }

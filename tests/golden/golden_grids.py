@@ -276,3 +276,16 @@ def native_mxfp4(weights):
     factors = np.exp2(exponents).astype(np.float32)
     groups = Groups(1, 32, weights.shape[1]).of(np.arange(codes.size))
     return twin, Tensor("BF16", weights.shape, bf16(value_of(codes, 11, factors[groups])))
+
+
+def experts(random, count, inputs, outputs):
+    """Experts by the names of gpt-oss, and BF16 with inputs and outputs exchanged."""
+    codes = random.integers(0, 16, (count, outputs, inputs))
+    scales = random.integers(110, 130, (count, outputs, inputs // 32)).astype(np.uint8)
+    factors = np.exp2(scales.astype(np.float32) - 127).repeat(32, axis=2)
+    values = value_of(codes, 11, factors.astype(np.float32))
+    native = {
+        "experts_blocks": Tensor("U8", [*scales.shape, 16], nibbles(codes.reshape(-1), LOW_FIRST)),
+        "experts_scales": Tensor("U8", scales.shape, scales),
+    }
+    return native, Tensor("BF16", [count, inputs, outputs], bf16(values.transpose(0, 2, 1)))

@@ -258,6 +258,16 @@ def source_native(folder, random):
     write_grids(folder, bf16=high, native=low)
 
 
+def source_experts(folder, random):
+    """Experts in MXFP4, and BF16 of them in two chunks; one weight is odd, one scale ends them."""
+    native, plain = grids.experts(random, 3, 320, 300)
+    scales = bytearray(native["experts_scales"].data)
+    scales[:4] = [0, 255, 254, 1]
+    native["experts_scales"].data = bytes(scales)
+    odd_bytes(plain, at300=plain.data[300] ^ 1)
+    write_grids(folder, native=native, bf16={"experts": plain})
+
+
 GRIDS = ("inv", "int8", "int4", "int4z", "nf4", "fp4", "nested", "nvfp4", "mxfp4")
 NEAR = ("awq", "awq-both", "int4", "int4z", "order", "int8")
 MORE_GRIDS = (
@@ -288,5 +298,6 @@ ARCHIVES = {
         ["--direct", "bf16"],
     ),
     "near": (source_near, ["bf16=bf16", *(f"{n}={n}" for n in NEAR)], ["--direct", "bf16"]),
+    "experts": (source_experts, ["native=native", "bf16=bf16"], []),
     "native": (source_native, ["bf16=bf16", "native=native"], []),
 }

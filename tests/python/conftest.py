@@ -148,6 +148,13 @@ def trained():
 
 
 @pytest.fixture(scope="session")
+def calibrated(trained):
+    """The folder of its copies by tools that calibrate: awq/."""
+    maker = HERE / "make_awq.py"
+    return made_once("calibrated", [maker, HERE / "trained_llm.py"], maker, trained)
+
+
+@pytest.fixture(scope="session")
 def untrained():
     """The like of `trained` with random weights, which takes seconds."""
     maker = HERE / "trained_llm.py"

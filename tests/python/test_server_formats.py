@@ -127,6 +127,17 @@ def test_bf16_of_a_native_release_takes_nothing(twins, native, space, figure, na
     assert_comes_back(space / "m.qstore", space, **variants)
 
 
+def test_bf16_of_experts_takes_nothing(native, space, figure):
+    """Of gpt-oss, whose BF16 has inputs and outputs exchanged."""
+    variants = {"native": native / "experts", "bf16": native / "experts-bf16"}
+    own = pack(space / "own.qstore", native=variants["native"])
+    size = pack(space / "m.qstore", **variants)
+    share = (size - own) / raw_size(variants["bf16"])
+    figure(f"BF16 of experts in MXFP4: {size - own:,} bytes added, {share:.3%}")
+    assert share <= 0.003
+    assert_comes_back(space / "m.qstore", space, **variants)
+
+
 def test_a_copy_of_another_model_costs_bytes_only(bf16, twins, space):
     """Shapes and names fit, values do not."""
     data = bytearray((twins / "nvfp4" / "model.safetensors").read_bytes())

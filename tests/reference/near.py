@@ -1,12 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Near codes: docs/format-grids.md, read literally."""
+"""Near codes, AWQ and values of experts: docs/format-grids.md, read literally."""
 
 import numpy as np
 from floats import FLOATS
 from gptq import decode_near
 from grid_params import Params
-from grid_rules import F32, RULES, factors_of, is_usable, rounded, values_of, weights_of
-from planes import decode_plane, require
+from grid_rules import (
+    F32,
+    RULES,
+    factors_of,
+    is_usable,
+    number_of,
+    pattern_of,
+    rounded,
+    values_of,
+    weights_of,
+)
+from grids import exponents, put_listed
+from planes import Cursor, decode_plane, require
 from records import DTYPES
 
 MAX_SIDE_BYTES = 1 << 26
@@ -87,6 +98,37 @@ class AwqCodes:
         codes = decode_near_codes(cursor, here, scales, zeros, self.scale_type, 4, 0)
         fields = codes.reshape(-1, 8)[:, ORDER] << (4 * np.arange(8))
         return fields.sum(axis=1).astype("<u4").tobytes()
+
+
+class ExpertValues:
+    by_chunks = None
+
+    def __init__(self, child, parents, params):
+        cursor = Cursor(params)
+        self.inputs, self.outputs = cursor.varint(), cursor.varint()
+        require(cursor.at == len(params), "expert values: parameters")
+        require(0 < self.inputs < 1 << 32 and self.inputs % 32 == 0, "expert values: inputs")
+        require(0 < self.outputs <= 1 << 20, "expert values: outputs")
+        require(len(parents) == 2, "expert values: parents")
+        blocks, scales = parents
+        require(scales.byte_size <= MAX_SIDE_BYTES, "expert values: large scales")
+        count = child.elem_count
+        require(child.dtype == "BF16", "expert values: weights")
+        require(count % (self.inputs * self.outputs) == 0, "expert values: shape")
+        require(2 * blocks.byte_size == count, "expert values: codes")
+        require(32 * scales.byte_size == count, "expert values: scales")
+
+    def decode(self, cursor, spec, contents):
+        packed = np.frombuffer(contents[0], np.uint8).reshape(-1, 16)
+        codes = np.stack([packed & 15, packed >> 4], 2).reshape(-1, 32)
+        numbers = np.array([number_of(RULES[11], code) for code in range(16)], F32)
+        scales = np.frombuffer(contents[1], np.uint8).astype(np.int64)
+        factors = exponents(scales)
+        values = numbers[codes] * np.where(is_usable(factors), factors, F32(0))[:, None]
+        values = values.reshape(-1, self.outputs, self.inputs).transpose(0, 2, 1).reshape(-1)
+        here = values[spec.first_elem : spec.first_elem + spec.elem_count]
+        content = pattern_of(here, "BF16").astype("<u2").tobytes()
+        return put_listed(cursor, content, 2, len(cursor.data) > 0)
 
 
 class GridNear:

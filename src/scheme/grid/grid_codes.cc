@@ -105,6 +105,7 @@ class GridCodesScheme final : public Scheme {
         const unsigned bits = RoundingOf(readings[0].rule).bits;
         const uint64_t count = readings[0].tensors.elem_count;
         const uint64_t chunk = ChooseChunkElems(count / high.shape[0], level) * bits;
+        // No rule has codes of no bits. NOLINTNEXTLINE(clang-analyzer-core.DivideZero)
         if (bits == elem_bits || chunk % std::lcm<uint64_t>(bits, elem_bits) != 0) continue;
         return Packing{chunk / elem_bits, 0, count};
       }

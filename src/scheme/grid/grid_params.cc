@@ -105,8 +105,9 @@ bool AreCodesOf(const GridParams& params, const ObjectSpec& codes, uint64_t weig
   if (codes.byte_size > format::kMaxSize / 8 || weights > format::kMaxSize / 8) return false;
   // Chunks begin with a code, and where two share a byte with a byte.
   const uint64_t step = std::lcm(bits, elem_bits) / elem_bits;
-  return codes.byte_size * 8 == weights * bits &&
-         (codes.chunk_elems % step == 0 || codes.chunk_count() <= 1);
+  // No rule has codes of no bits. NOLINTNEXTLINE(clang-analyzer-core.DivideZero)
+  const bool is_cut = codes.chunk_elems % step != 0;
+  return codes.byte_size * 8 == weights * bits && (!is_cut || codes.chunk_count() <= 1);
 }
 
 }  // namespace qstore::scheme

@@ -45,7 +45,7 @@ class Predictor {
   void Zeros(const GroupRange& range, std::span<const std::byte> weights, std::span<std::byte> out);
 
   /// Fills `out` with the weights that codes stand for. Scales are given. Codes are whole elements.
-  void Values(const GroupRange& range, std::span<const std::byte> codes,
+  void Values(const GroupRange& range, std::span<const std::byte> packed,
               const SidesOf<ParentContent>& sides, std::span<std::byte> out);
 
  private:

@@ -236,6 +236,7 @@ float UsableGlobal(float global) { return IsUsable(global) ? global : 1.0f; }
 float FactorFor(const Rounding& rounding, DType weights, uint32_t pattern, float global) {
   const DType type = ScaleType(rounding, weights);
   float factor = 0;
+  // What is divided by 0 is replaced below. NOLINTBEGIN(clang-analyzer-core.DivideZero)
   switch (rounding.scale) {
     case ScaleKind::kAbsmax:
       factor = 1.0f / NumberOf(type, pattern);
@@ -271,6 +272,7 @@ float FactorFor(const Rounding& rounding, DType weights, uint32_t pattern, float
       factor = NumberOf(type, pattern);
       break;
   }
+  // NOLINTEND(clang-analyzer-core.DivideZero)
   return Usable(rounding, factor);
 }
 

@@ -21,7 +21,6 @@ bool RoundingGrid::FindBins(const BinRule& rule, float factor,
                             uint32_t first[kMaxMagnitude + 2]) const {
   const bool is_e4m3 = rounding_.grid == GridKind::kE4m3;
   const unsigned top = is_e4m3 ? kTopE4m3 : kMaxMagnitude + 1;
-  const codec::RoundKernels& kernels = codec::kScalarRounding;
   const codec::Scaling how = ScalingOf(rounding_, rule.target);
   const codec::ScaledRuns run{1, 1, &factor, nullptr};
   const uint32_t infinity = InfinityOf(rule.target);
@@ -30,10 +29,10 @@ bool RoundingGrid::FindBins(const BinRule& rule, float factor,
     const auto reaches = [&](uint32_t pattern) {
       const float value = ValueOf(rule, pattern);
       float scaled = 0;
-      kernels.scale(&value, run, how, &scaled);
+      codec::kScalarRounding.scale(&value, run, how, &scaled);
       if (!is_e4m3) return RoundsToAtLeast(scaled, k);
       uint8_t code = 0;
-      kernels.e4m3(&scaled, 1, &code);
+      codec::kScalarRounding.e4m3(&scaled, 1, &code);
       return code >= k;
     };
     const float half =

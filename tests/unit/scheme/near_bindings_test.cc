@@ -38,8 +38,16 @@ Binding NearBinding() {
           {B(9), B(2), B(3), B(1), B(32), B(64), B(1)}};
 }
 
+// 2 experts of 64 inputs and 6 outputs, in chunks that are no rows.
+Binding ExpertBinding() {
+  return {"expert-values",
+          Object(DType::kBF16, 768, 384, 100),
+          {Object(DType::kU8, 384, 192, 384), Object(DType::kU8, 24, 12, 24)},
+          {B(64), B(6)}};
+}
+
 TEST(NearBindings, BindWhatFits) {
-  for (const Binding& binding : {AwqBinding(), NearBinding()}) {
+  for (const Binding& binding : {AwqBinding(), NearBinding(), ExpertBinding()}) {
     EXPECT_TRUE(binding.Bind().ok()) << binding.Bind().ToString();
   }
 }
@@ -66,6 +74,21 @@ INSTANTIATE_TEST_SUITE_P(
         WrongCase{"AwqGivenFewWeights", AwqBinding,
                   [](Binding* b) { b->parents[0].byte_size /= 2; }},
         WrongCase{"AwqCutInputs", AwqBinding, [](Binding* b) { b->child.chunk_elems = 62; }},
+        WrongCase{"ExpertParamsCut", ExpertBinding, [](Binding* b) { b->params.pop_back(); }},
+        WrongCase{"ExpertParamsLong", ExpertBinding, [](Binding* b) { b->params.push_back(B(1)); }},
+        WrongCase{"ExpertCutBlock", ExpertBinding, [](Binding* b) { b->params[0] = B(48); }},
+        WrongCase{"ExpertNoInputs", ExpertBinding, [](Binding* b) { b->params[0] = B(0); }},
+        WrongCase{"ExpertNoOutputs", ExpertBinding, [](Binding* b) { b->params[1] = B(0); }},
+        WrongCase{"ExpertManyOutputs", ExpertBinding,
+                  [](Binding* b) { b->params = {B(64), B(129), B(128), B(64)}; }},
+        WrongCase{"ExpertCut", ExpertBinding, [](Binding* b) { b->params[1] = B(5); }},
+        WrongCase{"ExpertOfF16", ExpertBinding, [](Binding* b) { b->child.dtype = DType::kF16; }},
+        WrongCase{"ExpertFewCodes", ExpertBinding,
+                  [](Binding* b) { b->parents[0].byte_size = 383; }},
+        WrongCase{"ExpertFewScales", ExpertBinding,
+                  [](Binding* b) { b->parents[1].byte_size = 23; }},
+        WrongCase{"ExpertScalesMissing", ExpertBinding,
+                  [](Binding* b) { b->parents.pop_back(); }},
         WrongCase{"NearParamsEmpty", NearBinding, [](Binding* b) { b->params.clear(); }},
         WrongCase{"NearOrderFlag", NearBinding, [](Binding* b) { b->params.back() = B(2); }},
         WrongCase{"NearOrderMissing", NearBinding, [](Binding* b) { b->parents.pop_back(); }},

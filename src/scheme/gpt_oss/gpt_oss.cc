@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheme/gpt_oss/gpt_oss.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/float_convert.h"
+#include "base/status_macros.h"
+#include "scheme/checks.h"
+#include "scheme/grid/listed.h"
+#include "scheme/grid/rounding.h"
+
+namespace qstore::scheme {
+namespace {
+
+constexpr std::string_view kRule = "expert values";
+enum Parent : size_t { kBlocks, kScales, kParentCount };
+// Codes of a block, which share a scale, and its bytes.
+constexpr uint64_t kBlock = 32;
+constexpr uint64_t kBlockBytes = kBlock / 2;
+// The weights of a block of inputs are held in memory.
+constexpr uint64_t kMostOutputs = uint64_t{1} << 20;
+
+// Blocks [experts, outputs, inputs / 32, 16], scales [experts, outputs, inputs / 32], weights
+// [experts, inputs, outputs].
+struct ExpertShape {
+  uint64_t inputs = 0;
+  uint64_t outputs = 0;
+
+  uint64_t groups() const { return inputs / kBlock; }
+};
+
+struct ExpertScratch {
+  std::vector<uint16_t> values;  // Of a block of inputs, by input, then output.
+  std::vector<std::byte> predicted;
+};
+
+class BoundExpertValues final : public Bound {
+ public:
+  BoundExpertValues(const ObjectSpec& child, std::span<const ObjectSpec> parents,
+                    const ExpertShape& shape)
+      : Bound(child, parents), shape_(shape) {
+    const Rounding& rounding = RoundingOf(RoundingRule::kMxfp4);
+    for (unsigned code = 0; code < 16; ++code) {
+      numbers_[code] = NumberOfCode(rounding, static_cast<uint8_t>(code));
+    }
+    for (unsigned scale = 0; scale < 256; ++scale) {
+      factors_[scale] = ValueFactor(rounding, DType::kBF16, scale, 1);
+    }
+  }
+
+  Take TakeOf(size_t) const override { return Take::kWhole; }
+  uint64_t ScratchBytes(uint64_t) const override { return 2 * kBlock * shape_.outputs; }
+
+  Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
+             std::span<const std::byte> raw, codec::Effort, Scratch* scratch,
+             std::vector<std::byte>* out) const override {
+    auto* own = scratch->Of<ExpertScratch>();
+    own->predicted.resize(raw.size());
+    Predict(at, parents, own, own->predicted);
+    return FitOfListed(EncodeListed(own->predicted, raw, child().elem_bytes(), out), at.elem_count);
+  }
+  Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
+                base::ByteReader* payload, Scratch* scratch,
+                std::span<std::byte> raw) const override {
+    Predict(at, parents, scratch->Of<ExpertScratch>(), raw);
+    return DecodeListed(payload, child().elem_bytes(), kRule, raw);
+  }
+
+ private:
+  // A row has the weights of an input; a chunk may begin within one.
+  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, ExpertScratch* own,
+               std::span<std::byte> out) const {
+    own->values.resize(kBlock * shape_.outputs);
+    uint64_t known = UINT64_MAX;
+    for (uint64_t done = 0; done < at.elem_count;) {
+      const uint64_t row = (at.first_elem + done) / shape_.outputs;
+      const uint64_t column = (at.first_elem + done) % shape_.outputs;
+      const uint64_t count = std::min(shape_.outputs - column, at.elem_count - done);
+      if (row / kBlock != known) Turn(known = row / kBlock, parents, own->values.data());
+      const uint16_t* values = own->values.data() + row % kBlock * shape_.outputs + column;
+      for (uint64_t i = 0; i < count; ++i) base::StoreLe(out.data() + 2 * (done + i), values[i]);
+      done += count;
+    }
+  }
+
+  // `block` counts those of all experts.
+  void Turn(uint64_t block, std::span<const ParentContent> parents, uint16_t* values) const {
+    const uint64_t groups = shape_.groups();
+    const uint64_t first = block / groups * shape_.outputs * groups + block % groups;
+    for (uint64_t o = 0; o < shape_.outputs; ++o) {
+      const uint64_t place = first + o * groups;
+      const float factor = factors_[static_cast<uint8_t>(parents[kScales].bytes[place])];
+      const std::byte* codes = parents[kBlocks].bytes.data() + place * kBlockBytes;
+      for (uint64_t b = 0; b < kBlockBytes; ++b) {
+        const auto byte = static_cast<unsigned>(codes[b]);
+        uint16_t* to = values + 2 * b * shape_.outputs + o;
+        to[0] = base::FloatToBf16(numbers_[byte & 15] * factor);
+        to[shape_.outputs] = base::FloatToBf16(numbers_[byte >> 4] * factor);
+      }
+    }
+  }
+
+  ExpertShape shape_;
+  float numbers_[16];
+  float factors_[256];
+};
+
+// Parents: blocks, scales. Parameters: inputs and outputs.
+class ExpertValuesScheme final : public Scheme {
+ public:
+  SchemeId id() const override { return 13; }
+  std::string_view name() const override { return "expert-values"; }
+
+  void Detect(const TensorDesc& target, const TensorTable&, const TensorTable& other,
+              std::vector<Edge>* edges) const override {
+    if (target.dtype != DType::kBF16 || target.shape.size() != 3) return;
+    const auto blocks = FindIn(other, target.name, "_blocks");
+    const auto scales = FindIn(other, target.name, "_scales");
+    if (!blocks || !scales) return;
+    const TensorDesc codes = other.tensor(*blocks);
+    const uint64_t wanted[] = {target.shape[0], target.shape[2], target.shape[1] / kBlock,
+                               kBlockBytes};
+    if (codes.dtype != DType::kU8 || other.tensor(*scales).dtype != DType::kU8 ||
+        target.shape[1] % kBlock != 0 || target.shape[2] > kMostOutputs ||
+        !std::ranges::equal(codes.shape, wanted)) {
+      return;
+    }
+    Edge edge{this, {}, {{false, *blocks}, {false, *scales}}};
+    base::ByteWriter writer(&edge.params);
+    writer.Varint(target.shape[1]);
+    writer.Varint(target.shape[2]);
+    edges->push_back(std::move(edge));
+  }
+
+  Result<std::unique_ptr<const Bound>> Bind(const ObjectSpec& child,
+                                            std::span<const ObjectSpec> parents,
+                                            std::span<const std::byte> params) const override {
+    QSTORE_TRY(CheckCounts(parents, kParentCount, params, params.size()));
+    base::ByteReader reader(params);
+    ExpertShape shape;
+    shape.inputs = reader.Varint();
+    shape.outputs = reader.Varint();
+    constexpr uint64_t kMost = UINT32_MAX;
+    if (!reader.ok() || reader.remaining() != 0 || shape.inputs == 0 || shape.outputs == 0 ||
+        shape.inputs > kMost || shape.outputs > kMostOutputs || shape.inputs % kBlock != 0) {
+      return Corrupt("expert values: parameters out of range");
+    }
+    QSTORE_TRY(CheckSmall(parents[kScales]));
+    const uint64_t count = child.elem_count();
+    if (child.dtype != DType::kBF16 || count % (shape.inputs * shape.outputs) != 0) {
+      return Corrupt("expert values: the weights are no BF16 of its shape");
+    }
+    if (parents[kBlocks].byte_size != count / 2 || parents[kScales].byte_size != count / kBlock) {
+      return Corrupt("expert values: codes are not half a byte, scales not one for 32 weights");
+    }
+    return std::unique_ptr<const Bound>(new BoundExpertValues(child, parents, shape));
+  }
+};
+
+}  // namespace
+
+const Scheme& ExpertValues() {
+  static const ExpertValuesScheme kScheme;
+  return kScheme;
+}
+
+}  // namespace qstore::scheme
