@@ -72,9 +72,12 @@ def figure(request):
     return lambda line: request.node.user_properties.append(("figure", line))
 
 
-def made_once(kind, recipe, *command, libraries=()):
-    """The folder that `command FOLDER` makes, kept under a name that changes with the files of
-    the `recipe`, and with this Python and the versions of `libraries` where there are any."""
+def made_once(kind, recipe, *command, libraries=(), python=sys.executable):
+    """The folder that `command FOLDER` makes by `python`.
+
+    It is kept under a name that changes with the files of the `recipe`, with this Python and with the
+    versions of `libraries`, where there are any.
+    """
     parts = [path.read_bytes() for path in recipe]
     parts += [f"{name} {metadata.version(name)}".encode() for name in libraries]
     if libraries:
@@ -86,14 +89,14 @@ def made_once(kind, recipe, *command, libraries=()):
     # Tests run in several processes, of which one makes it.
     with (cache / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return made_in(folder, command)
+        return made_in(folder, [python, *command])
 
 
 def made_in(folder, command):
     if not folder.is_dir():
         scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
         shutil.rmtree(scratch, ignore_errors=True)
-        subprocess.run([sys.executable, *command, scratch], check=True)
+        subprocess.run([*command, scratch], check=True)
         scratch.rename(folder)
     return folder
 
@@ -148,10 +151,24 @@ def trained():
 
 
 @pytest.fixture(scope="session")
-def calibrated(trained):
-    """The folder of its copies by tools that calibrate: awq/."""
+def awq(trained):
+    """A folder with its copy by AWQ: awq/."""
     maker = HERE / "make_awq.py"
-    return made_once("calibrated", [maker, HERE / "trained_llm.py"], maker, trained)
+    return made_once("awq", [maker, HERE / "trained_llm.py"], maker, trained)
+
+
+@pytest.fixture(scope="session")
+def calibrated(trained):
+    """The folder of its copies by tools that calibrate; for tests marked slow."""
+    tools = ROOT / ".cache" / "calibrators"
+    wanted = HERE / "requirements-calibrated.txt"
+    if not (tools / "done").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", tools], check=True)
+        subprocess.run([tools / "bin" / "pip", "install", "-q", "-r", wanted], check=True)
+        (tools / "done").touch()
+    maker = HERE / "make_calibrated.py"
+    recipe = [maker, wanted, HERE / "trained_llm.py"]
+    return made_once("calibrated", recipe, maker, trained, python=tools / "bin" / "python")
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes a copy of a Llama quantized by AWQ (Lin et al. 2023), in the files of AutoAWQ.
 
-usage: make_awq.py TRAINED FOLDER     of what trained_llm.py wrote; FOLDER must not exist
+usage: make_awq.py TRAINED FOLDER     of what trained_llm.py wrote; writes FOLDER/awq
 
 Factors of inputs and limits of groups are searched on activations of text that the model learned
 from, by the steps of the paper in the arithmetic of AutoAWQ, which runs on GPUs only: the model is
@@ -161,7 +161,7 @@ def getattr_in(layer, part):
 
 @torch.no_grad()
 def main():
-    trained, folder = map(Path, sys.argv[1:])
+    trained, folder = Path(sys.argv[1]), Path(sys.argv[2]) / "awq"
     model = LlamaForCausalLM.from_pretrained(trained / "bf16", dtype=torch.float16)
     tokenizer = AutoTokenizer.from_pretrained(trained / "bf16")
     text = (trained / "train.txt").read_text(encoding="utf-8")[:2_000_000]
