@@ -149,6 +149,27 @@ def int4(weights, width, has_zeros):
     return twin
 
 
+def int8_with_zeros(weights, width=None):
+    """Zero points in words, in groups of `width`; else in bytes, one a row."""
+    rows, columns = weights.shape
+    number, groups = (26, by_rows(weights)) if width is None else (25, Groups(1, width, columns))
+    codes, scales, zeros, _ = rounded(weights, number, groups)
+    shape = [rows, groups.per_row]
+    if width is None:
+        return {
+            "weight": Tensor("I8", weights.shape, codes.astype(np.uint8)),
+            "weight_scale": Tensor("BF16", shape, scales.astype("<u2")),
+            "weight_zero_point": Tensor("I8", shape, zeros.astype(np.int8)),
+        }
+    fields = (zeros + 128).reshape(rows // 4, 4, groups.per_row)
+    words = (fields << (8 * np.arange(4)[:, None])).sum(axis=1)
+    return {
+        "weight_packed": Tensor("I32", [rows, columns // 4], (codes ^ 128).astype(np.uint8)),
+        "weight_scale": Tensor("BF16", shape, scales.astype("<u2")),
+        "weight_zero_point": Tensor("I32", words.shape, words.astype("<u4")),
+    }
+
+
 def moved(random, codes, share, low, high):
     """Some codes are chosen otherwise, as by a tool that calibrates."""
     moves = random.choice([-1, 0, 1], codes.shape, p=[share / 2, 1 - share, share / 2])

@@ -258,6 +258,14 @@ def source_native(folder, random):
     write_grids(folder, bf16=high, native=low)
 
 
+def source_zeros(folder, random):
+    """int8 with zero points, in bytes and in words."""
+    value = weights(random, 136, 192)
+    value[4, :64], value[5] = 0, 0
+    copies = {"bytes": grids.int8_with_zeros(value), "words": grids.int8_with_zeros(value, 64)}
+    write_copies(folder, value, random, copies)
+
+
 def source_experts(folder, random):
     """Experts in MXFP4, and BF16 of them in two chunks; one weight is odd, one scale ends them."""
     native, plain = grids.experts(random, 3, 320, 300)
@@ -298,6 +306,7 @@ ARCHIVES = {
         ["--direct", "bf16"],
     ),
     "near": (source_near, ["bf16=bf16", *(f"{n}={n}" for n in NEAR)], ["--direct", "bf16"]),
+    "zeros": (source_zeros, ["bf16=bf16", "bytes=bytes", "words=words"], ["--direct", "bf16"]),
     "experts": (source_experts, ["native=native", "bf16=bf16"], []),
     "native": (source_native, ["bf16=bf16", "native=native"], []),
 }

@@ -75,8 +75,8 @@ def figure(request):
 def made_once(kind, recipe, *command, libraries=(), python=sys.executable):
     """The folder that `command FOLDER` makes by `python`.
 
-    It is kept under a name that changes with the files of the `recipe`, with this Python and with the
-    versions of `libraries`, where there are any.
+    It is kept under a name that changes with the files of the `recipe`, with this Python, and
+    with the versions of `libraries`.
     """
     parts = [path.read_bytes() for path in recipe]
     parts += [f"{name} {metadata.version(name)}".encode() for name in libraries]

@@ -17,7 +17,8 @@ import optimum.quanto
 import torch
 from compressed_tensors.compressors import BaseCompressor
 from compressed_tensors.compressors.format import infer_module_format
-from compressed_tensors.quantization.quant_scheme import preset_name_to_scheme
+from compressed_tensors.quantization.quant_args import QuantizationArgs
+from compressed_tensors.quantization.quant_scheme import QuantizationScheme, preset_name_to_scheme
 from compressed_tensors.quantization.utils.helpers import calculate_qparams, generate_gparam
 from safetensors.torch import load_file, save_file
 from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
@@ -66,9 +67,20 @@ def extremes(weight, arguments):
     return groups.amin(2), groups.amax(2)
 
 
-def compressed(preset):
-    """As compressed-tensors has it. A tensor is left alone where the preset does not fit it."""
-    scheme = preset_name_to_scheme(preset, ["Linear"])
+def with_zeros(**arguments):
+    """Codes of eight bits with zero points, of which there is no preset."""
+    weights = QuantizationArgs(num_bits=8, type="int", symmetric=False, **arguments)
+    activations = None
+    if arguments["strategy"] == "channel":
+        activations = QuantizationArgs(num_bits=8, type="int", strategy="token", dynamic=True)
+    return QuantizationScheme(targets=["Linear"], weights=weights, input_activations=activations)
+
+
+def compressed(scheme):
+    """As compressed-tensors has it, by a preset's name or a scheme. A tensor is left alone where
+    that does not fit it."""
+    if isinstance(scheme, str):
+        scheme = preset_name_to_scheme(scheme, ["Linear"])
     form = infer_module_format(torch.nn.Linear, scheme)
     compressor = BaseCompressor.get_value_from_registry(getattr(form, "value", form))
 
@@ -150,6 +162,8 @@ TWINS = {
     "w4a16": compressed("W4A16"),
     "w4a16-asym": compressed("W4A16_ASYM"),
     "w8a16": compressed("W8A16"),
+    "w8a8-asym": compressed(with_zeros(strategy="channel")),
+    "w8a16-asym": compressed(with_zeros(strategy="group", group_size=128)),
     "nvfp4": compressed("NVFP4A16"),
     "mxfp8": compressed("MXFP8A16"),
     "mxfp4": compressed("MXFP4A16"),

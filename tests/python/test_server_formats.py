@@ -12,8 +12,8 @@ FIRST = (
     "nf4", "nf4-double", "torchao-int8", "mlx-4",
 )  # fmt: skip
 REST = (
-    "fp8-tensor", "w8a8", "w4a16", "w8a16", "mxfp8", "fp4", "torchao-fp8", "quanto-int8",
-    "quanto-fp8", "mlx-2", "mlx-3", "mlx-5", "mlx-6", "mlx-8",
+    "fp8-tensor", "w8a8", "w8a8-asym", "w4a16", "w8a16", "w8a16-asym", "mxfp8", "fp4",
+    "torchao-fp8", "quanto-int8", "quanto-fp8", "mlx-2", "mlx-3", "mlx-5", "mlx-6", "mlx-8",
 )  # fmt: skip
 EACH = (*FIRST, *(pytest.param(name, marks=pytest.mark.rest) for name in REST))  # Makers take long.
 # Of the raw size of its quantized tensors, what a copy may take beside BF16 that loads from its own

@@ -58,7 +58,7 @@ class Params:
 
     @property
     def has_zeros(self):
-        return self.rule.number == 9 or self.rule.has_biases
+        return self.rule.has_range or self.rule.has_biases
 
     def side_count(self):
         return self.flags.bit_count()
@@ -77,8 +77,9 @@ class Params:
             require(next(sides).byte_size == count * FLOATS[dtype].bytes, "grid: biases")
         elif self.flags & 2:
             rows = total // self.groups.columns
-            require(self.groups.height == 1 and rows % 8 == 0, "grid: rows of zero points")
-            require(2 * next(sides).byte_size == count, "grid: zero points")
+            whole = rows % self.rule.zero_rows == 0
+            require(self.groups.height == 1 and whole, "grid: rows of zero points")
+            require(8 * next(sides).byte_size == count * self.rule.bits, "grid: zero points")
         if self.flags & 4:
             require(next(sides).byte_size == 4, "grid: global scale")
 
@@ -91,14 +92,27 @@ class Params:
         if self.flags & 2 and self.rule.has_biases:
             zeros = values_of(np.frombuffer(next(contents), FLOATS[dtype].unsigned), dtype)
         elif self.flags & 2:
-            words = np.frombuffer(next(contents), "<u4").astype(np.int64)
-            words = words.reshape(-1, 1, self.groups.per_row)
-            fields = words >> (4 * np.arange(8)[None, :, None]) & 15
-            zeros = fields.reshape(-1) - 8
+            zeros = self.zeros_in(next(contents))
         if self.flags & 4:
             global_scale = np.frombuffer(next(contents), "<f4")[0]
             global_scale = global_scale if is_usable(global_scale) else F32(1)
         return scales, zeros, global_scale
+
+    def zeros_in(self, data):
+        rule = self.rule
+        if rule.zero_bytes == 1:
+            return np.frombuffer(data, np.int8).astype(np.int64)
+        words = np.frombuffer(data, "<u4").astype(np.int64).reshape(-1, 1, self.groups.per_row)
+        fields = words >> (rule.bits * np.arange(rule.zero_rows)[None, :, None])
+        return (fields & ((1 << rule.bits) - 1)).reshape(-1) + rule.low
+
+    def zeros_out(self, zeros):
+        rule = self.rule
+        if rule.zero_bytes == 1:
+            return zeros.astype(np.int8).tobytes()
+        fields = (zeros - rule.low).reshape(-1, rule.zero_rows, self.groups.per_row)
+        words = (fields << (rule.bits * np.arange(rule.zero_rows)[None, :, None])).sum(axis=1)
+        return words.reshape(-1).astype("<u4").tobytes()
 
     def pack(self, codes):
         codes = np.asarray(codes, np.int64) & ((1 << self.rule.bits) - 1)

@@ -124,11 +124,25 @@ class Rule:
         return self.number in (10, 17)
 
     @property
+    def has_range(self):
+        """Zero points."""
+        return self.number in (9, 25, 26)
+
+    @property
+    def zero_bytes(self):
+        """Of an element of zero points."""
+        return 1 if self.number == 26 else 4
+
+    @property
+    def zero_rows(self):
+        return 8 * self.zero_bytes // self.bits
+
+    @property
     def is_power(self):
         return self.number in (11, 24)
 
     def scale_type(self, weights):
-        if self.number in (5, 7, 8, 9, 12) or self.has_biases:
+        if self.number in (5, 7, 8, 12) or self.has_range or self.has_biases:
             return weights
         return "U8" if self.is_power else "F8_E4M3" if self.has_global else "F32"
 
@@ -156,6 +170,8 @@ RULES = {
     16: Rule(16, "e4m3", 8, 448),
     17: Rule(17, "e2m1", 4, 6),
     24: Rule(24, "e4m3", 8, 8),
+    25: Rule(25, "integers", 8, 255, -128, 127),
+    26: Rule(26, "integers", 8, 255, -128, 127),
 } | {
     number: Rule(number, "integers", bits, 2**bits - 1, 0, 2**bits - 1)
     for number, bits in zip(range(18, 24), (2, 3, 4, 5, 6, 8), strict=True)
@@ -216,7 +232,7 @@ def scales_of(rule, dtype, extremes, global_scale):
         if rule.is_power:
             bits = absmax.view(np.uint32).astype(np.int64) >> 16
             return np.clip((bits + 32 >> 7) - int(top), 0, 254), zeros
-        if rule.number == 9:
+        if rule.has_range:
             return scales_of_range(rule, dtype, low, high)
         absmax = at_least(absmax)
         if rule.number == 6:
@@ -258,8 +274,9 @@ def scales_of_range(rule, dtype, low, high):
     most = np.where(high > 0, high, np.where(np.isnan(high), high, F32(0)))
     patterns = or_epsilon(at_least(rounded(most - least, dtype)) / F32(rule.top), dtype)
     scale = values_of(patterns, dtype)
-    zero = rounded(F32(-8) - rounded(least / scale, dtype), dtype)
-    zero = np.rint(np.maximum(np.where(zero < 7, zero, F32(7)), F32(-8)))
+    low, high = F32(rule.low), F32(rule.high)
+    zero = rounded(low - rounded(least / scale, dtype), dtype)
+    zero = np.rint(np.maximum(np.where(zero < high, zero, high), low))
     return patterns, np.where(is_usable(scale), zero, 0).astype(np.int64)
 
 
@@ -309,7 +326,7 @@ def scaled(rule, dtype, values, factors, zeros):
         if rule.number in MULTIPLIES:
             result = values * factors
             return rounded(result, dtype) if rule.number == 16 else result
-        if rule.number >= 10 and rule.number != 12:
+        if rule.number >= 10 and rule.number != 12 and not rule.has_range:
             return values / factors
         quotient = rounded(values / factors, dtype)
-        return quotient if rule.number != 9 else rounded(quotient + zeros.astype(F32), dtype)
+        return rounded(quotient + zeros.astype(F32), dtype) if rule.has_range else quotient

@@ -95,21 +95,22 @@ class GridScales:
         rule, groups = self.params.rule, self.params.groups
         require(self.params.flags & 3 in (1, 2), "grid scales: flags")
         self.is_zeros = bool(self.params.flags & 2)
-        self.are_words = self.is_zeros and not rule.has_biases
+        self.are_zeros = self.is_zeros and not rule.has_biases
+        self.rows = rule.zero_rows if self.are_zeros else 1
         require(len(parents) == 1 + (self.params.flags >> 2), "grid scales: parents")
         weights = parents[0]
         self.dtype, self.total = weights.dtype, weights.elem_count
         self.params.check_sides(self.dtype, self.total, [child, *parents[1:]])
         require(groups.are_runs(self.total), "grid scales: runs")
-        size = 4 if self.are_words else rule.scale_bytes(self.dtype)
+        size = rule.zero_bytes if self.are_zeros else rule.scale_bytes(self.dtype)
         require(child.elem_bytes == size, "grid scales: elements")
-        whole = not self.are_words or child.chunk_elems % groups.per_row == 0
+        whole = self.rows == 1 or child.chunk_elems % groups.per_row == 0
         require(whole, "grid scales: chunks")
 
     def weights(self, first, count):
         groups = self.params.groups
-        if self.are_words:
-            rows = 8 * groups.columns // groups.per_row
+        if self.rows > 1:
+            rows = self.rows * groups.columns // groups.per_row
             return first * rows, (first + count) * rows
         return first * groups.width, min((first + count) * groups.width, self.total)
 
@@ -129,13 +130,11 @@ class GridScales:
             global_scale = np.frombuffer(contents[1], "<f4")[0]
             global_scale = global_scale if is_usable(global_scale) else F32(1)
         scales, zeros = scales_of(rule, dtype, extremes, global_scale)
-        if self.is_zeros and not self.are_words:
+        if self.is_zeros and not self.are_zeros:
             unsigned = FLOATS[dtype].unsigned
             content = pattern_of(zeros, dtype).astype(unsigned).tobytes()
         elif self.is_zeros:
-            fields = (zeros + 8).reshape(-1, 8, groups.per_row)
-            words = (fields << (4 * np.arange(8)[None, :, None])).sum(axis=1).reshape(-1)
-            content = words.astype("<u4").tobytes()
+            content = self.params.zeros_out(zeros)
         else:
             content = scales.astype(f"<u{spec.elem_bytes}").tobytes()
         return put_listed(cursor, content, spec.elem_bytes, len(cursor.data) > 0)
@@ -174,7 +173,7 @@ class GridWeights:
         require(len(parents) == 1 + self.params.side_count(), "grid weights: parents")
         require(self.params.flags & 3 == 1, "grid weights: flags")
         rule, groups = self.params.rule, self.params.groups
-        has_bins = rule.bits == 8 and rule.number not in (1, 2, 23)
+        has_bins = rule.bits == 8 and rule.number not in (1, 2, 23, 25, 26)
         require(has_bins and self.params.layout == 0, "grid weights: rule")
         require(child.dtype in FLOATS, "grid weights: object is no float")
         codes = parents[0]
@@ -211,7 +210,7 @@ class GridValues:
         require(len(parents) == 1 + self.params.side_count(), "grid values: parents")
         require(self.params.flags & 3 == 1, "grid values: flags")
         rule = self.params.rule
-        has_values = rule.number not in (1, 2, 9) and not rule.has_biases
+        has_values = not (rule.number <= 2 or rule.has_range or rule.has_biases)
         require(has_values, "grid values: rule")
         require(child.dtype in FLOATS, "grid values: object is no float")
         codes = parents[0]

@@ -140,8 +140,8 @@ class GridNear:
         sides = self.params.side_count()
         require(len(parents) == 1 + sides + self.has_order, "grid near: parents")
         rule, flags = self.params.rule, self.params.flags
-        require(rule.number in (7, 8, 9, 12), "grid near: rule")
-        require(flags == (3 if rule.number == 9 else 1), "grid near: flags")
+        require(rule.number in (7, 8, 12) or rule.has_range, "grid near: rule")
+        require(flags == (3 if rule.has_range else 1), "grid near: flags")
         require(self.params.layout != 1, "grid near: layout")
         weights = parents[0]
         self.dtype, self.total = weights.dtype, weights.elem_count

@@ -88,6 +88,8 @@ inline float SlowScaled(const GridTwin& twin, float value, float absmax, uint32_
     case scheme::RoundingRule::kE4m3Inverse:
       return value * (1.0f / absmax * rule.top);
     case scheme::RoundingRule::kInt4Zeros:
+    case scheme::RoundingRule::kInt8Zeros:
+    case scheme::RoundingRule::kInt8ByteZeros:
       return RoundedTo(type, RoundedTo(type, value / stored()) + static_cast<float>(zero));
     case scheme::RoundingRule::kNvfp4:
       return value / (static_cast<float>(NumberOfE4m3Size(scale)) / global);
@@ -156,12 +158,19 @@ inline void PackCodes(GridTwin* twin, const std::vector<uint8_t>& codes) {
 }
 
 inline void PackZeros(GridTwin* twin, const std::vector<int>& zeros) {
+  const scheme::Rounding& rule = twin->params.rounding();
+  if (rule.has_byte_zeros) {
+    for (const int zero : zeros) twin->zeros.push_back(static_cast<std::byte>(zero));
+    return;
+  }
   const uint64_t per_row = twin->params.groups.per_row();
-  for (uint64_t r = 0; r < twin->rows / 8; ++r) {
+  const uint64_t each = 32 / rule.bits;
+  for (uint64_t r = 0; r < twin->rows / each; ++r) {
     for (uint64_t c = 0; c < per_row; ++c) {
       uint32_t word = 0;
-      for (uint64_t i = 0; i < 8; ++i) {
-        word |= static_cast<uint32_t>(zeros[(8 * r + i) * per_row + c] + 8) << (4 * i);
+      for (uint64_t i = 0; i < each; ++i) {
+        const int zero = zeros[(each * r + i) * per_row + c] - rule.low;
+        word |= static_cast<uint32_t>(zero) << (rule.bits * i);
       }
       const auto* at = reinterpret_cast<const std::byte*>(&word);
       twin->zeros.insert(twin->zeros.end(), at, at + 4);
@@ -239,11 +248,13 @@ inline void RoundTwin(GridTwin* twin) {
     scales[g] = grids::StoredScale(*twin, absmax[g], least[g], greatest[g], global);
     const auto* at = reinterpret_cast<const std::byte*>(&scales[g]);
     twin->scales.insert(twin->scales.end(), at, at + DTypeBits(twin->scale_type()) / 8);
-    if (twin->params.rule != scheme::RoundingRule::kInt4Zeros) continue;
+    if (rule.scale != scheme::ScaleKind::kRange) continue;
     const float steps =
         RoundedTo(twin->weights_type, least[g] / PatternValue(twin->scale_type(), at));
+    const auto low = static_cast<float>(rule.low);
+    const auto high = static_cast<float>(rule.high);
     zeros[g] = static_cast<int>(
-        std::nearbyint(std::clamp(RoundedTo(twin->weights_type, -8.0f - steps), -8.0f, 7.0f)));
+        std::nearbyint(std::clamp(RoundedTo(twin->weights_type, low - steps), low, high)));
   }
   for (uint64_t i = 0; i < twin->elem_count(); ++i) {
     const uint64_t g = groups.Of(i);

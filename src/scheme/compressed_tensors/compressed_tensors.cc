@@ -32,7 +32,8 @@ class Plain final : public BytesFormat {
       : BytesFormat({"weight", "weight_scale", "weight_zero_point"},
                     {RoundingRule::kInt8, RoundingRule::kInt8Whole, RoundingRule::kInt8Wide},
                     {RoundingRule::kE4m3, RoundingRule::kE4m3Wide, RoundingRule::kE4m3Single,
-                     RoundingRule::kE4m3Reciprocal, RoundingRule::kMxfp8}) {}
+                     RoundingRule::kE4m3Reciprocal, RoundingRule::kMxfp8},
+                    RoundingRule::kInt8ByteZeros) {}
 
   std::span<const std::string_view> MadeNames() const override { return kPlainNames; }
 
@@ -127,10 +128,10 @@ class Packed final : public NamedFormat {
     tensors.layout = CodeLayout::kOffset;
     tensors.zeros = found.Other("weight_zero_point");
     tensors.order = found.Other("weight_g_idx");
-    tensors.rules = {tensors.zeros ? RoundingRule::kInt4Zeros : RoundingRule::kInt4};
+    const bool has_zeros = tensors.zeros.has_value();
+    tensors.rules = {has_zeros ? RoundingRule::kInt4Zeros : RoundingRule::kInt4};
     std::vector<GridTensors> readings = ByShapes(found, tensors, 8);
-    if (tensors.zeros) return readings;
-    tensors.rules = {RoundingRule::kInt8};
+    tensors.rules = {has_zeros ? RoundingRule::kInt8Zeros : RoundingRule::kInt8};
     for (GridTensors& reading : ByShapes(found, std::move(tensors), 4)) {
       readings.push_back(std::move(reading));
     }

@@ -175,9 +175,8 @@ class BoundGridNear final : public Bound {
     for (uint64_t g = 0; g < count; ++g) {
       own->scales[g] = table.Of(LoadPattern(dtype_, sides.scales->bytes, first + g));
       if (sides.zeros == nullptr) continue;
-      const ZeroPlace place(groups, first + g);
-      const auto word = base::LoadLe<uint32_t>(sides.zeros->bytes.data() + 4 * place.word);
-      own->zeros[g] = static_cast<uint8_t>(word >> place.shift & 15);
+      own->zeros[g] = static_cast<uint8_t>(
+          LoadZero(params_.grid.rounding(), groups, sides.zeros->bytes, first + g));
     }
   }
 

@@ -87,9 +87,9 @@ Status CheckGridSides(const GridParams& params, DType weights, uint64_t elem_cou
     }
   } else if (taken.zeros != nullptr) {
     const uint64_t rows = elem_count / params.groups.columns;
-    const bool fits = params.groups.height == 1 && rows % kZeroRows == 0;
-    if (!fits || taken.zeros->byte_size != group_count / 2) {
-      return Corrupt("grid: zero points are not four bits for each group");
+    const bool fits = params.groups.height == 1 && rows % ZeroRows(rounding) == 0;
+    if (!fits || taken.zeros->byte_size != group_count * rounding.bits / 8) {
+      return Corrupt("grid: zero points are not a code for each group");
     }
   }
   if (taken.global != nullptr && taken.global->byte_size != 4) {

@@ -25,7 +25,7 @@ class BoundGridScales final : public PredictedBound {
         elem_count_(parents[kWeights].elem_count()) {}
 
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
-    const uint64_t groups = chunk_bytes / child().elem_bytes() * (AreWords() ? kZeroRows : 1);
+    const uint64_t groups = chunk_bytes / child().elem_bytes() * Rows();
     return PredictorBytes(0, groups);
   }
 
@@ -45,13 +45,15 @@ class BoundGridScales final : public PredictedBound {
   }
 
   bool IsZeros() const { return params_.sides.has_zeros; }
-  bool AreWords() const { return IsZeros() && params_.rounding().scale == ScaleKind::kRange; }
+  // Whose zero points share an element.
+  uint64_t Rows() const { return IsZeros() && !IsBias() ? ZeroRows(params_.rounding()) : 1; }
+  bool IsBias() const { return params_.rounding().scale == ScaleKind::kAffine; }
 
   GroupRange WeightsOf(const ChunkAt& at) const {
     const Groups& groups = params_.groups;
-    if (AreWords()) {
-      const uint64_t rows = at.first_elem / groups.per_row() * kZeroRows;
-      const uint64_t count = at.elem_count / groups.per_row() * kZeroRows;
+    if (Rows() > 1) {
+      const uint64_t rows = at.first_elem / groups.per_row() * Rows();
+      const uint64_t count = at.elem_count / groups.per_row() * Rows();
       return {rows * groups.columns, count * groups.columns};
     }
     return groups.RunsOf(at.first_elem, at.elem_count, elem_count_);
@@ -105,10 +107,12 @@ class GridScalesScheme final : public Scheme {
     if (!params.groups.AreRuns(weights.elem_count())) {
       return Corrupt("grid scales: groups are not runs of weights");
     }
-    const bool are_words = params.sides.has_zeros && params.rounding().scale == ScaleKind::kRange;
+    const Rounding& rounding = params.rounding();
+    const bool are_zeros = params.sides.has_zeros && rounding.scale == ScaleKind::kRange;
     const uint64_t bytes_each =
-        are_words ? sizeof(uint32_t) : DTypeBits(ScaleType(params.rounding(), weights.dtype)) / 8;
-    const bool whole_rows = !are_words || child.chunk_elems % params.groups.per_row() == 0;
+        are_zeros ? ZeroBytes(rounding) : DTypeBits(ScaleType(rounding, weights.dtype)) / 8;
+    const bool share = are_zeros && ZeroRows(rounding) > 1;
+    const bool whole_rows = !share || child.chunk_elems % params.groups.per_row() == 0;
     if (child.elem_bytes() != bytes_each || !whole_rows) {
       return Corrupt("grid scales: elements or chunks are cut");
     }

@@ -26,6 +26,8 @@ class NamedFormat : public GridFormat {
   std::vector<GridTensors> Find(std::string_view module, const TensorTable& table) const final;
 
  protected:
+  const GridNames& names() const { return names_; }
+
   /// The tensors as they were found: `tensors` has nothing but their positions.
   struct Found {
     std::string_view module;
@@ -51,18 +53,24 @@ class NamedFormat : public GridFormat {
 };
 
 /// Codes of a byte each: the type of codes tells which rules may have made them, and the type of
-/// scales which of these did.
+/// scales which of these did. Codes that are I8 and have zero points of that type are of
+/// `of_i8_with_zeros`, if there is such a rule.
 class BytesFormat : public NamedFormat {
  public:
   BytesFormat(const GridNames& names, std::vector<RoundingRule> of_i8,
-              std::vector<RoundingRule> of_f8_e4m3)
-      : NamedFormat(names), of_i8_(std::move(of_i8)), of_f8_e4m3_(std::move(of_f8_e4m3)) {}
+              std::vector<RoundingRule> of_f8_e4m3,
+              std::optional<RoundingRule> of_i8_with_zeros = std::nullopt)
+      : NamedFormat(names),
+        of_i8_(std::move(of_i8)),
+        of_f8_e4m3_(std::move(of_f8_e4m3)),
+        of_i8_with_zeros_(of_i8_with_zeros) {}
 
  private:
   std::vector<GridTensors> Read(const Found& found) const final;
 
   std::vector<RoundingRule> of_i8_;
   std::vector<RoundingRule> of_f8_e4m3_;
+  std::optional<RoundingRule> of_i8_with_zeros_;
 };
 
 }  // namespace qstore::scheme

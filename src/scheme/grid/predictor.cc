@@ -170,15 +170,16 @@ void Predictor::Zeros(const GroupRange& range, std::span<const std::byte> weight
     return;
   }
   const uint64_t first = range.FirstGroup(groups_);
-  const uint64_t first_word = ZeroPlace(params_.groups, first).word;
+  const uint64_t first_elem = ZeroPlace(rounding_, params_.groups, first).elem;
+  const unsigned mask = (1u << rounding_.bits) - 1;
   std::fill(out.begin(), out.end(), std::byte{0});
   for (uint64_t g = 0; g < scratch_.extremes.size(); ++g) {
-    const ZeroPlace place(params_.groups, first + g);
-    const auto code =
-        static_cast<unsigned>(static_cast<int>(scratch_.stored[g].zero) - rounding_.low) & 15;
-    const uint64_t bit = 32 * (place.word - first_word) + place.shift;
+    const ZeroPlace place(rounding_, params_.groups, first + g);
+    const int zero = static_cast<int>(scratch_.stored[g].zero);
+    const int code = rounding_.has_byte_zeros ? zero : zero - rounding_.low;
+    const uint64_t bit = 8 * ZeroBytes(rounding_) * (place.elem - first_elem) + place.shift;
     if (bit / 8 >= out.size()) continue;
-    out[bit / 8] |= static_cast<std::byte>(code << (bit % 8));
+    out[bit / 8] |= static_cast<std::byte>((static_cast<unsigned>(code) & mask) << (bit % 8));
   }
 }
 

@@ -40,8 +40,8 @@ class Predictor {
   /// Fills `out` with the scales of weights that are whole groups.
   void Scales(const GroupRange& range, std::span<const std::byte> weights,
               const SidesOf<ParentContent>& sides, std::span<std::byte> out);
-  /// Fills `out` with the zero points of weights that are whole groups of eight whole rows each, or
-  /// with the biases of weights that are whole groups.
+  /// Fills `out` with the zero points of weights that are whole groups, of rows that fill elements,
+  /// or with the biases of weights that are whole groups.
   void Zeros(const GroupRange& range, std::span<const std::byte> weights, std::span<std::byte> out);
 
   /// Fills `out` with the weights that codes stand for. Scales are given. Codes are whole elements.

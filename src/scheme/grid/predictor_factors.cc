@@ -109,9 +109,8 @@ float Predictor::ZeroIn(const ParentContent& zeros, uint64_t group) const {
   if (rounding_.scale == ScaleKind::kAffine) {
     return NumberOf(weights_, LoadPattern(weights_, zeros.bytes, group));
   }
-  const ZeroPlace place(params_.groups, group);
-  const auto word = base::LoadLe<uint32_t>(zeros.bytes.data() + 4 * place.word);
-  return static_cast<float>(static_cast<int>(word >> place.shift & 15) + rounding_.low);
+  const unsigned zero = LoadZero(rounding_, params_.groups, zeros.bytes, group);
+  return static_cast<float>(static_cast<int>(zero) + rounding_.low);
 }
 
 void Predictor::FindFactors(const GroupRange& range, std::span<const std::byte> weights,

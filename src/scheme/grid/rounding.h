@@ -36,7 +36,9 @@ enum class RoundingRule : uint8_t {
   kAffine5,
   kAffine6,
   kAffine8,
-  kMxfp8,  ///< MXFP8 of compressed-tensors.
+  kMxfp8,          ///< MXFP8 of compressed-tensors.
+  kInt8Zeros,      ///< int8 of compressed-tensors, with zero points in words.
+  kInt8ByteZeros,  ///< The same, with zero points in bytes.
   kEnd,
 };
 
@@ -77,8 +79,9 @@ struct Rounding {
   unsigned bits;  ///< Of a code.
   /// Of a table: half-way points between its numbers, and their codes in the order of the numbers.
   const float* steps;
-  const uint8_t* codes;  ///< Null when they are the places.
-  const float* numbers;  ///< In their order.
+  const uint8_t* codes;         ///< Null when they are the places.
+  const float* numbers;         ///< In their order.
+  bool has_byte_zeros = false;  ///< Zero points lie in a byte each, else as codes in words.
 };
 
 /// Null when there is no such rule.

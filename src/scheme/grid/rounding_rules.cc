@@ -69,6 +69,11 @@ constexpr Rounding Floats(GridKind grid, ScaleKind scale, float top) {
           .numbers = nullptr};
 }
 
+constexpr Rounding WithByteZeros(Rounding rounding) {
+  rounding.has_byte_zeros = true;
+  return rounding;
+}
+
 // Codes from 0 to 2^bits - 1.
 constexpr Rounding Affine(unsigned bits) {
   const int high = (1 << bits) - 1;
@@ -117,6 +122,8 @@ constexpr Rounding kRoundings[] = {
     Affine(6),
     Affine(8),
     Floats(GridKind::kE4m3, ScaleKind::kPower, 8.0f),
+    Integers(ScaleKind::kRange, 255.0f, -128, 127),
+    WithByteZeros(Integers(ScaleKind::kRange, 255.0f, -128, 127)),
 };
 static_assert(std::size(kRoundings) == static_cast<size_t>(RoundingRule::kEnd) - 1);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "scheme/grid/grid_schemes.h"
+#include "scheme/grid/side_bytes.h"
 
 #include <gtest/gtest.h>
 
@@ -81,6 +82,10 @@ const Case kCases[] = {
     {"Int4OfF16", RoundingRule::kInt4, DType::kF16, 72, kRun64, CodeLayout::kOffset},
     {"Int4Zeros", RoundingRule::kInt4Zeros, DType::kBF16, 304, kRun64, CodeLayout::kOffset},
     {"Int4ZerosOfF16", RoundingRule::kInt4Zeros, DType::kF16, 72, kRun64, CodeLayout::kOffset},
+    {"Int8Zeros", RoundingRule::kInt8Zeros, DType::kBF16, 304, kRun64, CodeLayout::kOffset},
+    {"Int8ZerosOfF16", RoundingRule::kInt8Zeros, DType::kF16, 72, kRun64, CodeLayout::kOffset},
+    {"Int8ByteZeros", RoundingRule::kInt8ByteZeros, DType::kBF16, 70, kRow},
+    {"Int8ByteZerosOfF16", RoundingRule::kInt8ByteZeros, DType::kF16, 70, kRow},
     {"Nvfp4", RoundingRule::kNvfp4, DType::kBF16, 304, {1, 16, 256}},
     {"Nvfp4OfF32", RoundingRule::kNvfp4, DType::kF32, 72, {1, 16, 256}},
     {"Mxfp4", RoundingRule::kMxfp4, DType::kBF16, 304, {1, 32, 256}},
@@ -110,7 +115,10 @@ class GridSchemes : public ::testing::TestWithParam<Case> {
   }
   bool is_affine() const { return twin_.params.rounding().scale == ScaleKind::kAffine; }
   bool is_packed() const { return twin_.params.layout == CodeLayout::kOffset || is_affine(); }
-  DType zeros_type() const { return is_affine() ? twin_.weights_type : DType::kI32; }
+  DType zeros_type() const {
+    if (is_affine()) return twin_.weights_type;
+    return twin_.params.rounding().has_byte_zeros ? DType::kI8 : DType::kI32;
+  }
   bool has_runs() const { return twin_.params.groups.AreRuns(twin_.elem_count()); }
 
   // Chunks end within blocks of rows.
@@ -166,7 +174,8 @@ class GridSchemes : public ::testing::TestWithParam<Case> {
       specs.push_back(SideSpec(DType::kF32, twin_.global));
       parents.push_back(twin_.global);
     }
-    const uint64_t per_chunk = ScalesSpec().chunk_elems / (is_affine() ? 1 : 8);
+    const uint64_t per_chunk =
+        ScalesSpec().chunk_elems / (is_affine() ? 1 : ZeroRows(twin_.params.rounding()));
     return RoundTrip(GridScales(),
                      zeros ? SideSpec(zeros_type(), twin_.zeros, per_chunk) : ScalesSpec(),
                      zeros ? twin_.zeros : twin_.scales, specs, parents, params);

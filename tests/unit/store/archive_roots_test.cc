@@ -23,7 +23,8 @@ class Roots : public ::testing::Test {
                   const std::string& behind) const {
     std::vector<std::byte> header;
     format::Header().EncodeTo(&header);
-    header.resize(header.size() - 2 * format::Root::kEncodedSize);
+    header.erase(header.end() - 2 * static_cast<ptrdiff_t>(format::Root::kEncodedSize),
+                 header.end());
     first.EncodeTo(&header);
     second.EncodeTo(&header);
     std::string bytes = good_ + behind;
