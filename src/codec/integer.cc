@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codec/integer.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -110,7 +111,11 @@ Status DecodeBytePlanes(unsigned elem_bytes, base::ByteReader* payload, PlaneScr
   }
   for (unsigned p = 0; p < elem_bytes; ++p) {
     QSTORE_ASSIGN(const uint8_t* plane, DecodePlane(payload, count, scratch->Get(0, count)));
-    for (size_t i = 0; i < count; ++i) out[i * elem_bytes + p] = plane[i];
+    if (elem_bytes == 1) {
+      std::copy_n(plane, count, out);
+    } else {
+      for (size_t i = 0; i < count; ++i) out[i * elem_bytes + p] = plane[i];
+    }
   }
   return {};
 }

@@ -20,6 +20,14 @@ bool HasBins(const GridParams& params) {
          params.layout == CodeLayout::kPlain;
 }
 
+// Sign and magnitude as two's complement. In bytes throughout, so that the loop is vectorized.
+void NegateSigned(const uint8_t* codes, size_t count, uint8_t* out) {
+  for (size_t i = 0; i < count; ++i) {
+    const auto sign = static_cast<uint8_t>(static_cast<int8_t>(codes[i]) >> 7);
+    out[i] = static_cast<uint8_t>(((codes[i] & 0x7f) ^ sign) - sign);
+  }
+}
+
 class BoundGridWeights final : public Bound {
  public:
   BoundGridWeights(const ObjectSpec& child, std::span<const ObjectSpec> parents,
@@ -76,11 +84,8 @@ class BoundGridWeights final : public Bound {
     std::span<const std::byte> q = parents[kCodes].bytes;
     if (params_.rounding().grid == GridKind::kE4m3) {
       scratch->q.resize(q.size());
-      for (size_t i = 0; i < q.size(); ++i) {
-        const auto code = static_cast<unsigned>(q[i]);
-        const unsigned magnitude = code & 0x7f;
-        scratch->q[i] = static_cast<std::byte>((code & 0x80) != 0 ? 0u - magnitude : magnitude);
-      }
+      NegateSigned(reinterpret_cast<const uint8_t*>(q.data()), q.size(),
+                   reinterpret_cast<uint8_t*>(scratch->q.data()));
       q = scratch->q;
     }
     return {grid_, {at.first_elem - first * run, run}, q, scratch->scales};
