@@ -48,7 +48,8 @@ TEST(ScaleTable, NumbersEqualScalesEquallyAndCountsTheirWeights) {
   const TempDir dir;
   testing::GptqLayer layer{4, 32, 64, 2, {}, {}, {}};
   layer.integers.assign(32 * 64, 5);
-  for (uint16_t i = 0; i < 64; ++i) layer.scales.push_back(i < 32 ? 0x3c00 : 0x3800 + i % 2);
+  for (uint16_t i = 0; i < 64; ++i)
+    layer.scales.push_back(static_cast<uint16_t>(i < 32 ? 0x3c00 : 0x3800 + i % 2));
   for (int32_t i = 0; i < 64; ++i) layer.g_idx.push_back(i < 16 ? 1 : 0);
   testing::WriteSafetensors(dir / "m.safetensors", layer.Tensors("a"));
   const auto table = ScaleTable::Read(testing::VariantOf(dir.path(), "a"));
