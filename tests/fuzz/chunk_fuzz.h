@@ -165,27 +165,32 @@ inline void TakeByInputBinding(FuzzInput* in, bool is_awq, BindingCase* out) {
   if (has_groups) out->parents.pop_back();
 }
 
-/// Codes near those of the weights (12), in words of int4 or bytes of int8.
+/// Codes near those of the weights (12), in words or bytes of four or eight bits.
 inline void TakeNearBinding(FuzzInput* in, BindingCase* out) {
   static constexpr scheme::RoundingRule kRules[] = {
-      scheme::RoundingRule::kInt4, scheme::RoundingRule::kInt4Zeros, scheme::RoundingRule::kInt8};
+      scheme::RoundingRule::kInt4, scheme::RoundingRule::kInt4Zeros, scheme::RoundingRule::kInt8,
+      scheme::RoundingRule::kInt8Zeros, scheme::RoundingRule::kInt8ByteZeros};
   scheme::GridParams params;
-  params.rule = kRules[in->Below(3)];
-  params.sides = {true, params.rule == scheme::RoundingRule::kInt4Zeros, false};
-  const bool is_bytes = params.rule == scheme::RoundingRule::kInt8;
-  params.layout = is_bytes ? scheme::CodeLayout::kPlain : scheme::CodeLayout::kOffset;
+  params.rule = kRules[in->Below(std::size(kRules))];
+  const scheme::Rounding& rounding = params.rounding();
+  params.sides = {true, scheme::HasZeros(rounding), false};
+  const bool is_plain = in->Below(2) != 0;
+  params.layout = is_plain ? scheme::CodeLayout::kPlain : scheme::CodeLayout::kOffset;
   const uint64_t rows = 8 * (1 + in->Below(3));
-  const uint64_t columns = 8 * (1 + in->Below(20));
+  const uint64_t columns = in->Below(4) == 0 ? 1 + in->Below(8) : 8 * (1 + in->Below(20));
   params.groups = {1, 1 + in->Below(columns), columns};
   const uint64_t elems = rows * columns;
-  const uint64_t per_elem = is_bytes ? 1 : 8;
+  const DType codes = in->Below(2) == 0 ? DType::kI32 : DType::kI8;
+  const uint64_t per_elem = DTypeBits(codes) / rounding.bits;
   const DType type = TakeHalf(in);
-  out->child = ObjectOf(is_bytes ? DType::kI8 : DType::kI32, elems / per_elem, columns / per_elem,
-                        8 * columns / per_elem);
+  out->child = ObjectOf(codes, elems / per_elem, columns / per_elem, 8 * columns / per_elem);
   out->chunk = in->Below(2);
   const uint64_t count = params.groups.Count(elems);
   out->parents = {ObjectOf(type, elems, columns, 8 * columns), ObjectOf(type, count, 1, count)};
-  if (params.sides.has_zeros) out->parents.push_back(ObjectOf(DType::kI32, count / 8, 1, count));
+  if (params.sides.has_zeros) {
+    const DType zeros = rounding.has_byte_zeros ? DType::kI8 : DType::kI32;
+    out->parents.push_back(ObjectOf(zeros, count * rounding.bits / DTypeBits(zeros), 1, count));
+  }
   const bool has_order = in->Below(2) != 0;
   if (has_order) out->parents.push_back(ObjectOf(DType::kI32, columns, columns, columns));
   out->params = scheme::WriteGridParams(params);

@@ -98,7 +98,7 @@ def near(random, has_zeros):
     """16 rows of 64 weights in words of int4, the first half a chunk."""
     value = models.weights(random, 16, 64)
     twin = grids.near_int4(random, value, 64, has_zeros)
-    front = numbers(BALANCED, U8, NEAR, 1 if has_zeros else 0, 1, 7, 63, 0, 0, 0)
+    front = numbers(BALANCED, U8, NEAR, 1 if has_zeros else 0, 0, 1, 1, 7, 63, 0, 0, 0, 0)
     zeros = twin["weight_zero_point"].data if has_zeros else b""
     raw = twin["weight_packed"].data
     parents = models.tensor("BF16", value).data[: 2 * 8 * 64] + twin["weight_scale"].data + zeros

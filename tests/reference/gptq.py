@@ -221,9 +221,14 @@ def decode_gptq_codes(cursor, spec, weights, dtype, own):
     scale, zero = own.scales[group], zeros[group]
     with np.errstate(all="ignore"):
         x = np.where(scale == 0, np.float32(0), values[:, inputs].T / scale)
+    x = without_small(x)
     x = np.where(np.isnan(x), np.float32(-65536), np.clip(x, -65536, 65536)).astype(np.float32)
     integers = decode_near(cursor, x.reshape(-1), zero.reshape(-1), shape.bits)
     return pack_words(integers.reshape(count, shape.outputs), shape.bits)
+
+
+def without_small(values):
+    return np.where(np.abs(values) < np.float32(2.0**-125), np.float32(0), values)
 
 
 def decode_near(cursor, x, zeros, bits):

@@ -3,7 +3,7 @@
 
 import numpy as np
 from floats import FLOATS
-from gptq import decode_near
+from gptq import decode_near, without_small
 from grid_params import Params
 from grid_rules import (
     F32,
@@ -44,10 +44,10 @@ def decode_near_codes(cursor, weights, scales, zeros, dtype, bits, axis):
             continue
         factors = decode_factors(cursor, count)
         with np.errstate(all="ignore"):
-            values = values * (factors[:, None] if along == 0 else factors[None, :])
+            values = without_small(values * (factors[:, None] if along == 0 else factors[None, :]))
             values = rounded(values, dtype) if flags & 1 else values
     with np.errstate(all="ignore"):
-        x = np.where(scales == 0, F32(0), values / scales)
+        x = without_small(np.where(scales == 0, F32(0), values / scales))
         x = rounded(x, dtype) if flags & 2 else x
     x = np.where(np.isnan(x), F32(-65536), np.clip(x, -65536, 65536)).astype(F32)
     return decode_near(cursor, x.reshape(-1), zeros.reshape(-1).astype(np.int64), bits)
@@ -92,7 +92,9 @@ class AwqCodes:
         group = (first + np.arange(count)) // (self.inputs // self.groups)
         kind = FLOATS[self.scale_type].unsigned
         scales = values_of(np.frombuffer(contents[1], kind), self.scale_type)
-        scales = np.where(is_usable(scales), scales, F32(0)).reshape(-1, self.outputs)[group]
+        scales = np.where(is_usable(np.abs(scales)), scales, F32(0)).reshape(-1, self.outputs)[
+            group
+        ]
         zeros = self.unpacked(contents[2])[group]
         here = values[:, first : first + count].T
         codes = decode_near_codes(cursor, here, scales, zeros, self.scale_type, 4, 0)
@@ -165,7 +167,8 @@ class GridNear:
         rows = spec.first_elem * self.per_elem // groups.columns + np.arange(len(values))
         group = np.arange(groups.columns) // groups.width
         if self.has_order:
-            group = np.frombuffer(contents[-1], "<u4").astype(np.int64)
+            order = np.frombuffer(contents[-1], "<u4").astype(np.int64)
+            group = np.where(order == 0xFFFFFFFF, group, order)
             require((group < groups.per_row).all(), "grid near: group")
         sides = contents[1 : len(contents) - self.has_order]
         scales, zeros, _ = self.params.take(sides, self.dtype)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 
 #include "base/status_macros.h"
 #include "codec/floating.h"
@@ -43,7 +44,7 @@ class BoundAwqCodes final : public Bound {
   }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
     const uint64_t weights = chunk_bytes * 8 / kAwqBits;
-    return (kNearBytesPerWeight + 3) * weights + kNearScratch;
+    return NearBytes(weights, weights / shape_.outputs + 1, shape_.outputs) + 2 * weights;
   }
 
   Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
@@ -97,7 +98,7 @@ class BoundAwqCodes final : public Bound {
         const uint32_t pattern =
             LoadPattern(scales_dtype_, parents[kScales].bytes, group * near.outputs + o);
         const float scale = NumberOf(scales_dtype_, pattern);
-        scales[o] = IsUsable(scale) ? scale : 0.0f;
+        scales[o] = IsUsable(std::fabs(scale)) ? scale : 0.0f;
       }
       UnpackAwq(parents[kZeros].bytes.data() + group * near.outputs / 2, shape_.row_words(), zeros);
     }

@@ -69,28 +69,50 @@ class BoundExpertValues final : public Bound {
   }
 
  private:
-  // A row has the weights of an input; a chunk may begin within one.
+  // A row has the weights of an input; a chunk may begin within one. What a chunk takes is in
+  // proportion to its elements: whole blocks of inputs are turned only for those of several rows.
   void Predict(const ChunkAt& at, std::span<const ParentContent> parents, ExpertScratch* own,
                std::span<std::byte> out) const {
-    own->values.resize(kBlock * shape_.outputs);
+    const bool by_block = at.elem_count >= kBlock * shape_.outputs;
+    if (by_block) own->values.resize(kBlock * shape_.outputs);
     uint64_t known = UINT64_MAX;
     for (uint64_t done = 0; done < at.elem_count;) {
       const uint64_t row = (at.first_elem + done) / shape_.outputs;
       const uint64_t column = (at.first_elem + done) % shape_.outputs;
       const uint64_t count = std::min(shape_.outputs - column, at.elem_count - done);
-      if (row / kBlock != known) Turn(known = row / kBlock, parents, own->values.data());
-      const uint16_t* values = own->values.data() + row % kBlock * shape_.outputs + column;
-      for (uint64_t i = 0; i < count; ++i) base::StoreLe(out.data() + 2 * (done + i), values[i]);
+      std::byte* to = out.data() + 2 * done;
+      if (by_block) {
+        if (row / kBlock != known) Turn(known = row / kBlock, parents, own->values.data());
+        const uint16_t* values = own->values.data() + row % kBlock * shape_.outputs + column;
+        for (uint64_t i = 0; i < count; ++i) base::StoreLe(to + 2 * i, values[i]);
+      } else {
+        for (uint64_t i = 0; i < count; ++i) {
+          base::StoreLe(to + 2 * i, ValueAt(row, column + i, parents));
+        }
+      }
       done += count;
     }
   }
 
-  // `block` counts those of all experts.
+  // The first block of an output's inputs that are in `block`, which counts those of all experts;
+  // the next output's is groups() further.
+  uint64_t FirstBlock(uint64_t block) const {
+    return block / shape_.groups() * shape_.outputs * shape_.groups() + block % shape_.groups();
+  }
+
+  uint16_t ValueAt(uint64_t row, uint64_t output, std::span<const ParentContent> parents) const {
+    const uint64_t place = FirstBlock(row / kBlock) + output * shape_.groups();
+    const auto byte =
+        static_cast<unsigned>(parents[kBlocks].bytes[place * kBlockBytes + row % kBlock / 2]);
+    const unsigned code = row % 2 == 0 ? byte & 15 : byte >> 4;
+    const auto scale = static_cast<uint8_t>(parents[kScales].bytes[place]);
+    return base::FloatToBf16(numbers_[code] * factors_[scale]);
+  }
+
   void Turn(uint64_t block, std::span<const ParentContent> parents, uint16_t* values) const {
-    const uint64_t groups = shape_.groups();
-    const uint64_t first = block / groups * shape_.outputs * groups + block % groups;
+    const uint64_t first = FirstBlock(block);
     for (uint64_t o = 0; o < shape_.outputs; ++o) {
-      const uint64_t place = first + o * groups;
+      const uint64_t place = first + o * shape_.groups();
       const float factor = factors_[static_cast<uint8_t>(parents[kScales].bytes[place])];
       const std::byte* codes = parents[kBlocks].bytes.data() + place * kBlockBytes;
       for (uint64_t b = 0; b < kBlockBytes; ++b) {

@@ -122,7 +122,7 @@ class BoundGptqCodes final : public Bound {
   }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
     const uint64_t weights = chunk_bytes * 8 / shape_.bits;
-    return 10 * weights + kNearScratch + 520 * shape_.inputs;
+    return (10 + kNearScratchPerCode) * weights + kNearScratch + 520 * shape_.inputs;
   }
 
   Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,

@@ -68,7 +68,8 @@ class BoundGridNear final : public Bound {
   }
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
     const uint64_t weights = chunk_bytes * 8 / params_.grid.rounding().bits;
-    return (kNearBytesPerWeight + 1) * weights + 16 * params_.grid.groups.columns + kNearScratch;
+    const uint64_t inputs = params_.grid.groups.columns;
+    return NearBytes(weights, inputs, weights / inputs + 1) + 16 * inputs;
   }
 
   Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
@@ -157,9 +158,11 @@ class BoundGridNear final : public Bound {
     const Groups& groups = params_.grid.groups;
     own->group_of.resize(groups.columns);
     for (uint64_t i = 0; i < groups.columns; ++i) {
-      const uint64_t group = params_.has_order
-                                 ? base::LoadLe<uint32_t>(parents.back().bytes.data() + 4 * i)
-                                 : i / groups.width;
+      uint64_t group = i / groups.width;
+      if (params_.has_order) {
+        const auto listed = base::LoadLe<uint32_t>(parents.back().bytes.data() + 4 * i);
+        if (listed != UINT32_MAX) group = listed;
+      }
       if (group >= groups.per_row()) return Corrupt("grid near: an input's group does not exist");
       own->group_of[i] = static_cast<uint32_t>(group);
     }
@@ -202,6 +205,7 @@ class GridNearScheme final : public Scheme {
         const Rounding& rounding = RoundingOf(rule);
         if (!HasSteps(rounding) || !tensors.scales) continue;
         if (HasZeros(rounding) != tensors.zeros.has_value()) continue;
+        if (HasZeros(rounding) && tensors.groups.height != 1) continue;
         edges->push_back(EdgeFrom(*weights, tensors, rule));
         break;  // Rules differ in what follows here from what is stored beside the codes.
       }

@@ -51,14 +51,16 @@ std::vector<GridTensors> BytesFormat::Read(const Found& found) const {
   if (found.codes.dtype == DType::kI8) tensors.rules = of_i8_;
   if (found.codes.dtype == DType::kF8E4M3) tensors.rules = of_f8_e4m3_;
   if (tensors.rules.empty()) return {};
+  std::vector<GridTensors> readings = ByShapes(found, tensors, 1);
   const bool may_have_zeros = of_i8_with_zeros_ && found.codes.dtype == DType::kI8;
-  if (const auto zeros = may_have_zeros ? found.Other(names().zeros) : std::nullopt) {
-    if (found.table.tensor(*zeros).dtype == DType::kI8) {
-      tensors.zeros = zeros;
-      tensors.rules = {*of_i8_with_zeros_};
-    }
-  }
-  return ByShapes(found, std::move(tensors), 1);
+  const auto zeros = may_have_zeros ? found.Other(names().zeros) : std::nullopt;
+  if (!zeros || found.table.tensor(*zeros).dtype != DType::kI8) return readings;
+  // Those of zero points are tried first. They may all be 0, of a rule that has none.
+  tensors.zeros = zeros;
+  tensors.rules = {*of_i8_with_zeros_};
+  std::vector<GridTensors> with_zeros = ByShapes(found, std::move(tensors), 1);
+  readings.insert(readings.begin(), with_zeros.begin(), with_zeros.end());
+  return readings;
 }
 
 }  // namespace qstore::scheme

@@ -26,9 +26,9 @@ void MultiplyBy(const NearWeights& of, const std::vector<float>& factors, bool a
   const size_t run = of.by_input ? of.outputs : of.inputs;
   for (size_t r = 0; r < runs; ++r, values += run) {
     if (of.by_input == are_of_inputs) {
-      for (size_t i = 0; i < run; ++i) values[i] *= factors[r];
+      for (size_t i = 0; i < run; ++i) values[i] = WithoutSmall(values[i] * factors[r]);
     } else {
-      for (size_t i = 0; i < run; ++i) values[i] *= factors[i];
+      for (size_t i = 0; i < run; ++i) values[i] = WithoutSmall(values[i] * factors[i]);
     }
   }
 }

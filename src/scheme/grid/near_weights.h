@@ -40,8 +40,12 @@ struct NearWeights {
   size_t count() const { return inputs * outputs; }
 };
 
-/// Bytes of a NearWeights beside slack, for so many weights.
-inline constexpr uint64_t kNearBytesPerWeight = 16;
+/// Bytes that a NearWeights and codes of so many weights take.
+inline uint64_t NearBytes(uint64_t weights, uint64_t inputs, uint64_t outputs) {
+  constexpr uint64_t kPerWeight = 3 * sizeof(float) + 4 + kNearScratchPerCode;
+  constexpr uint64_t kPerFactor = sizeof(float) + 1;
+  return kPerWeight * weights + kPerFactor * (inputs + outputs) + kNearScratch;
+}
 
 /// Appends the codes, which have values from 0 to 2^bits - 1.
 void EncodeNearCodes(NearWeights* weights, std::span<const uint8_t> codes,

@@ -18,7 +18,7 @@ void CountSteps(const float* values, const float* scales, size_t count, DType qu
   constexpr float kLimit = 65536.0f;
   for (size_t i = 0; i < count; ++i) {
     const float counted = values[i] / scales[i];
-    steps[i] = scales[i] == 0 ? 0.0f : counted;
+    steps[i] = scales[i] == 0 ? 0.0f : WithoutSmall(counted);
   }
   RoundAll(quotient, count, steps);
   for (size_t i = 0; i < count; ++i) {
