@@ -119,6 +119,9 @@ TEST(ProcessPool, NoThreadIsThereWhenTheProcessForks) {
   }
 }
 
+// AddressSanitizer of g++ 12 and 13 has locks of its own, which a child finds locked for ever when
+// another thread was allocating as it was forked.
+#ifndef __SANITIZE_ADDRESS__
 TEST(ProcessPool, ForksWhileThreadsWork) {
   const Callers callers(3);
   for (int round = 0; round < 50; ++round) {
@@ -132,6 +135,7 @@ TEST(ProcessPool, ForksWhileThreadsWork) {
     for (const pid_t child : children) EXPECT_TRUE(Succeeds(child));
   }
 }
+#endif
 
 TEST(ProcessPool, AThreadOfThePoolForks) {
   for (int round = 0; round < 10; ++round) {

@@ -7,9 +7,6 @@
 #include <cmath>
 #include <random>
 #include <vector>
-#if defined(__SSE__)
-#include <xmmintrin.h>
-#endif
 
 #include "base/bytes.h"
 #include "base/float_convert.h"
@@ -224,10 +221,10 @@ TEST_P(NearCodes, DoNotDependOnSubnormals) {
     family.parents[0][i + 1] = (family.parents[0][i + 1] & std::byte{0x80}) | std::byte{0x30};
   }
   const auto payloads = family.Payloads(GridNear());
-  const unsigned kept = _mm_getcsr();
-  _mm_setcsr(kept | 0x8040);  // Flush to zero; denormals are zeros.
+  const unsigned kept = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(kept | 0x8040);  // Flush to zero; denormals are zeros.
   const auto same = family.Payloads(GridNear());
-  _mm_setcsr(kept);
+  __builtin_ia32_ldmxcsr(kept);
   EXPECT_EQ(payloads, same);
 #endif
 }
