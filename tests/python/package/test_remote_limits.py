@@ -77,8 +77,8 @@ def test_a_server_that_trickles(qstore, server, behave, at_once):
 
 def test_a_slow_server_is_waited_for(qstore, content, expected):
     """One that keeps the least rate, at which it takes longer than the timeout."""
-    with RangeServer(content, bandwidth=5e6) as server:
-        options = IMPATIENT | {"retries": 0, "least_rate": 2e5}
+    with RangeServer(content, bandwidth=1.2e6) as server:
+        options = {"timeout": 1.0, "retries": 0, "least_rate": 1e5}
         begin = time.perf_counter()
         with qstore.safe_open(server.url, "int8", storage_options=options) as f:
             assert same(f.get_tensors(), expected["int8"])
@@ -91,7 +91,7 @@ def test_the_deadline_counts_all_retries(qstore, server, rate):
     with qstore.safe_open(server.url, "int8", storage_options=options) as f:
         server.behave = lambda request: request.send(503, {"Retry-After": "0"}) or True
         begin = time.perf_counter()
-        with pytest.raises(qstore.IoError, match="503 .*time is over"):
+        with pytest.raises(qstore.IoError, match="(503|timed out).*time is over"):
             f.get_tensor("0.SCB")
         assert time.perf_counter() - begin < 2.0
 
