@@ -14,7 +14,8 @@
 namespace qstore::scheme {
 namespace {
 
-constexpr size_t kWeights = 0;
+// Parents; zero points are there if the rule has them.
+enum Parent : size_t { kWeights, kScales, kZeros };
 
 // Whether codes of that rule lie near those of the weights, counted in steps of equal size from a
 // zero point.
@@ -138,10 +139,9 @@ class BoundGridNear final : public Bound {
     (dtype_ == DType::kBF16 ? kernels.widen_bf16 : kernels.widen_fp16)(patterns, near.count(),
                                                                        near.values.data());
     QSTORE_TRY(FindGroups(parents, own));
-    const auto sides = TakeSides(params_.grid.sides, parents.subspan(1));
     const FactorTable table(rounding, dtype_, 1);
     for (uint64_t o = 0; o < near.outputs; ++o) {
-      FillGroups(sides, table, (first / groups.columns + o) / groups.height * groups.per_row(),
+      FillGroups(parents, table, (first / groups.columns + o) / groups.height * groups.per_row(),
                  own);
       float* scales = near.scales.data() + o * near.inputs;
       uint8_t* zeros = near.zeros.data() + o * near.inputs;
@@ -169,17 +169,17 @@ class BoundGridNear final : public Bound {
     return {};
   }
 
-  void FillGroups(const SidesOf<ParentContent>& sides, const FactorTable& table, uint64_t first,
+  void FillGroups(std::span<const ParentContent> parents, const FactorTable& table, uint64_t first,
                   GridNearScratch* own) const {
     const Groups& groups = params_.grid.groups;
     const uint64_t count = groups.per_row();
     own->scales.resize(count);
     own->zeros.assign(count, static_cast<uint8_t>(-params_.grid.rounding().low));
     for (uint64_t g = 0; g < count; ++g) {
-      own->scales[g] = table.Of(LoadPattern(dtype_, sides.scales->bytes, first + g));
-      if (sides.zeros == nullptr) continue;
+      own->scales[g] = table.Of(LoadPattern(dtype_, parents[kScales].bytes, first + g));
+      if (!params_.grid.sides.has_zeros) continue;
       own->zeros[g] = static_cast<uint8_t>(
-          LoadZero(params_.grid.rounding(), groups, sides.zeros->bytes, first + g));
+          LoadZero(params_.grid.rounding(), groups, parents[kZeros].bytes, first + g));
     }
   }
 

@@ -70,18 +70,18 @@ enum class ScaleKind : uint8_t {
 struct Rounding {
   GridKind grid;
   ScaleKind scale;
-  bool multiply;      ///< By the factor; else it divides.
-  bool rounds;        ///< What is scaled, to the weights' type.
-  bool through_fp16;  ///< Weights are rounded to F16 first.
-  float top;          ///< With kPower how many binades the largest number takes.
-  int low;            ///< Of integers.
+  bool multiply;                ///< By the factor; else it divides.
+  bool rounds;                  ///< What is scaled, to the weights' type.
+  bool through_fp16;            ///< Weights are rounded to F16 first.
+  bool has_byte_zeros = false;  ///< Zero points lie in a byte each, else as codes in words.
+  float top;                    ///< With kPower how many binades the largest number takes.
+  int low;                      ///< Of integers.
   int high;
   unsigned bits;  ///< Of a code.
   /// Of a table: half-way points between its numbers, and their codes in the order of the numbers.
   const float* steps;
-  const uint8_t* codes;         ///< Null when they are the places.
-  const float* numbers;         ///< In their order.
-  bool has_byte_zeros = false;  ///< Zero points lie in a byte each, else as codes in words.
+  const uint8_t* codes;  ///< Null when they are the places.
+  const float* numbers;  ///< In their order.
 };
 
 /// Null when there is no such rule.
