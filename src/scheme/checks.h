@@ -18,6 +18,9 @@ namespace qstore::scheme {
 /// floats.
 Result<DType> FloatTypeOf(std::byte param);
 
+/// Whether elements are F16 or BF16.
+inline bool Is16Bit(DType dtype) { return dtype == DType::kF16 || dtype == DType::kBF16; }
+
 /// Scales, zero points and the like are held in memory whole. Errors: kLimit.
 Status CheckSmall(const ObjectSpec& parent);
 

@@ -3,8 +3,6 @@
 #include <cmath>
 
 #include "base/status_macros.h"
-#include "codec/floating.h"
-#include "codec/plane.h"
 #include "scheme/awq/awq.h"
 #include "scheme/awq/awq_tensor.h"
 #include "scheme/checks.h"
@@ -17,8 +15,6 @@ namespace qstore::scheme {
 namespace {
 
 enum Parent : size_t { kWeights, kScales, kZeros, kParentCount };
-
-bool Is16Bit(DType dtype) { return dtype == DType::kBF16 || dtype == DType::kF16; }
 
 struct AwqScratch {
   NearWeights near;

@@ -8,7 +8,7 @@
 #include "base/float_convert.h"
 #include "base/status_macros.h"
 #include "scheme/checks.h"
-#include "scheme/grid/listed.h"
+#include "scheme/grid/predicted_bound.h"
 #include "scheme/grid/rounding.h"
 
 namespace qstore::scheme {
@@ -33,14 +33,13 @@ struct ExpertShape {
 
 struct ExpertScratch {
   std::vector<uint16_t> values;  // Of a block of inputs, by input, then output.
-  std::vector<std::byte> predicted;
 };
 
-class BoundExpertValues final : public Bound {
+class BoundExpertValues final : public PredictedBound {
  public:
   BoundExpertValues(const ObjectSpec& child, std::span<const ObjectSpec> parents,
                     const ExpertShape& shape)
-      : Bound(child, parents), shape_(shape) {
+      : PredictedBound(child, parents, kRule), shape_(shape) {
     const Rounding& rounding = RoundingOf(RoundingRule::kMxfp4);
     for (unsigned code = 0; code < 16; ++code) {
       numbers_[code] = NumberOfCode(rounding, static_cast<uint8_t>(code));
@@ -53,26 +52,14 @@ class BoundExpertValues final : public Bound {
   Take TakeOf(size_t) const override { return Take::kWhole; }
   uint64_t ScratchBytes(uint64_t) const override { return 2 * kBlock * shape_.outputs; }
 
-  Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
-             std::span<const std::byte> raw, codec::Effort, Scratch* scratch,
-             std::vector<std::byte>* out) const override {
-    auto* own = scratch->Of<ExpertScratch>();
-    own->predicted.resize(raw.size());
-    Predict(at, parents, own, own->predicted);
-    return FitOfListed(EncodeListed(own->predicted, raw, child().elem_bytes(), out), at.elem_count);
-  }
-  Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
-                base::ByteReader* payload, Scratch* scratch,
-                std::span<std::byte> raw) const override {
-    Predict(at, parents, scratch->Of<ExpertScratch>(), raw);
-    return DecodeListed(payload, child().elem_bytes(), kRule, raw);
-  }
-
  private:
+  Region NeedOfFirst(const ChunkAt&) const override { return Whole(kBlocks); }
+
   // A row has the weights of an input; a chunk may begin within one. What a chunk takes is in
   // proportion to its elements: whole blocks of inputs are turned only for those of several rows.
-  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, ExpertScratch* own,
-               std::span<std::byte> out) const {
+  void Predict(const ChunkAt& at, std::span<const ParentContent> parents, Scratch* scratch,
+               std::span<std::byte> out) const override {
+    auto* own = scratch->Of<ExpertScratch>();
     const bool by_block = at.elem_count >= kBlock * shape_.outputs;
     if (by_block) own->values.resize(kBlock * shape_.outputs);
     uint64_t known = UINT64_MAX;

@@ -241,9 +241,6 @@ class GptqCodesScheme final : public Scheme {
     }
     return std::unique_ptr<const Bound>(new BoundGptqCodes(child, parents, shape, sides));
   }
-
- private:
-  static bool Is16Bit(DType dtype) { return dtype == DType::kBF16 || dtype == DType::kF16; }
 };
 
 }  // namespace

@@ -243,8 +243,6 @@ class GridNearScheme final : public Scheme {
   }
 
  private:
-  static bool Is16Bit(DType dtype) { return dtype == DType::kBF16 || dtype == DType::kF16; }
-
   Edge EdgeFrom(size_t weights, const GridTensors& tensors, RoundingRule rule) const {
     NearParams params{{rule, tensors.layout, {true, tensors.zeros.has_value()}, tensors.groups},
                       tensors.order.has_value()};

@@ -20,8 +20,8 @@ bool HasBins(const GridParams& params) {
          params.layout == CodeLayout::kPlain;
 }
 
-// Sign and magnitude as two's complement. In bytes throughout, so that the loop is vectorized.
-void NegateSigned(const uint8_t* codes, size_t count, uint8_t* out) {
+// Of codes that are sign and magnitude. In bytes throughout, so that the loop is vectorized.
+void ToTwosComplement(const uint8_t* codes, size_t count, uint8_t* out) {
   for (size_t i = 0; i < count; ++i) {
     const auto sign = static_cast<uint8_t>(static_cast<int8_t>(codes[i]) >> 7);
     out[i] = static_cast<uint8_t>(((codes[i] & 0x7f) ^ sign) - sign);
@@ -84,8 +84,8 @@ class BoundGridWeights final : public Bound {
     std::span<const std::byte> q = parents[kCodes].bytes;
     if (params_.rounding().grid == GridKind::kE4m3) {
       scratch->q.resize(q.size());
-      NegateSigned(reinterpret_cast<const uint8_t*>(q.data()), q.size(),
-                   reinterpret_cast<uint8_t*>(scratch->q.data()));
+      ToTwosComplement(reinterpret_cast<const uint8_t*>(q.data()), q.size(),
+                       reinterpret_cast<uint8_t*>(scratch->q.data()));
       q = scratch->q;
     }
     return {grid_, {at.first_elem - first * run, run}, q, scratch->scales};

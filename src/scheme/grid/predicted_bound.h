@@ -11,7 +11,7 @@
 namespace qstore::scheme {
 
 /// A child of which only exceptions are stored: the elements that are not what its parents predict.
-/// The first parent is taken by chunks, the others whole.
+/// The first parent is taken by chunks unless a scheme says otherwise, the others whole.
 class PredictedBound : public Bound {
  public:
   /// `rule` names the scheme in errors; it must outlive this.
@@ -19,7 +19,7 @@ class PredictedBound : public Bound {
                  std::string_view rule)
       : Bound(child, parents), rule_(rule) {}
 
-  Take TakeOf(size_t parent) const final { return parent == 0 ? Take::kChunk : Take::kWhole; }
+  Take TakeOf(size_t parent) const override { return parent == 0 ? Take::kChunk : Take::kWhole; }
   Region NeedOf(size_t parent, const ChunkAt& at) const final {
     return parent == 0 ? NeedOfFirst(at) : Whole(parent);
   }
