@@ -26,6 +26,8 @@ inline constexpr uint64_t kMaxChunkBytes = uint64_t{1} << 24;
 inline constexpr uint64_t kMaxScalesBytes = uint64_t{1} << 26;
 /// A parent that chunks take whole, which is held in memory.
 inline constexpr uint64_t kMaxWholeBytes = uint64_t{1} << 29;
+/// Decoded bytes of the chunks that have what a chunk takes of a parent by range.
+inline constexpr uint64_t kMaxRangeBytes = uint64_t{1} << 26;
 /// Ancestors of an object in a row.
 inline constexpr unsigned kMaxDepth = 8;
 /// Ancestors of an object, each counted for every way to it.

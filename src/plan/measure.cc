@@ -109,7 +109,7 @@ class Sampler {
       const ByteSource& source = *contender->candidate->parents[p];
       const Region need = bound.NeedOf(p, at);
       const bool is_part =
-          bound.TakeOf(p) == Take::kChunk || (need.runs > 1 && need.stride >= kWorthGathering);
+          bound.TakeOf(p) != Take::kWhole || (need.runs > 1 && need.stride >= kWorthGathering);
       if (is_part) {
         QSTORE_TRY(ReadRegion(source, need, &content));
       } else if (content.empty()) {
@@ -124,6 +124,12 @@ class Sampler {
   static Status ReadRegion(const ByteSource& source, const Region& region,
                            std::vector<std::byte>* out) {
     out->resize(region.size());
+    if (region.size() > 0 && region.runs > 1 && region.stride < kWorthGathering) {
+      std::vector<std::byte> span(region.end() - region.begin);
+      QSTORE_TRY(source.Read(region.begin, span));
+      CopyRegion(region, region.begin, span, *out);
+      return {};
+    }
     for (uint64_t r = 0; r < region.runs; ++r) {
       QSTORE_TRY(source.Read(region.begin + r * region.stride,
                              std::span(*out).subspan(r * region.run, region.run)));

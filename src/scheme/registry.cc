@@ -32,6 +32,22 @@ bool GoByChunks(const Bound& bound, size_t p, const ObjectSpec& parent) {
   return true;
 }
 
+// All chunks are looked at: what they need is the scheme's to say, and need not be linear.
+Status CheckRanges(const Bound& bound, size_t p, const ObjectSpec& parent) {
+  const ObjectSpec& child = bound.child();
+  for (uint64_t chunk = 0; chunk < child.chunk_count(); ++chunk) {
+    const Region need = bound.NeedOf(p, {child.first_elem(chunk), child.chunk_elem_count(chunk)});
+    if (need.size() == 0) continue;
+    if (need.begin > parent.byte_size || need.end() > parent.byte_size) {
+      return Corrupt("a chunk needs bytes behind the end of its parent");
+    }
+    if (CoveredBytes(need, parent.chunk_bytes(), parent.byte_size) > format::kMaxRangeBytes) {
+      return LimitExceeded("a chunk needs a range of more than 64 MiB of its parent");
+    }
+  }
+  return {};
+}
+
 Status CheckTakes(const Bound& bound, std::span<const ObjectSpec> parents) {
   size_t by_chunks = 0;
   for (size_t p = 0; p < bound.parent_count(); ++p) {
@@ -39,6 +55,8 @@ Status CheckTakes(const Bound& bound, std::span<const ObjectSpec> parents) {
       if (++by_chunks > 1) return InternalError("two parents are taken by chunks");
       if (!GoByChunks(bound, p, parents[p]))
         return Corrupt("its chunks are not those of its parent");
+    } else if (bound.TakeOf(p) == Take::kRange) {
+      QSTORE_TRY(CheckRanges(bound, p, parents[p]));
     } else if (parents[p].byte_size > format::kMaxWholeBytes) {
       return LimitExceeded("a parent taken whole is larger than 512 MiB");
     }

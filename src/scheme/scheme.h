@@ -18,6 +18,7 @@
 #include "qstore/status.h"
 #include "scheme/object_spec.h"
 #include "scheme/quantized_weights.h"
+#include "scheme/region.h"
 #include "scheme/scratch.h"
 #include "scheme/tensor_table.h"
 
@@ -26,19 +27,11 @@
 
 namespace qstore::scheme {
 
-/// Bytes of a parent: `runs` runs of `run` bytes each, `stride` apart, the first at `begin`.
-struct Region {
-  uint64_t begin = 0;
-  uint64_t run = 0;
-  uint64_t stride = 0;
-  uint64_t runs = 1;
-  uint64_t size() const { return run * runs; }
-};
-
 /// How the chunks of a child take a parent.
 enum class Take : uint8_t {
   kWhole,  ///< Each chunk takes all of the parent's content.
   kChunk,  ///< Chunk i of the child takes chunk i of the parent, and both have as many chunks.
+  kRange,  ///< Each chunk takes what Bound::NeedOf says, of whichever chunks of the parent.
 };
 
 /// Elements of the child that are coded together: a chunk, or a sample of one.
@@ -81,8 +74,8 @@ class Bound {
 
   /// At most one parent is taken by chunks.
   virtual Take TakeOf(size_t parent) const = 0;
-  /// What those elements need of the parent: of one taken by chunks one run, which is the parent's
-  /// chunk when the elements are the child's. Linear in `at`.
+  /// What those elements need of the parent. Of one taken by chunks: one run, linear in `at`, which
+  /// is the parent's chunk when the elements are a chunk of the child.
   virtual Region NeedOf(size_t parent, const ChunkAt& at) const {
     (void)at;
     return Whole(parent);

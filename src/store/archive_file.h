@@ -58,6 +58,19 @@ class ArchiveFile {
   }
   /// Whether decoding the chunk takes the parents' content.
   bool NeedsParents(uint32_t object, uint32_t chunk) const;
+  /// Calls `visit` with each chunk of parents of which the chunk takes a range, as (object, chunk).
+  template <class Visit>
+  void ForEachRangeChunk(uint32_t object, uint32_t chunk, const Visit& visit) const {
+    if (graph_.range_parents(object).empty() || !NeedsParents(object, chunk)) return;
+    const scheme::Bound& bound = *graph_.bound(object);
+    const scheme::ChunkAt at{bound.child().first_elem(chunk),
+                             bound.child().chunk_elem_count(chunk)};
+    for (const ObjectGraph::RangeParent& range : graph_.range_parents(object)) {
+      const auto [first, end] = scheme::ChunksOf(bound.NeedOf(range.place, at),
+                                                 index_.objects[range.object].chunk_bytes());
+      for (uint64_t c = first; c < end; ++c) visit(range.object, static_cast<uint32_t>(c));
+    }
+  }
 
   /// "tensor 'x' of variant 'int8'", for messages.
   std::string Describe(uint32_t object) const;

@@ -159,10 +159,13 @@ Status ChunkBatch::Decode(Step* step, WholeHold* wholes) {
     const scheme::ChunkAt at{spec.first_elem(step->chunk), spec.chunk_elem_count(step->chunk)};
     std::optional<std::span<const std::byte>> of_parent;
     if (step->parent != kNoStep) of_parent = steps_[step->parent].out;
-    QSTORE_ASSIGN(parents,
-                  ParentContents::Fetch(*archive_.graph().bound(step->object),
-                                        archive_.index().parents_of(object), at, of_parent,
-                                        [wholes](uint32_t id) { return wholes->Get(id); }));
+    QSTORE_ASSIGN(
+        parents, ParentContents::Fetch(
+                     *archive_.graph().bound(step->object), archive_.index().parents_of(object), at,
+                     of_parent,
+                     {[wholes](ContentId id) { return wholes->Get(id); },
+                      [this](uint32_t id) { return archive_.index().objects[id].chunk_bytes(); }},
+                     &ranges_));
   } else if (chunk.codec == ChunkCodec::kScheme && object.scheme != kNoScheme) {
     return Damaged(*step,
                    {ErrorCode::kUnsupportedFeature,
@@ -180,22 +183,30 @@ Status ChunkBatch::Damaged(const Step& step, const Status& status) const {
       std::to_string(step.chunk) + " at offset " + std::to_string(chunk.offset)));
 }
 
-WholeLoader::Shape WholeShape(const ArchiveFile& archive, uint32_t object) {
-  const format::ObjectEntry& entry = archive.index().objects[object];
+WholeLoader::Shape WholeShape(const ArchiveFile& archive, ContentId id) {
+  const format::ObjectEntry& entry = archive.index().objects[id.object];
+  if (!id.is_whole()) {
+    return {static_cast<size_t>(archive.index().chunk_raw_size(entry, id.chunk)), 1};
+  }
   return {static_cast<size_t>(entry.byte_size),
           (entry.chunk_count + kWholeSteps - 1) / kWholeSteps};
 }
 
-Status DecodeBlock(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object, size_t block,
+Status DecodeBlock(const ArchiveFile& archive, ReadAhead* ahead, ContentId id, size_t block,
                    WholeSource* wholes, std::span<std::byte> content) {
-  const format::ObjectEntry& entry = archive.index().objects[object];
-  const auto begin = static_cast<uint32_t>(block * kWholeSteps);
-  const auto end = static_cast<uint32_t>(std::min<size_t>(begin + kWholeSteps, entry.chunk_count));
+  const format::ObjectEntry& entry = archive.index().objects[id.object];
   auto batch = archive.TakeBatch(ahead);
   batch->Clear();
-  for (uint32_t chunk = begin; chunk < end; ++chunk) {
-    const uint64_t size = archive.index().chunk_raw_size(entry, chunk);
-    batch->AddWithAncestors(object, chunk, content.subspan(chunk * entry.chunk_bytes(), size));
+  if (id.is_whole()) {
+    const auto begin = static_cast<uint32_t>(block * kWholeSteps);
+    const auto end =
+        static_cast<uint32_t>(std::min<size_t>(begin + kWholeSteps, entry.chunk_count));
+    for (uint32_t chunk = begin; chunk < end; ++chunk) {
+      const uint64_t size = archive.index().chunk_raw_size(entry, chunk);
+      batch->AddWithAncestors(id.object, chunk, content.subspan(chunk * entry.chunk_bytes(), size));
+    }
+  } else {
+    batch->AddWithAncestors(id.object, id.chunk, content);
   }
   const Status status = batch->Run(wholes, nullptr);
   archive.GiveBack(std::move(batch));

@@ -10,6 +10,7 @@
 #include "qstore/status.h"
 #include "scheme/chunk_coder.h"
 #include "store/object_cache.h"
+#include "store/parent_contents.h"
 #include "store/whole_source.h"
 
 namespace qstore::store {
@@ -78,12 +79,13 @@ class ChunkBatch {
   std::vector<size_t> by_offset_;
   std::vector<std::byte> buffer_;
   std::vector<std::vector<std::byte>> scratch_;  // By depth.
+  RangeMemory ranges_;
 };
 
 /// What an ObjectCache loads: some chunks of an object are a block. `ahead` may be null, `wholes`
 /// that cache.
-WholeLoader::Shape WholeShape(const ArchiveFile& archive, uint32_t object);
-Status DecodeBlock(const ArchiveFile& archive, ReadAhead* ahead, uint32_t object, size_t block,
+WholeLoader::Shape WholeShape(const ArchiveFile& archive, ContentId id);
+Status DecodeBlock(const ArchiveFile& archive, ReadAhead* ahead, ContentId id, size_t block,
                    WholeSource* wholes, std::span<std::byte> content);
 
 }  // namespace qstore::store

@@ -63,9 +63,9 @@ class Streamer {
         sink_(*sink),
         items_(archive, files),
         items_ahead_(archive, files),
-        wholes_({[this](uint32_t object) { return WholeShape(archive_, object); },
-                 [this](uint32_t object, size_t block, std::span<std::byte> content) {
-                   return DecodeBlock(archive_, ahead_.get(), object, block, &wholes_, content);
+        wholes_({[this](ContentId id) { return WholeShape(archive_, id); },
+                 [this](ContentId id, size_t block, std::span<std::byte> content) {
+                   return DecodeBlock(archive_, ahead_.get(), id, block, &wholes_, content);
                  },
                  [this](uint32_t object) { return NeedsOf(archive_, object).wholes; }},
                 shares.wholes),
@@ -215,7 +215,7 @@ class Streamer {
   StreamItems items_ahead_;  // The same again, for what is read ahead.
   FileItem item_ahead_;
   std::vector<Piece> pieces_ahead_;
-  std::unordered_set<uint32_t> wholes_ahead_;
+  ContentSet wholes_ahead_;
   std::unique_ptr<ReadAhead> ahead_;  // Null when nothing is to be read ahead.
   ObjectCache wholes_;
   std::vector<Slot> slots_;

@@ -102,8 +102,8 @@ class TensorTable {
 };
 
 Status DecodeWhole(const ArchiveFile& archive, uint32_t object, std::span<std::byte> content) {
-  ObjectCache parents({[&](uint32_t id) { return WholeShape(archive, id); },
-                       [&](uint32_t id, size_t block, std::span<std::byte> out) {
+  ObjectCache parents({[&](ContentId id) { return WholeShape(archive, id); },
+                       [&](ContentId id, size_t block, std::span<std::byte> out) {
                          return DecodeBlock(archive, nullptr, id, block, &parents, out);
                        }});
   const size_t blocks = WholeShape(archive, object).blocks;

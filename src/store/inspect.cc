@@ -74,6 +74,8 @@ class LoadCounter {
     const uint32_t chunk_parent = archive_.graph().chunk_parent(id);
     if (chunk_parent != kNoObject) AddChunk(chunk_parent, chunk);
     for (const uint32_t parent : archive_.graph().whole_parents(id)) AddObject(parent);
+    archive_.ForEachRangeChunk(
+        id, chunk, [&](uint32_t parent, uint32_t of_parent) { AddChunk(parent, of_parent); });
   }
 
   const ArchiveFile& archive_;

@@ -35,10 +35,16 @@ void AddThreadNeeds(const ArchiveFile& archive, uint32_t id, MemoryNeeds* needs)
     const format::ObjectEntry& entry = archive.index().objects[object];
     chunk = std::max(chunk, ChunkBytes(entry));
     coder = std::max(coder, CoderBytes(archive, object));
-    for (const uint32_t parent : archive.graph().whole_parents(object)) {
+    const auto add_nested = [&](uint32_t parent) {
       MemoryNeeds inner;
       AddThreadNeeds(archive, parent, &inner);
       nested = std::max(nested, inner.thread);
+    };
+    for (const uint32_t parent : archive.graph().whole_parents(object)) add_nested(parent);
+    // What a chunk takes of them is put together beside the chunks that have it.
+    for (const auto& range : archive.graph().range_parents(object)) {
+      add_nested(range.object);
+      nested += range.most_bytes;
     }
     object = archive.graph().chunk_parent(object);
     if (object == kNoObject) break;
@@ -63,6 +69,9 @@ uint64_t AddWholeNeeds(const ArchiveFile& archive, uint32_t object,
     for (const uint32_t parent : archive.graph().whole_parents(object)) {
       bytes += AddHeldWhole(archive, parent, wholes);
     }
+    for (const auto& range : archive.graph().range_parents(object)) {
+      bytes += range.most_bytes + AddWholeNeeds(archive, range.object, wholes);
+    }
   }
   return bytes;
 }
@@ -70,6 +79,7 @@ uint64_t AddWholeNeeds(const ArchiveFile& archive, uint32_t object,
 bool TakesWholes(const ArchiveFile& archive, uint32_t object) {
   for (; object != kNoObject; object = archive.graph().chunk_parent(object)) {
     if (!archive.graph().whole_parents(object).empty()) return true;
+    if (!archive.graph().range_parents(object).empty()) return true;
   }
   return false;
 }

@@ -22,16 +22,16 @@ Status WholeMemory::Allocate(size_t size) {
   return {};
 }
 
-std::shared_ptr<ObjectCache::Entry> ObjectCache::Find(uint32_t object) {
+std::shared_ptr<ObjectCache::Entry> ObjectCache::Find(ContentId id) {
   const std::lock_guard lock(mutex_);
-  const auto found = places_.find(object);
+  const auto found = places_.find(id);
   if (found != places_.end()) {
     used_.splice(used_.end(), used_, found->second.used);
     return found->second.entry;
   }
   auto entry = std::make_shared<Entry>();
-  std::list<uint32_t> used = {object};
-  places_.emplace(object, Place{entry, 0, used.begin()});
+  std::list<ContentId> used = {id};
+  places_.emplace(id, Place{entry, 0, used.begin()});
   used_.splice(used_.end(), used);
   return entry;
 }
@@ -54,15 +54,15 @@ void ObjectCache::MakeRoom(uint64_t bytes) {
   }
 }
 
-Status ObjectCache::Begin(uint32_t object, Entry* entry) {
+Status ObjectCache::Begin(ContentId id, Entry* entry) {
   entry->has_begun = true;
-  const WholeLoader::Shape shape = loader_.shape(object);
+  const WholeLoader::Shape shape = loader_.shape(id);
   {
     const std::lock_guard lock(mutex_);
     const uint64_t bytes = shape.size + sizeof(Entry) + sizeof(Place);
     MakeRoom(bytes);
     held_ += bytes;
-    places_.at(object).bytes = bytes;
+    places_.at(id).bytes = bytes;
   }
   QSTORE_TRY(entry->memory.Allocate(shape.size));
   entry->block_count = shape.blocks;
@@ -70,13 +70,12 @@ Status ObjectCache::Begin(uint32_t object, Entry* entry) {
 }
 
 // Blocks begin in order: when one fails, all before it come to their end.
-void ObjectCache::LoadBlocks(uint32_t object, Entry* entry, std::unique_lock<std::mutex>* lock) {
+void ObjectCache::LoadBlocks(ContentId id, Entry* entry, std::unique_lock<std::mutex>* lock) {
   while (entry->next_block < entry->block_count) {
     const size_t block = entry->next_block++;
     ++entry->running;
     lock->unlock();
-    Status status =
-        base::Guarded([&] { return loader_.load(object, block, entry->memory.bytes()); });
+    Status status = base::Guarded([&] { return loader_.load(id, block, entry->memory.bytes()); });
     lock->lock();
     --entry->running;
     if (status.ok() || block > entry->failed_block) continue;
@@ -87,11 +86,11 @@ void ObjectCache::LoadBlocks(uint32_t object, Entry* entry, std::unique_lock<std
 }
 
 // Those who wait share what came of it; who asks later for what failed finds nothing.
-void ObjectCache::End(uint32_t object, const std::shared_ptr<Entry>& entry) {
+void ObjectCache::End(ContentId id, const std::shared_ptr<Entry>& entry) {
   entry->is_done = true;
   if (!entry->error.ok()) {
     const std::lock_guard lock(mutex_);
-    const auto found = places_.find(object);
+    const auto found = places_.find(id);
     if (found != places_.end() && found->second.entry == entry) {
       held_ -= found->second.bytes;
       used_.erase(found->second.used);
@@ -101,14 +100,14 @@ void ObjectCache::End(uint32_t object, const std::shared_ptr<Entry>& entry) {
   entry->changed.notify_all();
 }
 
-Result<WholeContent> ObjectCache::Get(uint32_t object) {
-  const std::shared_ptr<Entry> entry = Find(object);
+Result<WholeContent> ObjectCache::Get(ContentId id) {
+  const std::shared_ptr<Entry> entry = Find(id);
   std::unique_lock lock(entry->mutex);
   if (!entry->has_begun) {
-    entry->error = base::Guarded([&] { return Begin(object, entry.get()); });
+    entry->error = base::Guarded([&] { return Begin(id, entry.get()); });
   }
-  LoadBlocks(object, entry.get(), &lock);
-  if (!entry->is_done && entry->running == 0) End(object, entry);
+  LoadBlocks(id, entry.get(), &lock);
+  if (!entry->is_done && entry->running == 0) End(id, entry);
   entry->changed.wait(lock, [&] { return entry->is_done; });
   QSTORE_TRY(entry->error);
   return WholeContent{entry->memory.bytes(), entry};

@@ -39,15 +39,16 @@ struct WholeLoader {
     size_t size = 0;
     size_t blocks = 0;
   };
-  std::function<Shape(uint32_t object)> shape;
-  /// Fills what block `block` has of `content`, which is the whole.
-  std::function<Status(uint32_t object, size_t block, std::span<std::byte> content)> load;
+  std::function<Shape(ContentId id)> shape;
+  /// Fills what block `block` has of `content`, which is all that was asked for.
+  std::function<Status(ContentId id, size_t block, std::span<std::byte> content)> load;
   /// Bytes of all that is asked for between Enter and Leave of an object. Empty: nothing is.
   std::function<uint64_t(uint32_t object)> needs = {};
 };
 
-/// Whole contents of objects that many chunks need: scales, quantized parents. Each is loaded once,
-/// by all threads that ask for it meanwhile; those unused for longest are forgotten. Thread-safe.
+/// Contents that many chunks need, objects whole or chunk by chunk: scales, quantized parents. Each
+/// is loaded once, by all threads that ask for it meanwhile; those unused for longest are
+/// forgotten. Thread-safe.
 class ObjectCache final : public WholeSource {
  public:
   /// Holds at most `limit` bytes. REQUIRES: nothing needs more, and what is asked for outside of
@@ -56,7 +57,7 @@ class ObjectCache final : public WholeSource {
       : loader_(std::move(loader)), limit_(limit) {}
 
   /// Errors: kLimit, and that of the lowest block which failed; they are not remembered.
-  Result<WholeContent> Get(uint32_t object) override;
+  Result<WholeContent> Get(ContentId id) override;
   Status Enter(uint32_t object) override;
   void Leave(uint32_t object) override;
 
@@ -73,10 +74,10 @@ class ObjectCache final : public WholeSource {
     Status error;
     WholeMemory memory;
   };
-  std::shared_ptr<Entry> Find(uint32_t object);
-  Status Begin(uint32_t object, Entry* entry);
-  void LoadBlocks(uint32_t object, Entry* entry, std::unique_lock<std::mutex>* lock);
-  void End(uint32_t object, const std::shared_ptr<Entry>& entry);
+  std::shared_ptr<Entry> Find(ContentId id);
+  Status Begin(ContentId id, Entry* entry);
+  void LoadBlocks(ContentId id, Entry* entry, std::unique_lock<std::mutex>* lock);
+  void End(ContentId id, const std::shared_ptr<Entry>& entry);
   void MakeRoom(uint64_t bytes);
 
   static constexpr size_t kUsual = size_t{64} << 20;
@@ -87,7 +88,7 @@ class ObjectCache final : public WholeSource {
   struct Place {
     std::shared_ptr<Entry> entry;
     uint64_t bytes = 0;  // Once they are counted.
-    std::list<uint32_t>::iterator used;
+    std::list<ContentId>::iterator used;
   };
   struct Inside {
     size_t threads = 0;
@@ -98,8 +99,8 @@ class ObjectCache final : public WholeSource {
   const uint64_t limit_;
   std::mutex mutex_;
   std::condition_variable left_;
-  std::unordered_map<uint32_t, Place> places_;
-  std::list<uint32_t> used_;  // Of places_, what was asked for last at the end.
+  std::unordered_map<ContentId, Place, ContentIdHash> places_;
+  std::list<ContentId> used_;  // Of places_, what was asked for last at the end.
   uint64_t held_ = 0;
   std::unordered_map<uint32_t, Inside> inside_;  // By object entered.
   uint64_t entered_ = 0;                         // Bytes of all of them.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/object_graph.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -20,6 +21,17 @@ uint64_t MemoryOf(const format::Index& index, uint64_t node_bytes) {
     bytes += kBoundBytes + object.parents.size() * sizeof(uint64_t);
   }
   return bytes;
+}
+
+uint64_t MostCovered(const scheme::Bound& bound, size_t p, const scheme::ObjectSpec& parent) {
+  const scheme::ObjectSpec& child = bound.child();
+  uint64_t most = 0;
+  for (uint64_t chunk = 0; chunk < child.chunk_count(); ++chunk) {
+    const scheme::Region need =
+        bound.NeedOf(p, {child.first_elem(chunk), child.chunk_elem_count(chunk)});
+    most = std::max(most, CoveredBytes(need, parent.chunk_bytes(), parent.byte_size));
+  }
+  return most;
 }
 
 }  // namespace
@@ -70,10 +82,10 @@ void ObjectGraph::Connect(const format::Index& index) {
   const auto for_each_parent = [&](uint32_t id, const auto& visit) {
     if (nodes_[id].bound == nullptr) return;
     const auto ids = index.parents_of(index.objects[id]);
-    for (size_t p = 0; p < ids.size(); ++p) visit(ids[p], nodes_[id].bound->TakeOf(p));
+    for (uint32_t p = 0; p < ids.size(); ++p) visit(ids[p], nodes_[id].bound->TakeOf(p), p);
   };
   for (uint32_t id = 0; id < nodes_.size(); ++id) {
-    for_each_parent(id, [&](uint32_t parent, scheme::Take take) {
+    for_each_parent(id, [&](uint32_t parent, scheme::Take take, uint32_t) {
       if (take == scheme::Take::kWhole) is_whole[parent] = true;
     });
   }
@@ -81,14 +93,19 @@ void ObjectGraph::Connect(const format::Index& index) {
   for (uint32_t id = 0; id < nodes_.size(); ++id) {
     Node& node = nodes_[id];
     node.wholes.begin = static_cast<uint32_t>(wholes_.size());
-    for_each_parent(id, [&](uint32_t parent, scheme::Take take) {
-      if (take == scheme::Take::kWhole || (is_whole[id] && is_whole[parent])) {
+    node.ranges.begin = static_cast<uint32_t>(ranges_.size());
+    for_each_parent(id, [&](uint32_t parent, scheme::Take take, uint32_t p) {
+      if (take == scheme::Take::kRange) {
+        const scheme::ObjectSpec spec = SpecOf(index.objects[parent]);
+        ranges_.push_back({parent, p, MostCovered(*node.bound, p, spec)});
+      } else if (take == scheme::Take::kWhole || (is_whole[id] && is_whole[parent])) {
         wholes_.push_back(parent);
       } else {
         node.chunk_parent = parent;
       }
     });
     node.wholes.end = static_cast<uint32_t>(wholes_.size());
+    node.ranges.end = static_cast<uint32_t>(ranges_.size());
   }
 }
 

@@ -37,6 +37,15 @@ class ObjectGraph {
   std::span<const uint32_t> whole_parents(uint32_t object) const {
     return std::span(wholes_).subspan(nodes_[object].wholes.begin, nodes_[object].wholes.size());
   }
+  /// A parent of which its chunks take ranges.
+  struct RangeParent {
+    uint32_t object = 0;
+    uint32_t place = 0;       ///< Among the parents.
+    uint64_t most_bytes = 0;  ///< Of chunks of the parent that one chunk needs.
+  };
+  std::span<const RangeParent> range_parents(uint32_t object) const {
+    return std::span(ranges_).subspan(nodes_[object].ranges.begin, nodes_[object].ranges.size());
+  }
   /// Ancestors whose chunks are decoded together with those of the object.
   unsigned ChunkedAncestors(uint32_t object) const;
 
@@ -47,12 +56,14 @@ class ObjectGraph {
     std::unique_ptr<const scheme::Bound> bound;
     uint32_t chunk_parent = kNoObject;
     format::Range wholes;
+    format::Range ranges;
   };
   Status Bind(const format::Index& index, uint32_t id, std::vector<scheme::ObjectSpec>* parents);
   void Connect(const format::Index& index);
 
   std::vector<Node> nodes_;       // By object.
   std::vector<uint32_t> wholes_;  // Objects.
+  std::vector<RangeParent> ranges_;
   uint64_t memory_ = 0;
 };
 

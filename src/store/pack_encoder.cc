@@ -60,6 +60,7 @@ struct Slot {
 struct Worker {
   scheme::ChunkCoder coder;
   Bytes parent;
+  RangeMemory ranges;
 };
 
 class Encoder {
@@ -69,9 +70,9 @@ class Encoder {
       : plan_(plan),
         options_(options),
         output_(*output),
-        wholes_({[this](uint32_t object) { return WholeShapeOf(object); },
-                 [this](uint32_t object, size_t block, std::span<std::byte> content) {
-                   return ReadBlock(object, block, content);
+        wholes_({[this](ContentId id) { return ShapeOf(id); },
+                 [this](ContentId id, size_t block, std::span<std::byte> content) {
+                   return ReadBlock(id, block, content);
                  }}) {
     pipeline_.tokens =
         static_cast<size_t>(std::min<uint64_t>(AffordableTokens(options), 3 * uint64_t{threads}));
@@ -160,9 +161,13 @@ class Encoder {
     if (object.bound != nullptr) {
       QSTORE_TRY(ReadChunkOfParent(object, chunk, &worker->parent, slot));
       const scheme::ChunkAt at{object.spec.first_elem(chunk), object.spec.chunk_elem_count(chunk)};
-      QSTORE_ASSIGN(parents,
-                    ParentContents::Fetch(*object.bound, object.parents, at, worker->parent,
-                                          [this](uint32_t parent) { return wholes_.Get(parent); }));
+      QSTORE_ASSIGN(
+          parents,
+          ParentContents::Fetch(
+              *object.bound, object.parents, at, worker->parent,
+              {[this, slot](ContentId parent) { return GetParent(parent, slot); },
+               [this](uint32_t parent) { return plan_.objects[parent].spec.chunk_bytes(); }},
+              &worker->ranges));
       if (chunk == 0) QSTORE_TRY(SightWholes(object, slot));
     }
     if (slot->payloads.size() == slot->chunks.size()) slot->payloads.emplace_back();
@@ -205,6 +210,16 @@ class Encoder {
     return {};
   }
 
+  // What is whole is sighted once.
+  Result<WholeContent> GetParent(ContentId id, Slot* slot) {
+    QSTORE_ASSIGN(WholeContent content, wholes_.Get(id));
+    if (!id.is_whole()) {
+      slot->sightings.push_back(
+          {id.object, ChunkNumber(id.object, id.chunk), base::Hash64(content.bytes)});
+    }
+    return content;
+  }
+
   Status SightWholes(const PlannedObject& child, Slot* slot) {
     for (size_t p = 0; p < child.parents.size(); ++p) {
       if (child.bound->TakeOf(p) != scheme::Take::kWhole) continue;
@@ -221,16 +236,20 @@ class Encoder {
     return {};
   }
 
-  WholeLoader::Shape WholeShapeOf(uint32_t id) const {
-    const uint64_t size = plan_.objects[id].spec.byte_size;
+  WholeLoader::Shape ShapeOf(ContentId id) const {
+    const scheme::ObjectSpec& spec = plan_.objects[id.object].spec;
+    const uint64_t size =
+        id.is_whole() ? spec.byte_size : spec.chunk_elem_count(id.chunk) * spec.elem_bytes();
     return {static_cast<size_t>(size), static_cast<size_t>((size + kWholeBlock - 1) / kWholeBlock)};
   }
 
-  Status ReadBlock(uint32_t id, size_t block, std::span<std::byte> content) const {
-    const PartPlace& place = plan_.objects[id].place;
+  Status ReadBlock(ContentId id, size_t block, std::span<std::byte> content) const {
+    const PlannedObject& object = plan_.objects[id.object];
+    const uint64_t first = id.is_whole() ? 0 : id.chunk * object.spec.chunk_bytes();
     const size_t begin = block * kWholeBlock;
     const auto part = content.subspan(begin, std::min(kWholeBlock, content.size() - begin));
-    return plan_.file(place).file->Read(plan_.part(place).begin + begin, part);
+    return plan_.file(object.place)
+        .file->Read(plan_.part(object.place).begin + first + begin, part);
   }
 
   Status Retire(const FileItem& item, Slot* slot) {

@@ -7,20 +7,26 @@
 
 namespace qstore::store {
 
-Result<ParentContents> ParentContents::Fetch(
-    const scheme::Bound& bound, std::span<const uint32_t> ids, const scheme::ChunkAt& at,
-    std::optional<std::span<const std::byte>> chunk,
-    const std::function<Result<WholeContent>(uint32_t object)>& get) {
+Result<ParentContents> ParentContents::Fetch(const scheme::Bound& bound,
+                                             std::span<const uint32_t> ids,
+                                             const scheme::ChunkAt& at,
+                                             std::optional<std::span<const std::byte>> chunk,
+                                             const ParentAccess& access, RangeMemory* ranges) {
   ParentContents contents;
   contents.bound_ = &bound;
   contents.count_ = ids.size();
   for (size_t p = 0; p < ids.size(); ++p) {
-    const bool by_chunks = bound.TakeOf(p) == scheme::Take::kChunk;
+    const scheme::Take take = bound.TakeOf(p);
+    const bool by_chunks = take == scheme::Take::kChunk;
     if (by_chunks && chunk) {
       contents.contents_[p] = {*chunk, false};
       continue;
     }
-    QSTORE_ASSIGN(WholeContent whole, get(ids[p]));
+    if (take == scheme::Take::kRange) {
+      QSTORE_TRY(contents.FetchRange(bound.NeedOf(p, at), p, ids[p], access, ranges));
+      continue;
+    }
+    QSTORE_ASSIGN(WholeContent whole, access.get(ids[p]));
     if (by_chunks) {
       const scheme::Region need = bound.NeedOf(p, at);
       whole.bytes = whole.bytes.subspan(need.begin, need.run);
@@ -29,6 +35,30 @@ Result<ParentContents> ParentContents::Fetch(
     contents.held_.push_back(std::move(whole.held));
   }
   return contents;
+}
+
+// One run within one chunk is taken where it is; whatever else is put together, a chunk at a time.
+Status ParentContents::FetchRange(const scheme::Region& need, size_t parent, uint32_t id,
+                                  const ParentAccess& access, RangeMemory* ranges) {
+  contents_[parent] = {{}, false};
+  if (need.size() == 0) return {};
+  const uint64_t chunk_bytes = access.chunk_bytes(id);
+  const auto [first, end] = scheme::ChunksOf(need, chunk_bytes);
+  if (need.runs == 1 && end - first == 1) {
+    QSTORE_ASSIGN(WholeContent part, access.get({id, static_cast<uint32_t>(first)}));
+    contents_[parent].bytes = part.bytes.subspan(need.begin - first * chunk_bytes, need.run);
+    held_.push_back(std::move(part.held));
+    return {};
+  }
+  if (ranges->size() <= parent) ranges->resize(parent + 1);
+  std::vector<std::byte>& out = (*ranges)[parent];
+  if (out.size() < need.size()) out.resize(need.size());
+  contents_[parent].bytes = std::span(out).first(need.size());
+  for (uint64_t chunk = first; chunk < end; ++chunk) {
+    QSTORE_ASSIGN(const WholeContent part, access.get({id, static_cast<uint32_t>(chunk)}));
+    scheme::CopyRegion(need, chunk * chunk_bytes, part.bytes, out);
+  }
+  return {};
 }
 
 }  // namespace qstore::store

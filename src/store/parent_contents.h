@@ -18,19 +18,31 @@
 
 namespace qstore::store {
 
+/// Where parents come from.
+struct ParentAccess {
+  std::function<Result<WholeContent>(ContentId id)> get;
+  std::function<uint64_t(uint32_t object)> chunk_bytes;
+};
+
+/// Memory for ranges of parents, by parent. What is in it holds until it is used again.
+using RangeMemory = std::vector<std::vector<std::byte>>;
+
 /// What a chunk needs of its object's parents, kept alive as long as this is.
 class ParentContents {
  public:
-  /// Fetches parents by `get`. `ids` are the objects that `bound` has as parents. Of one taken by
-  /// chunks the content is `chunk`, where that is given.
-  static Result<ParentContents> Fetch(
-      const scheme::Bound& bound, std::span<const uint32_t> ids, const scheme::ChunkAt& at,
-      std::optional<std::span<const std::byte>> chunk,
-      const std::function<Result<WholeContent>(uint32_t object)>& get);
+  /// Fetches parents. `ids` are the objects that `bound` has as parents. Of one taken by chunks the
+  /// content is `chunk`, where that is given.
+  static Result<ParentContents> Fetch(const scheme::Bound& bound, std::span<const uint32_t> ids,
+                                      const scheme::ChunkAt& at,
+                                      std::optional<std::span<const std::byte>> chunk,
+                                      const ParentAccess& access, RangeMemory* ranges);
 
   scheme::Given given() const { return {bound_, std::span(contents_).first(count_)}; }
 
  private:
+  Status FetchRange(const scheme::Region& need, size_t parent, uint32_t id,
+                    const ParentAccess& access, RangeMemory* ranges);
+
   const scheme::Bound* bound_ = nullptr;
   size_t count_ = 0;
   std::array<scheme::ParentContent, format::kMaxParents> contents_;

@@ -45,18 +45,22 @@ std::vector<Extent> PutTogether(std::vector<Extent> extents, uint64_t gap) {
 
 }  // namespace
 
-void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
-              std::unordered_set<uint32_t>* whole, std::vector<Extent>* extents) {
+void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk, ContentSet* whole,
+              std::vector<Extent>* extents) {
   const format::ChunkEntry& entry = archive.chunk(object, chunk);
   extents->push_back({entry.offset, entry.stored_size});
   if (!archive.NeedsParents(object, chunk)) return;
   for (const uint32_t parent : archive.graph().whole_parents(object)) {
     AddWhole(archive, parent, whole, extents);
   }
+  archive.ForEachRangeChunk(object, chunk, [&](uint32_t parent, uint32_t of_parent) {
+    if (whole->contains(parent) || !whole->insert(ContentId(parent, of_parent)).second) return;
+    AddChunkWithAncestors(archive, parent, of_parent, whole, extents);
+  });
 }
 
 void AddChunkWithAncestors(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
-                           std::unordered_set<uint32_t>* whole, std::vector<Extent>* extents) {
+                           ContentSet* whole, std::vector<Extent>* extents) {
   AddChunk(archive, object, chunk, whole, extents);
   while (archive.NeedsParents(object, chunk) && archive.graph().chunk_parent(object) != kNoObject) {
     object = archive.graph().chunk_parent(object);
@@ -64,7 +68,7 @@ void AddChunkWithAncestors(const ArchiveFile& archive, uint32_t object, uint32_t
   }
 }
 
-void AddWhole(const ArchiveFile& archive, uint32_t object, std::unordered_set<uint32_t>* whole,
+void AddWhole(const ArchiveFile& archive, uint32_t object, ContentSet* whole,
               std::vector<Extent>* extents) {
   if (!whole->insert(object).second) return;
   for (uint32_t chunk = 0; chunk < archive.index().objects[object].chunk_count; ++chunk) {

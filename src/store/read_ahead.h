@@ -8,11 +8,11 @@
 #include <memory>
 #include <mutex>
 #include <span>
-#include <unordered_set>
 #include <vector>
 
 #include "base/thread_pool.h"
 #include "qstore/status.h"
+#include "store/whole_source.h"
 
 namespace qstore::store {
 
@@ -26,13 +26,13 @@ struct Extent {
 
 /// Appends what a chunk's payload takes, and the parents that it needs whole, unless they are in
 /// `whole`, the objects that have been added, already.
-void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
-              std::unordered_set<uint32_t>* whole, std::vector<Extent>* extents);
+void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk, ContentSet* whole,
+              std::vector<Extent>* extents);
 /// The same, with the chunks of base parents that it needs.
 void AddChunkWithAncestors(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
-                           std::unordered_set<uint32_t>* whole, std::vector<Extent>* extents);
+                           ContentSet* whole, std::vector<Extent>* extents);
 /// Appends what all of an object takes, unless it is in `whole`, and puts it there.
-void AddWhole(const ArchiveFile& archive, uint32_t object, std::unordered_set<uint32_t>* whole,
+void AddWhole(const ArchiveFile& archive, uint32_t object, ContentSet* whole,
               std::vector<Extent>* extents);
 
 /// Reads for one call what its units of work will need, in few large reads and several at once, by

@@ -69,7 +69,10 @@ Status ReadPlan::Share(unsigned threads, uint64_t memory) {
   uint64_t all = 0;
   for (const WholeBuffers::Whole& whole : wholes_) all += whole.place.empty() ? whole.size : 0;
   const uint64_t rest = shares_.wholes - needs_.wholes;
-  cache_bytes_ = cache + (cached_.empty() ? 0 : std::min(rest, kUsualCache));
+  const bool caches = !cached_.empty() || std::ranges::any_of(nodes_, [&](const Node& node) {
+    return !archive_.graph().range_parents(node.object).empty();
+  });
+  cache_bytes_ = cache + (caches ? std::min(rest, kUsualCache) : 0);
   together_bytes_ = std::min(all, shares_.wholes - cache_bytes_);
   return {};
 }
@@ -106,6 +109,9 @@ void ReadPlan::AddTreeNeeds(const Node& node, std::unordered_set<uint32_t>* whol
   for (const uint32_t parent : archive_.graph().whole_parents(node.object)) {
     const bool is_taken = node.takes != WholeBuffers::kNone && parent == wholes_[node.takes].object;
     if (!is_taken) *bytes += AddHeldWhole(archive_, parent, wholes);
+  }
+  for (const auto& range : archive_.graph().range_parents(node.object)) {
+    *bytes += range.most_bytes + AddWholeNeeds(archive_, range.object, wholes);
   }
   // Ancestors that are no nodes come with the chunk.
   const uint32_t chunk_parent = archive_.graph().chunk_parent(node.object);

@@ -23,13 +23,13 @@ class UnitWholes final : public WholeSource {
   }
   void Leave(uint32_t object) override { cache_.Leave(object); }
 
-  Result<WholeContent> Get(uint32_t object) override {
+  Result<WholeContent> Get(ContentId id) override {
     for (const WholeBuffers::Use& use : uses_) {
-      if (use.writes || wholes_.object(use.whole) != object) continue;
+      if (!id.is_whole() || use.writes || wholes_.object(use.whole) != id.object) continue;
       QSTORE_ASSIGN(const std::span<const std::byte> bytes, wholes_.Take(use.whole));
       return WholeContent{bytes, nullptr};
     }
-    return cache_.Get(object);
+    return cache_.Get(id);
   }
 
  private:
@@ -56,8 +56,7 @@ class UnitEnd {
 
 }  // namespace
 
-void ReadPlan::AddExtents(size_t unit, std::unordered_set<uint32_t>* whole,
-                          std::vector<Extent>* extents) const {
+void ReadPlan::AddExtents(size_t unit, ContentSet* whole, std::vector<Extent>* extents) const {
   // What units write comes from their own extents, for those that take it as well.
   for (const WholeBuffers::Use& use : units_[unit].uses) whole->insert(wholes_[use.whole].object);
   for (size_t t = units_[unit].first_task; t < units_[unit].end_task; ++t) {
@@ -70,7 +69,7 @@ void ReadPlan::AddExtents(size_t unit, std::unordered_set<uint32_t>* whole,
   }
 }
 
-void ReadPlan::AddNode(const Node& node, uint32_t chunk, std::unordered_set<uint32_t>* whole,
+void ReadPlan::AddNode(const Node& node, uint32_t chunk, ContentSet* whole,
                        std::vector<Extent>* extents) const {
   if (NeedsOwn(node, chunk)) AddChunk(archive_, node.object, chunk, whole, extents);
   for (const uint32_t child : node.children) {

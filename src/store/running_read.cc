@@ -20,13 +20,12 @@ uint64_t SizeOf(const std::vector<ReadTarget>& targets) {
 
 std::unique_ptr<ReadAhead> ReadAheadOf(const ArchiveFile& archive, const ReadPlan& plan) {
   if (archive.options().read_ahead == 0) return nullptr;
-  return std::make_unique<ReadAhead>(
-      archive, [&plan, unit = size_t{0},
-                wholes = std::unordered_set<uint32_t>()](std::vector<Extent>* extents) mutable {
-        if (unit == plan.unit_count()) return false;
-        plan.AddExtents(unit++, &wholes, extents);
-        return true;
-      });
+  return std::make_unique<ReadAhead>(archive, [&plan, unit = size_t{0}, wholes = ContentSet()](
+                                                  std::vector<Extent>* extents) mutable {
+    if (unit == plan.unit_count()) return false;
+    plan.AddExtents(unit++, &wholes, extents);
+    return true;
+  });
 }
 
 }  // namespace
@@ -77,9 +76,9 @@ RunningRead::RunningRead(const ArchiveFile& archive, uint64_t byte_size,
       plan_(std::move(plan)),
       ahead_(ReadAheadOf(archive, *plan_)),
       wholes_(plan_->wholes(), plan_->together_bytes()),
-      cache_({[this](uint32_t object) { return WholeShape(archive_, object); },
-              [this](uint32_t object, size_t block, std::span<std::byte> content) {
-                return DecodeBlock(archive_, ahead_.get(), object, block, &cache_, content);
+      cache_({[this](ContentId id) { return WholeShape(archive_, id); },
+              [this](ContentId id, size_t block, std::span<std::byte> content) {
+                return DecodeBlock(archive_, ahead_.get(), id, block, &cache_, content);
               },
               [this](uint32_t root) { return plan_->CacheNeeds(root); }},
              plan_->cache_bytes()) {}

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -13,17 +15,38 @@
 
 namespace qstore::store {
 
-/// An object's whole content, kept alive by `held`.
+/// What is asked for: all of an object, or one of its chunks.
+struct ContentId {
+  static constexpr uint32_t kAll = UINT32_MAX;
+
+  // NOLINTNEXTLINE(google-explicit-constructor): an object is asked for as such.
+  ContentId(uint32_t of_object, uint32_t of_chunk = kAll) : object(of_object), chunk(of_chunk) {}
+  bool is_whole() const { return chunk == kAll; }
+  bool operator==(const ContentId&) const = default;
+
+  uint32_t object;
+  uint32_t chunk;
+};
+
+struct ContentIdHash {
+  size_t operator()(const ContentId& id) const {
+    return std::hash<uint64_t>()(uint64_t{id.object} << 32 | id.chunk);
+  }
+};
+
+using ContentSet = std::unordered_set<ContentId, ContentIdHash>;
+
+/// Content that was asked for, kept alive by `held`.
 struct WholeContent {
   std::span<const std::byte> bytes;
   std::shared_ptr<const void> held;
 };
 
-/// Where chunks get what they need whole. Thread-safe.
+/// Where chunks get what they need of parents whose chunks are not theirs. Thread-safe.
 class WholeSource {
  public:
   virtual ~WholeSource() = default;
-  virtual Result<WholeContent> Get(uint32_t object) = 0;
+  virtual Result<WholeContent> Get(ContentId id) = 0;
 
   /// Waits until all that chunks of `object`'s kind take whole can be held at once, for a thread
   /// that holds nothing; Leave when it needs it no more.
@@ -50,12 +73,14 @@ class WholeHold {
     return {};
   }
 
-  Result<WholeContent> Get(uint32_t object) {
-    for (const auto& [id, content] : contents_) {
-      if (id == object) return content;
+  /// What is whole is kept until the next kind.
+  Result<WholeContent> Get(ContentId id) {
+    if (!id.is_whole()) return source_.Get(id);
+    for (const auto& [object, content] : contents_) {
+      if (object == id.object) return content;
     }
-    QSTORE_ASSIGN(WholeContent content, source_.Get(object));
-    if (object_ != kNothing) contents_.emplace_back(object, content);
+    QSTORE_ASSIGN(WholeContent content, source_.Get(id));
+    if (object_ != kNothing) contents_.emplace_back(id.object, content);
     return content;
   }
 

@@ -104,6 +104,7 @@ class AwqCodes:
 
 class ExpertValues:
     by_chunks = None
+    by_range = 0
 
     def __init__(self, child, parents, params):
         cursor = Cursor(params)
@@ -119,6 +120,27 @@ class ExpertValues:
         require(count % (self.inputs * self.outputs) == 0, "expert values: shape")
         require(2 * blocks.byte_size == count, "expert values: codes")
         require(32 * scales.byte_size == count, "expert values: scales")
+        cut = child.chunk_elems
+        require(cut >= self.outputs or self.outputs % cut == 0, "expert values: chunks")
+
+    def need(self, first, count):
+        """From the first byte of the blocks that elements need to the last."""
+        last = first + count - 1
+        groups = self.inputs // 32
+        rows = first // self.outputs, last // self.outputs
+        experts = rows[0] // self.inputs, rows[1] // self.inputs
+        if experts[0] != experts[1]:
+            expert = 16 * self.outputs * groups
+            return range(experts[0] * expert, (experts[1] + 1) * expert)
+        outputs = (0, self.outputs - 1)
+        if rows[0] == rows[1]:
+            outputs = first % self.outputs, last % self.outputs
+        blocks = rows[0] % self.inputs // 32, rows[1] % self.inputs // 32
+        base = experts[0] * self.outputs
+        return range(
+            16 * ((base + outputs[0]) * groups + blocks[0]),
+            16 * ((base + outputs[1]) * groups + blocks[1] + 1),
+        )
 
     def decode(self, cursor, spec, contents):
         packed = np.frombuffer(contents[0], np.uint8).reshape(-1, 16)

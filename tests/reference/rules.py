@@ -11,6 +11,7 @@ MAX_SIZE = 1 << 62
 MAX_DEPTH = 8
 MAX_ANCESTORS = 255
 MAX_WHOLE_BYTES = 1 << 29
+MAX_RANGE_BYTES = 1 << 26
 
 
 def check_files(index):
@@ -74,8 +75,20 @@ def check_ancestors(index, number):
     require(depth <= MAX_DEPTH and count <= MAX_ANCESTORS, "too many ancestors")
 
 
+def check_ranges(scheme, thing, parent):
+    size = parent.chunk_elems * parent.elem_bytes
+    for first in range(0, thing.elem_count, thing.chunk_elems):
+        need = scheme.need(first, min(thing.chunk_elems, thing.elem_count - first))
+        require(need.stop <= parent.byte_size, "range behind the end of a parent")
+        end = min(parent.byte_size, -(-need.stop // size) * size)
+        require(end - need.start // size * size <= MAX_RANGE_BYTES, "large range of a parent")
+
+
 def check_takes(scheme, thing, parents):
     for at, parent in enumerate(parents):
+        if at == getattr(scheme, "by_range", None):
+            check_ranges(scheme, thing, parent)
+            continue
         if at != scheme.by_chunks:
             require(parent.byte_size <= MAX_WHOLE_BYTES, "large parent taken whole")
             continue

@@ -23,13 +23,16 @@ class ChunkParents {
         continue;
       }
       const scheme::Region need = bound->NeedOf(p, at);
-      contents_.push_back({std::span(parents[p]).subspan(need.begin, need.run), false});
+      std::vector<std::byte>& range = ranges_.emplace_back(need.size());
+      scheme::CopyRegion(need, 0, parents[p], range);
+      contents_.push_back({range, false});
     }
   }
   scheme::Given given() const { return {bound_, contents_}; }
 
  private:
   const scheme::Bound* bound_;
+  std::vector<std::vector<std::byte>> ranges_;
   std::vector<scheme::ParentContent> contents_;
 };
 

@@ -49,11 +49,52 @@ class BoundExpertValues final : public PredictedBound {
     }
   }
 
-  Take TakeOf(size_t) const override { return Take::kWhole; }
+  Take TakeOf(size_t parent) const override {
+    return parent == kBlocks ? Take::kRange : Take::kWhole;
+  }
   uint64_t ScratchBytes(uint64_t) const override { return 2 * kBlock * shape_.outputs; }
 
  private:
-  Region NeedOfFirst(const ChunkAt&) const override { return Whole(kBlocks); }
+  // Of one expert the blocks of those inputs, of several all that they have.
+  Region NeedOfFirst(const ChunkAt& at) const override {
+    const Taken taken = TakenBy(at);
+    const uint64_t begin = taken.begin * kBlockBytes;
+    const uint64_t run = taken.run * kBlockBytes;
+    if (taken.run == shape_.groups()) return {begin, run * taken.runs, 0, 1};
+    return {begin, run, shape_.groups() * kBlockBytes, taken.runs};
+  }
+
+  // Blocks that a chunk takes: `runs` of `run` blocks each, for outputs that follow one another.
+  struct Taken {
+    uint64_t begin = 0;
+    uint64_t run = 0;
+    uint64_t runs = 0;
+
+    // Where a block, counted as FirstBlock does, is among those taken.
+    uint64_t PlaceOf(uint64_t place, uint64_t groups) const {
+      return (place - begin) / groups * run + (place - begin) % groups;
+    }
+  };
+
+  Taken TakenBy(const ChunkAt& at) const {
+    const uint64_t groups = shape_.groups();
+    const uint64_t last = at.first_elem + at.elem_count - 1;
+    const uint64_t first_row = at.first_elem / shape_.outputs;
+    const uint64_t last_row = last / shape_.outputs;
+    const uint64_t block = first_row / kBlock;
+    const uint64_t last_block = last_row / kBlock;
+    const uint64_t expert = block / groups;
+    if (expert != last_block / groups) {
+      const uint64_t experts = last_block / groups - expert + 1;
+      return {expert * shape_.outputs * groups, groups, experts * shape_.outputs};
+    }
+    Taken taken{FirstBlock(block), last_block - block + 1, shape_.outputs};
+    if (first_row == last_row) {
+      taken.runs = at.elem_count;
+      taken.begin += at.first_elem % shape_.outputs * groups;
+    }
+    return taken;
+  }
 
   // A row has the weights of an input; a chunk may begin within one. What a chunk takes is in
   // proportion to its elements: whole blocks of inputs are turned only for those of several rows.
@@ -63,18 +104,19 @@ class BoundExpertValues final : public PredictedBound {
     const bool by_block = at.elem_count >= kBlock * shape_.outputs;
     if (by_block) own->values.resize(kBlock * shape_.outputs);
     uint64_t known = UINT64_MAX;
+    const Taken taken = TakenBy(at);
     for (uint64_t done = 0; done < at.elem_count;) {
       const uint64_t row = (at.first_elem + done) / shape_.outputs;
       const uint64_t column = (at.first_elem + done) % shape_.outputs;
       const uint64_t count = std::min(shape_.outputs - column, at.elem_count - done);
       std::byte* to = out.data() + 2 * done;
       if (by_block) {
-        if (row / kBlock != known) Turn(known = row / kBlock, parents, own->values.data());
+        if (row / kBlock != known) Turn(known = row / kBlock, taken, parents, own->values.data());
         const uint16_t* values = own->values.data() + row % kBlock * shape_.outputs + column;
         for (uint64_t i = 0; i < count; ++i) base::StoreLe(to + 2 * i, values[i]);
       } else {
         for (uint64_t i = 0; i < count; ++i) {
-          base::StoreLe(to + 2 * i, ValueAt(row, column + i, parents));
+          base::StoreLe(to + 2 * i, ValueAt(row, column + i, taken, parents));
         }
       }
       done += count;
@@ -87,21 +129,25 @@ class BoundExpertValues final : public PredictedBound {
     return block / shape_.groups() * shape_.outputs * shape_.groups() + block % shape_.groups();
   }
 
-  uint16_t ValueAt(uint64_t row, uint64_t output, std::span<const ParentContent> parents) const {
+  uint16_t ValueAt(uint64_t row, uint64_t output, const Taken& taken,
+                   std::span<const ParentContent> parents) const {
     const uint64_t place = FirstBlock(row / kBlock) + output * shape_.groups();
-    const auto byte =
-        static_cast<unsigned>(parents[kBlocks].bytes[place * kBlockBytes + row % kBlock / 2]);
+    const uint64_t codes = taken.PlaceOf(place, shape_.groups()) * kBlockBytes;
+    const auto byte = static_cast<unsigned>(parents[kBlocks].bytes[codes + row % kBlock / 2]);
     const unsigned code = row % 2 == 0 ? byte & 15 : byte >> 4;
     const auto scale = static_cast<uint8_t>(parents[kScales].bytes[place]);
     return base::FloatToBf16(numbers_[code] * factors_[scale]);
   }
 
-  void Turn(uint64_t block, std::span<const ParentContent> parents, uint16_t* values) const {
+  void Turn(uint64_t block, const Taken& taken, std::span<const ParentContent> parents,
+            uint16_t* values) const {
     const uint64_t first = FirstBlock(block);
+    const uint64_t first_taken = taken.PlaceOf(first, shape_.groups());
     for (uint64_t o = 0; o < shape_.outputs; ++o) {
       const uint64_t place = first + o * shape_.groups();
       const float factor = factors_[static_cast<uint8_t>(parents[kScales].bytes[place])];
-      const std::byte* codes = parents[kBlocks].bytes.data() + place * kBlockBytes;
+      const std::byte* codes =
+          parents[kBlocks].bytes.data() + (first_taken + o * taken.run) * kBlockBytes;
       for (uint64_t b = 0; b < kBlockBytes; ++b) {
         const auto byte = static_cast<unsigned>(codes[b]);
         uint16_t* to = values + 2 * b * shape_.outputs + o;
@@ -157,6 +203,10 @@ class ExpertValuesScheme final : public Scheme {
       return Corrupt("expert values: parameters out of range");
     }
     QSTORE_TRY(CheckSmall(parents[kScales]));
+    // Else a few weights of two inputs would take a block of every output.
+    if (child.chunk_elems < shape.outputs && shape.outputs % child.chunk_elems != 0) {
+      return Corrupt("expert values: a chunk begins within a row and ends in another");
+    }
     const uint64_t count = child.elem_count();
     if (child.dtype != DType::kBF16 || count % (shape.inputs * shape.outputs) != 0) {
       return Corrupt("expert values: the weights are no BF16 of its shape");

@@ -87,6 +87,16 @@ INSTANTIATE_TEST_SUITE_P(
                   [](Binding* b) { b->parents[0].byte_size = 383; }},
         WrongCase{"ExpertFewScales", ExpertBinding,
                   [](Binding* b) { b->parents[1].byte_size = 23; }},
+        WrongCase{"ExpertChunksWithinRows", ExpertBinding,
+                  [](Binding* b) { b->child.chunk_elems = 4; }},
+        WrongCase{"ExpertOfLargeRange", ExpertBinding,
+                  [](Binding* b) {
+                    b->child = Object(DType::kBF16, 1 << 28, 1 << 28, 1 << 18);
+                    b->parents = {Object(DType::kU8, 1 << 27, 1 << 27, 1 << 18),
+                                  Object(DType::kU8, 1 << 23, 1 << 23, 1 << 18)};
+                    b->params = {B(0x80), B(0x10), B(0x80), B(0x80), B(8)};
+                  },
+                  ErrorCode::kLimit},
         WrongCase{"ExpertScalesMissing", ExpertBinding,
                   [](Binding* b) { b->parents.pop_back(); }},
         WrongCase{"NearParamsEmpty", NearBinding, [](Binding* b) { b->params.clear(); }},

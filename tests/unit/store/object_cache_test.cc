@@ -28,7 +28,7 @@ Status Fill(size_t block, std::span<std::byte> content) {
   return {};
 }
 
-WholeLoader::Shape ShapeOf(uint32_t) { return {kBlocks * kBlockBytes, kBlocks}; }
+WholeLoader::Shape ShapeOf(ContentId) { return {kBlocks * kBlockBytes, kBlocks}; }
 
 void ExpectFilled(const Result<WholeContent>& whole) {
   ASSERT_TRUE(whole.ok()) << whole.status().ToString();
@@ -60,7 +60,7 @@ TEST(ObjectCache, ThreadsThatAskMeanwhileLoadBlocksToo) {
   std::set<std::thread::id> threads;
   std::vector<int> loads(kBlocks);
   bool met = true;
-  ObjectCache cache({ShapeOf, [&](uint32_t, size_t block, std::span<std::byte> content) {
+  ObjectCache cache({ShapeOf, [&](ContentId, size_t block, std::span<std::byte> content) {
                        std::unique_lock lock(mutex);
                        ++loads[block];
                        threads.insert(std::this_thread::get_id());
@@ -80,7 +80,7 @@ TEST(ObjectCache, ThreadsThatAskMeanwhileLoadBlocksToo) {
 TEST(ObjectCache, TheLowestBlockThatFailsIsToldToAllAndForgotten) {
   for (int round = 0; round < 100; ++round) {
     std::atomic<bool> is_broken = true;
-    ObjectCache cache({ShapeOf, [&](uint32_t, size_t block, std::span<std::byte> content) {
+    ObjectCache cache({ShapeOf, [&](ContentId, size_t block, std::span<std::byte> content) {
                          if (is_broken && block >= 3)
                            return Corrupt("block " + std::to_string(block));
                          return Fill(block, content);
@@ -96,7 +96,7 @@ TEST(ObjectCache, TheLowestBlockThatFailsIsToldToAllAndForgotten) {
 }
 
 TEST(ObjectCache, ExceptionsAreErrorsOfAll) {
-  ObjectCache cache({ShapeOf, [](uint32_t, size_t block, std::span<std::byte> content) -> Status {
+  ObjectCache cache({ShapeOf, [](ContentId, size_t block, std::span<std::byte> content) -> Status {
                        if (block == 2) throw std::bad_alloc();
                        return Fill(block, content);
                      }});
@@ -108,9 +108,9 @@ TEST(ObjectCache, ExceptionsAreErrorsOfAll) {
 TEST(ObjectCache, ObjectsMayBeEmptyAndAskForOthers) {
   ObjectCache* self = nullptr;
   ObjectCache cache(
-      {[](uint32_t object) { return object == 1 ? WholeLoader::Shape{} : ShapeOf(object); },
-       [&](uint32_t object, size_t block, std::span<std::byte> content) {
-         if (object != 0) return Fill(block, content);
+      {[](ContentId id) { return id.object == 1 ? WholeLoader::Shape{} : ShapeOf(id); },
+       [&](ContentId id, size_t block, std::span<std::byte> content) {
+         if (id.object != 0) return Fill(block, content);
          ExpectFilled(self->Get(2));
          EXPECT_TRUE(self->Get(1)->bytes.empty());
          return Fill(block, content);
@@ -125,8 +125,8 @@ constexpr uint64_t kLittle = 1024;
 TEST(ObjectCache, ForgetsWhatIsNotInUseWhenThereIsNoRoom) {
   std::vector<int> loads(10);
   ObjectCache cache({ShapeOf,
-                     [&](uint32_t object, size_t block, std::span<std::byte> content) {
-                       if (block == 0) ++loads[object];
+                     [&](ContentId id, size_t block, std::span<std::byte> content) {
+                       if (block == 0) ++loads[id.object];
                        return Fill(block, content);
                      }},
                     3 * (kBlocks * kBlockBytes + kLittle));
@@ -147,7 +147,7 @@ TEST(ObjectCache, ForgetsWhatIsNotInUseWhenThereIsNoRoom) {
 TEST(ObjectCache, ThreadsEnterWhenThereIsRoomForAllThatTheyNeed) {
   ObjectCache cache(
       {ShapeOf,
-       [](uint32_t, size_t block, std::span<std::byte> content) { return Fill(block, content); },
+       [](ContentId, size_t block, std::span<std::byte> content) { return Fill(block, content); },
        [](uint32_t object) { return object == 7 ? 0 : uint64_t{10}; }},
       25);
   std::atomic<bool> is_in = false;
