@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <span>
 #include <type_traits>
 
 #include "commands.h"
@@ -24,6 +25,7 @@ double BitsPerWeight(uint64_t bytes, uint64_t weights) {
 struct InspectArguments {
   std::string archive;
   ReadLimits limits;
+  bool files = false;
   bool tensors = false;
   bool json = false;
 };
@@ -84,9 +86,52 @@ uint64_t NameBytes(const Archive& archive, const TensorCoding& coding) {
 
 Status CheckMemory(uint64_t bytes, const ReadLimits& limits) {
   if (bytes <= limits.open.max_memory) return {};
-  return LimitExceeded("a list of so many tensors takes more than the " +
+  return LimitExceeded("a list of so many files or tensors takes more than the " +
                        std::to_string(limits.open.max_memory) +
                        " bytes of memory allowed (--max-memory)");
+}
+
+// Memory of what is printed about a file, more or less, but for its path.
+constexpr uint64_t kPrintedFileBytes = 512;
+
+// Calls `use` for each file of a variant, as ForTensors for tensors.
+template <class Use>
+Status ForFiles(const Archive& archive, size_t v, const ReadLimits& limits, uint64_t* memory,
+                const Use& use) {
+  const VariantInfo variant = archive.variant(v);
+  for (size_t f = 0; f < variant.file_count; ++f) {
+    const FileInfo file = archive.file(variant.first_file + f);
+    *memory += kPrintedFileBytes + 6 * file.path.size();
+    if (Status fits = CheckMemory(*memory, limits); !fits.ok()) return fits;
+    use(file);
+  }
+  return {};
+}
+
+std::string Hex(std::span<const uint8_t> bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const uint8_t byte : bytes) {
+    text += kDigits[byte >> 4];
+    text += kDigits[byte & 15];
+  }
+  return text;
+}
+
+void WriteFile(const FileInfo& file, JsonWriter* out) {
+  out->BeginObject();
+  out->Add("path", file.path);
+  out->Add("bytes", file.size);
+  out->Add("container", file.container);
+  out->Add("directory", file.is_directory);
+  out->Add("executable", file.is_executable);
+  out->Add("xxh3", Hex(file.digest));
+  if (file.sha256) {
+    out->Add("sha256", Hex(*file.sha256));
+  } else {
+    out->Add("sha256", nullptr);
+  }
+  out->End();
 }
 
 using UseTensor = std::function<void(const TensorInfo& tensor, const TensorCoding& coding)>;
@@ -161,6 +206,13 @@ Status PrintDocument(const Archive& archive, const Summary& summary,
     out.Add("own_bytes", variant.sizes.own_bytes);
     out.Add("load_bytes", variant.sizes.load_bytes);
     out.Add("bits_per_weight", BitsPerWeight(variant.sizes.tensor_stored, variant.weights));
+    if (arguments.files) {
+      out.BeginArray("file_list");
+      const Status listed = ForFiles(archive, v, arguments.limits, &memory,
+                                     [&](const FileInfo& file) { WriteFile(file, &out); });
+      if (!listed.ok()) return listed;
+      out.End();
+    }
     if (arguments.tensors) {
       out.BeginArray("tensor_list");
       const Status listed = ForTensors(archive, v, arguments.limits, &memory,
@@ -223,6 +275,13 @@ void AppendTensor(const Archive& archive, const TensorInfo& tensor, const Tensor
          origin.c_str());
 }
 
+void AppendFile(const FileInfo& file, std::string* text) {
+  const std::string digest =
+      file.sha256 ? "sha256 " + Hex(*file.sha256) : "xxh3 " + Hex(file.digest);
+  Append(text, "    %-48s %12s  %s\n", Printable(file.path).c_str(), HumanBytes(file.size).c_str(),
+         file.is_directory ? "directory" : digest.c_str());
+}
+
 Status PrintText(const Archive& archive, const Summary& summary,
                  const InspectArguments& arguments) {
   uint64_t memory = 0;
@@ -238,6 +297,11 @@ Status PrintText(const Archive& archive, const Summary& summary,
            HumanBytes(variant.info.source_bytes).c_str(),
            HumanBytes(variant.sizes.own_bytes).c_str(),
            HumanBytes(variant.sizes.load_bytes).c_str());
+    if (arguments.files) {
+      const Status listed = ForFiles(archive, v, arguments.limits, &memory,
+                                     [&](const FileInfo& file) { AppendFile(file, &text); });
+      if (!listed.ok()) return listed;
+    }
     if (!arguments.tensors) continue;
     const Status listed = ForTensors(archive, v, arguments.limits, &memory,
                                      [&](const auto& tensor, const auto& coding) {
@@ -266,6 +330,7 @@ void AddInspectCommand(CLI::App& app, int* exit_code) {
   CLI::App* command = app.add_subcommand("inspect", "Show what an archive holds");
   command->add_option("archive", arguments->archive, "Archive to read")->required();
   arguments->limits.AddOptions(command, "");
+  command->add_flag("--files", arguments->files, "List every file with its digest");
   command->add_flag("--tensors", arguments->tensors, "List every tensor and how it is coded");
   command->add_flag("--json", arguments->json, "Print JSON");
   command->callback([=] { *exit_code = RunInspect(*arguments); });

@@ -115,6 +115,8 @@ void AddPackCommand(CLI::App& app, int* exit_code) {
   command->add_option("--memory", arguments->options.memory_limit, "Aim for memory in use (512MiB)")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE");
+  command->add_flag("--sha256", arguments->options.sha256,
+                    "Store the SHA-256 of each file too; takes longer");
   command->add_flag("--force", arguments->options.overwrite, "Replace an existing archive");
   command->add_flag("--estimate", arguments->estimate,
                     "Write nothing; tell what each variant and the archive would take, and what "

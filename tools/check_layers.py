@@ -28,6 +28,7 @@ APPS_SEE = ("base", "io")
 # Libraries of others, and the only files that may include them (patterns of root-relative paths).
 THIRD_PARTY = {
     r"xxhash\.h": r"src/base/(hash|kernels/hash_\w+)\.cc",
+    r"openssl/.*": r"src/base/sha256\.cc",
     r"nlohmann/.*": r"(src/io/json|cli/.*)\.(h|cc)",
     r"zstd(_errors)?\.h": r"(src|tests/unit)/(codec|format)/.*|apps/analyze/zstd_size\.cc"
     r"|cli/bench/raw_codec\.cc",

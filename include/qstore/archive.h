@@ -44,6 +44,8 @@ struct FileInfo {
   std::string_view container;        ///< "safetensors"; empty for bytes without known structure.
   bool is_directory = false;         ///< Of a directory without files, which has no content.
   bool is_executable = false;
+  /// Where it was packed with PackOptions::sha256: what `sha256sum` prints. None of a directory.
+  std::optional<std::array<uint8_t, 32>> sha256;
 };
 
 struct TensorInfo {

@@ -26,11 +26,12 @@ struct VerifyReport {
   uint64_t compared_bytes = 0;
 };
 
-/// Reads and decodes the whole archive, compares the digest of every file, and its tensors as they
-/// are listed with its header; and every variant named in `originals` with the files at its path.
-/// Errors: kCorrupt (the first damage), kMismatch (the first file missing, added or different, with
-/// the offset), kNotFound (variant, path), kLimit (`max_bytes`, OpenOptions::max_memory; before
-/// anything is decoded), kIo, kSourceChanged, kCancelled.
+/// Reads and decodes the whole archive, compares the digest of every file, and its SHA-256 where
+/// the archive has that, and its tensors as they are listed with its header; and every variant
+/// named in `originals` with the files at its path. Errors: kCorrupt (the first damage), kMismatch
+/// (the first file missing, added or different, with the offset), kNotFound (variant, path), kLimit
+/// (`max_bytes`, OpenOptions::max_memory; before anything is decoded), kIo, kSourceChanged,
+/// kCancelled.
 QSTORE_EXPORT Result<VerifyReport> Verify(const Archive& archive,
                                           std::span<const VariantSource> originals = {},
                                           const VerifyOptions& options = {});

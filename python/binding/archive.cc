@@ -74,6 +74,11 @@ VariantInfo VariantAt(const Archive& archive, size_t variant) {
   return archive.variant(variant);
 }
 
+nb::object Sha256Of(const FileInfo& file) {
+  if (!file.sha256) return nb::none();
+  return nb::bytes(file.sha256->data(), file.sha256->size());
+}
+
 nb::list Files(const OpenArchive& archive, size_t variant) {
   const VariantInfo info = VariantAt(archive, variant);
   CheckRows(archive, "files", info.file_count, 512);
@@ -82,7 +87,7 @@ nb::list Files(const OpenArchive& archive, size_t variant) {
     const FileInfo file = archive.file(f);
     list.append(nb::make_tuple(Text(file.path), file.size,
                                nb::bytes(file.digest.data(), file.digest.size()), file.container,
-                               file.is_directory, file.is_executable));
+                               file.is_directory, file.is_executable, Sha256Of(file)));
   }
   return list;
 }

@@ -28,12 +28,19 @@ std::vector<VariantSource> ToSources(const nb::list& sources) {
   return result;
 }
 
-nb::tuple PackFiles(const nb::list& sources, const nb::bytes& output, int level, unsigned threads,
+nb::tuple PackFiles(const nb::list& sources, const nb::bytes& output, int level,
+                    const nb::list& parents, const nb::list& direct, bool sha256, unsigned threads,
                     uint64_t memory, bool overwrite, bool sync, const nb::object& progress) {
   const std::vector<VariantSource> variants = ToSources(sources);
   const std::string path = ToPath(output);
   PackOptions options;
   options.level = static_cast<Level>(level);
+  for (const nb::handle choice : parents) {
+    const auto pair = nb::cast<nb::tuple>(choice);
+    options.parents.push_back({ToString(pair[0]), ToString(pair[1])});
+  }
+  for (const nb::handle name : direct) options.direct.push_back(ToString(name));
+  options.sha256 = sha256;
   options.threads = threads;
   options.memory_limit = memory;
   options.overwrite = overwrite;
@@ -83,8 +90,8 @@ nb::tuple VerifyFiles(const OpenArchive& archive, const nb::list& originals, uns
 
 void BindOperations(nb::module_& module) {
   module.def("pack", &PackFiles, nb::arg("sources"), nb::arg("output"), nb::arg("level"),
-             nb::arg("threads"), nb::arg("memory"), nb::arg("overwrite"), nb::arg("sync"),
-             nb::arg("progress").none());
+             nb::arg("parents"), nb::arg("direct"), nb::arg("sha256"), nb::arg("threads"),
+             nb::arg("memory"), nb::arg("overwrite"), nb::arg("sync"), nb::arg("progress").none());
   module.def("unpack", &UnpackFiles, nb::arg("archive"), nb::arg("variant"), nb::arg("directory"),
              nb::arg("tensors"), nb::arg("threads"), nb::arg("max_bytes"), nb::arg("overwrite"),
              nb::arg("sync"), nb::arg("progress").none());

@@ -14,8 +14,12 @@ MAX_MEMORY = 640 << 20  # kDefaultMaxMemory of <qstore/archive.h>.
 NO_LIMIT = (1 << 64) - 1
 
 
+def _hex(digest: bytes | None) -> str | None:
+    return None if digest is None else digest.hex()
+
+
 class File(NamedTuple):
-    """A file of a variant. `digest` is what `xxhsum -H2` prints."""
+    """A file of a variant. `digest` is what `xxhsum -H2` prints, `sha256` what `sha256sum` does."""
 
     path: str
     size: int
@@ -23,6 +27,7 @@ class File(NamedTuple):
     container: str  # "safetensors", or "" for bytes without known structure.
     is_directory: bool  # Without files, and without content.
     is_executable: bool
+    sha256: str | None  # Where it was packed with sha256=True, but for directories.
 
 
 class Tensor(NamedTuple):
@@ -189,8 +194,8 @@ class Archive:
     def files(self, variant: str | None = None) -> tuple[File, ...]:
         """The files of a variant, by path. Raises UnknownNameError."""
         return tuple(
-            File(path, size, digest.hex(), container, is_directory, is_executable)
-            for path, size, digest, container, is_directory, is_executable in self._native.files(
+            File(path, size, digest.hex(), container, folder, program, _hex(sha256))
+            for path, size, digest, container, folder, program, sha256 in self._native.files(
                 self.find_variant(variant)
             )
         )

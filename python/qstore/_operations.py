@@ -56,6 +56,9 @@ def pack(
     out: Path,
     *,
     level: str = "balanced",
+    parents: Mapping[str, str] | None = None,
+    direct: str | Sequence[str] = (),
+    sha256: bool = False,
     threads: int = 0,
     memory: int = MEMORY,
     overwrite: bool = False,
@@ -64,7 +67,10 @@ def pack(
 ) -> PackReport:
     """Stores {name: directory or file} in one archive at `out`, which appears when complete.
 
-    `level` is "fast", "balanced" or "max". `sync` waits until the archive is on the disk.
+    `level` is "fast", "balanced" or "max". `parents` ({child: parent}) says for variants of which
+    other one their tensors may follow from; for others that is measured. Variants named in `direct`
+    load from their own bytes. With `sha256` each file's SHA-256 is stored too, see
+    `Archive.files`. `sync` waits until the archive is on the disk.
     Raises InvalidArgumentError, PathNotFoundError, AlreadyExistsError, IoError,
     SourceChangedError, LimitError.
     """
@@ -73,7 +79,17 @@ def pack(
     sources = _sources(variants)
     with reported(progress, "pack") as tell:
         done = _qstore.pack(
-            sources, encode(out), LEVELS[level], threads, memory, overwrite, sync, tell
+            sources,
+            encode(out),
+            LEVELS[level],
+            list((parents or {}).items()),
+            [direct] if isinstance(direct, str) else list(direct),
+            sha256,
+            threads,
+            memory,
+            overwrite,
+            sync,
+            tell,
         )
     return PackReport(*done)
 

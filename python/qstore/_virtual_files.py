@@ -105,7 +105,7 @@ def variant_directory(
     weights: dict[str, WeightFile] = {}
     try:
         files = archive._native.files(number)
-        for i, (path, size, _, container, is_directory, _) in enumerate(files):
+        for i, (path, size, _, container, is_directory, *_) in enumerate(files):
             target = folder / path
             if target.suffix in _OTHER_WEIGHTS:
                 continue

@@ -29,6 +29,7 @@ enum class IndexSection : uint8_t {
   kTensors = 3,
   kObjects = 4,
   kChunks = 5,
+  kSha256 = 128,
 };
 inline constexpr uint8_t kFirstSkippableSection = 128;
 

@@ -88,7 +88,9 @@ struct Index {
   std::vector<ObjectEntry> objects;
   std::vector<uint32_t> parents;   ///< Object ids.
   std::vector<ChunkEntry> chunks;  ///< By object, in the order of their payloads.
-  PageMemory storage;              ///< Only what is written to it takes memory.
+  /// SHA-256 of each file, zeros of a directory; empty where the archive has none.
+  std::vector<std::array<uint8_t, 32>> sha256;
+  PageMemory storage;  ///< Only what is written to it takes memory.
 
   std::span<const uint64_t> shape(const TensorEntry& tensor) const {
     return std::span(dims).subspan(tensor.shape_begin, tensor.rank);

@@ -31,16 +31,19 @@ Status DecodeSections(Index* index, TableMemory* memory) {
     if (!sections.ok()) return Corrupt("the index ends inside a section");
     if (kind <= last) return Corrupt("sections of the index are not in order");
     last = kind;
-    if (kind >= kFirstSkippableSection) continue;
-    if (kind > static_cast<unsigned>(IndexSection::kChunks)) {
+    const bool must_be = kind < kFirstSkippableSection;
+    if (!must_be && kind != static_cast<unsigned>(IndexSection::kSha256)) continue;
+    if (must_be && kind > static_cast<unsigned>(IndexSection::kChunks)) {
       return UnknownNumber("index section", kind);
     }
-    if (kind != expected) return Corrupt("a section of the index is missing");
+    if (must_be ? kind != expected : !complete) {
+      return Corrupt("a section of the index is missing");
+    }
     QSTORE_TRY(tables.Decode(static_cast<IndexSection>(kind), &content));
     if (!content.ok() || content.remaining() != 0) {
       return Corrupt("section " + std::to_string(kind) + " of the index has a wrong length");
     }
-    ++expected;
+    if (must_be) ++expected;
     complete = expected > static_cast<unsigned>(IndexSection::kChunks);
   }
   return complete ? Status() : Corrupt("a section of the index is missing");
@@ -51,7 +54,7 @@ Status DecodeSections(Index* index, TableMemory* memory) {
 uint64_t Index::memory() const {
   const auto bytes = [](const auto& table) { return table.capacity() * sizeof(table[0]); };
   return storage.bytes().size() + bytes(variants) + bytes(files) + bytes(parts) + bytes(tensors) +
-         bytes(dims) + bytes(objects) + bytes(parents) + bytes(chunks);
+         bytes(dims) + bytes(objects) + bytes(parents) + bytes(chunks) + bytes(sha256);
 }
 
 Result<Index> DecodeIndex(std::span<const std::byte> stored, const Footer& footer,

@@ -142,6 +142,13 @@ Bytes Chunks(const Index& index) {
   return out;
 }
 
+Bytes Sha256(const Index& index) {
+  Bytes out;
+  base::ByteWriter writer(&out);
+  Column(index.sha256, [&](const auto& digest) { writer.Bytes(std::as_bytes(std::span(digest))); });
+  return out;
+}
+
 }  // namespace
 
 Result<std::vector<std::byte>> EncodeIndex(const Index& index, Footer* footer) {
@@ -151,6 +158,7 @@ Result<std::vector<std::byte>> EncodeIndex(const Index& index, Footer* footer) {
   Section(IndexSection::kTensors, Tensors(index), &raw);
   Section(IndexSection::kObjects, Objects(index), &raw);
   Section(IndexSection::kChunks, Chunks(index), &raw);
+  if (!index.sha256.empty()) Section(IndexSection::kSha256, Sha256(index), &raw);
   if (raw.size() > kMaxIndexBytes) {
     return LimitExceeded("the index would take " + std::to_string(raw.size()) + " bytes");
   }

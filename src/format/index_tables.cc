@@ -75,6 +75,8 @@ Status TableDecoder::Decode(IndexSection table, base::ByteReader* in) {
       return Objects(in);
     case IndexSection::kChunks:
       return Chunks(in);
+    case IndexSection::kSha256:
+      return Sha256(in);
   }
   return InternalError("no such section");
 }
@@ -119,6 +121,17 @@ Status TableDecoder::Files(base::ByteReader* in) {
     if (id > UINT32_MAX) return Corrupt("a part names no object");
     object = static_cast<uint32_t>(id);
     expected = id + 1;
+  }
+  return {};
+}
+
+// A row for each file.
+Status TableDecoder::Sha256(base::ByteReader* in) {
+  QSTORE_TRY(Grow(index_.files.size(), &index_.sha256));
+  for (auto& row : index_.sha256) {
+    const auto digest = in->Bytes(row.size());
+    if (digest.empty()) return Corrupt("the table of SHA-256 is cut short");
+    std::memcpy(row.data(), digest.data(), row.size());
   }
   return {};
 }

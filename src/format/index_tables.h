@@ -54,6 +54,7 @@ class TableDecoder {
   Status Schemes(base::ByteReader* in);
   Status Parents(base::ByteReader* in);
   Status Chunks(base::ByteReader* in);
+  Status Sha256(base::ByteReader* in);
   Status Runs(base::ByteReader* in);
   Status AssignChunks();
 

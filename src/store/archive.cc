@@ -62,12 +62,17 @@ Result<size_t> Archive::FindVariant(std::string_view name) const {
 FileInfo Archive::file(size_t index) const {
   const format::FileEntry& entry = impl_->index().files[index];
   const container::Container* container = container::FindContainer(entry.container);
+  std::optional<std::array<uint8_t, 32>> sha256;
+  if (!impl_->index().sha256.empty() && !entry.Has(FileFlag::kDirectory)) {
+    sha256 = impl_->index().sha256[index];
+  }
   return {entry.path,
           entry.size,
           entry.digest,
           container == nullptr ? std::string_view() : container->name(),
           entry.Has(FileFlag::kDirectory),
-          entry.Has(FileFlag::kExecutable)};
+          entry.Has(FileFlag::kExecutable),
+          sha256};
 }
 
 TensorInfo Archive::tensor(size_t index) const {

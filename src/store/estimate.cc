@@ -110,7 +110,8 @@ class PackEstimator {
     plan_options.by_samples = true;
     plan_options.samples = &samples_;
     QSTORE_ASSIGN(const PackPlan plan, MakePlan(sources_, plan_options));
-    const EstimateOptions estimate_options{options_.level, threads_, poll, &samples_};
+    const EstimateOptions estimate_options{options_.level, threads_, poll, options_.sha256,
+                                           &samples_};
     QSTORE_ASSIGN(EncodedObjects encoded, EstimateObjects(plan, estimate_options));
     QSTORE_ASSIGN(auto outline, Outline::Make(plan, std::move(encoded)));
     OpenOptions open;

@@ -45,7 +45,7 @@ class Estimator {
       : plan_(plan), options_(options), coders_(options.threads) {}
 
   Result<EncodedObjects> Run() {
-    QSTORE_ASSIGN(encoded_, LayOutObjects(plan_));
+    QSTORE_ASSIGN(encoded_, LayOutObjects(plan_, options_.sha256));
     samples_ = ChooseSamples(plan_, encoded_);
     factors_.assign(samples_.places.size(), 1.0);
     QSTORE_TRY(CodeSamples());
@@ -226,11 +226,16 @@ class Estimator {
   // An index of zeros would be smaller.
   void FillDigests() {
     uint64_t number = 0;
+    const auto fill = [&](auto* digest) {
+      for (size_t at = 0; at < digest->size(); at += sizeof(uint64_t)) {
+        const uint64_t word = Mixed(number++);
+        std::memcpy(digest->data() + at, &word, sizeof(word));
+      }
+    };
     for (auto& of_variant : encoded_.digests) {
-      for (auto& digest : of_variant) {
-        const uint64_t words[] = {Mixed(number), Mixed(number + 1)};
-        std::memcpy(digest.data(), words, digest.size());
-        number += 2;
+      for (EncodedObjects::Digests& digests : of_variant) {
+        fill(&digests.xxh3);
+        if (encoded_.has_sha256) fill(&digests.sha256);
       }
     }
   }

@@ -15,6 +15,7 @@ struct EstimateOptions {
   Level level = Level::kBalanced;
   unsigned threads = 1;
   std::function<Status()> poll;    ///< An error stops the work; called from one thread at a time.
+  bool sha256 = false;             ///< Of each file.
   SampleCache* samples = nullptr;  ///< Not null: what is coded comes from there or goes there.
 };
 

@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "base/pipeline.h"
+#include "base/sha256.h"
 #include "base/status_macros.h"
 #include "store/chunk_batch.h"
 #include "store/file_items.h"
@@ -191,11 +192,14 @@ class Streamer {
     const StreamFile& file = files_[slot.item.file];
     done_bytes_ += slot.content.size();
     if (file.digest != nullptr) hasher_.Update(slot.content);
+    if (file.sha256 != nullptr) sha256_.Update(slot.content);
     if (slot.item.is_last) {
-      if (file.digest != nullptr && hasher_.Finish() != *file.digest) {
+      const bool differs = file.digest != nullptr && hasher_.Finish() != *file.digest;
+      if (differs || (file.sha256 != nullptr && sha256_.Finish() != *file.sha256)) {
         return Corrupt(archive_.path().string() + ": file '" +
                        std::string(archive_.index().files[file.id].path) +
-                       "': content does not have the digest stored");
+                       "': content does not have the " + (differs ? "digest" : "SHA-256") +
+                       " stored");
       }
       if (file.digest != nullptr) QSTORE_TRY(archive_.headers().Check(file.id));
       hasher_ = base::Hasher128();
@@ -221,6 +225,7 @@ class Streamer {
   std::vector<Slot> slots_;
   std::vector<Worker> workers_;
   base::Hasher128 hasher_;  // Of the file being retired.
+  base::Sha256Hasher sha256_;
   uint64_t done_bytes_;
 };
 

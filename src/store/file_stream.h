@@ -20,6 +20,8 @@ struct StreamFile {
   /// What the content must hash to, of a file of the index, whose tables are then checked as well;
   /// null to leave that out.
   const std::array<uint8_t, 16>* digest = nullptr;
+  /// Likewise, by SHA-256.
+  const std::array<uint8_t, 32>* sha256 = nullptr;
 };
 
 /// A file of the archive's index, by its position there.

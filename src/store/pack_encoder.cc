@@ -80,7 +80,7 @@ class Encoder {
   }
 
   Result<EncodedObjects> Run() {
-    QSTORE_ASSIGN(encoded_, LayOutObjects(plan_));
+    QSTORE_ASSIGN(encoded_, LayOutObjects(plan_, options_.sha256));
     sightings_.Resize(encoded_.chunks.size());
     LayOutItems();
     slots_.resize(pipeline_.tokens);
@@ -94,7 +94,7 @@ class Encoder {
           return Retire(items_.items()[item.index], &slots_[item.slot]);
         }));
     if (const auto wrong = sightings_.FirstWrong()) return ParentChanged(*wrong);
-    for (const auto& [file, twin] : twins_) Digest(file) = Digest(twin);
+    for (const auto& [file, twin] : twins_) DigestsOf(file) = DigestsOf(twin);
     return std::move(encoded_);
   }
 
@@ -129,7 +129,7 @@ class Encoder {
   const SourceFileEntry& File(uint32_t id) const {
     return plan_.variants[files_[id].variant].files[files_[id].file];
   }
-  std::array<uint8_t, 16>& Digest(uint32_t id) {
+  EncodedObjects::Digests& DigestsOf(uint32_t id) {
     return encoded_.digests[files_[id].variant][files_[id].file];
   }
 
@@ -266,8 +266,11 @@ class Encoder {
     }
     QSTORE_TRY(WritePayloads(slot));
     hasher_.Update(slot->raw);
+    if (options_.sha256) sha256_.Update(slot->raw);
     if (item.is_last) {
-      Digest(item.file) = hasher_.Finish();
+      EncodedObjects::Digests& digests = DigestsOf(item.file);
+      digests.xxh3 = hasher_.Finish();
+      if (options_.sha256) digests.sha256 = sha256_.Finish();
       hasher_ = base::Hasher128();
       const auto& file = File(item.file).file;
       if (file != nullptr) QSTORE_TRY(file->CheckUnchanged());
@@ -316,14 +319,16 @@ class Encoder {
   EncodedObjects encoded_;
   ParentSightings sightings_;
   base::Hasher128 hasher_;  // Of the file being retired.
+  base::Sha256Hasher sha256_;
   uint64_t done_bytes_ = 0;
   uint64_t total_bytes_ = 0;
 };
 
 }  // namespace
 
-Result<EncodedObjects> LayOutObjects(const PackPlan& plan) {
+Result<EncodedObjects> LayOutObjects(const PackPlan& plan, bool has_sha256) {
   EncodedObjects laid_out;
+  laid_out.has_sha256 = has_sha256;
   uint64_t next = 0;
   for (const PlannedObject& object : plan.objects) {
     format::ObjectEntry entry;

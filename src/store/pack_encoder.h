@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
+#include "base/hash.h"
+#include "base/sha256.h"
 #include "format/index.h"
 #include "io/output_file.h"
 #include "qstore/pack.h"
@@ -17,13 +18,17 @@ struct EncodedObjects {
   std::vector<format::ObjectEntry> objects;  ///< With their chunks. Parameters are the plan's.
   std::vector<uint32_t> parents;             ///< As format::Index has them.
   std::vector<format::ChunkEntry> chunks;
-  /// By variant and file.
-  std::vector<std::vector<std::array<uint8_t, 16>>> digests;
+  struct Digests {
+    base::Digest128 xxh3{};
+    base::Sha256Digest sha256{};  ///< Zeros where the options do not ask for it.
+  };
+  std::vector<std::vector<Digests>> digests;  ///< By variant and file.
+  bool has_sha256 = false;
 };
 
 /// The objects of the plan with chunks and digests that are still empty.
 /// Errors: kLimit (too many chunks).
-Result<EncodedObjects> LayOutObjects(const PackPlan& plan);
+Result<EncodedObjects> LayOutObjects(const PackPlan& plan, bool has_sha256);
 
 /// Threads that may code at once within options.memory_limit: `threads` at most, one at least.
 unsigned AffordableThreads(const PackOptions& options, unsigned threads);

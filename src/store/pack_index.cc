@@ -43,9 +43,13 @@ format::Index MakeIndex(const PackPlan& plan, EncodedObjects encoded) {
       format::FileEntry entry;
       entry.path = file.path;
       entry.size = file.size;
-      entry.digest = encoded.digests[v][f];
+      entry.digest = encoded.digests[v][f].xxh3;
       entry.container = file.container;
       entry.flags = file.flags;
+      if (encoded.has_sha256) {
+        const bool has_content = !entry.Has(FileFlag::kDirectory);
+        index.sha256.push_back(has_content ? encoded.digests[v][f].sha256 : base::Sha256Digest());
+      }
       entry.parts.begin = position(index.parts);
       for (const SourcePart& part : file.parts) index.parts.push_back(part.object);
       entry.parts.end = position(index.parts);

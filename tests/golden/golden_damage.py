@@ -112,6 +112,23 @@ def drop_last_section(parts):
     del parts.index[begin - header :]
 
 
+def drop_last_bytes(kind, count):
+    """Of the last section, whose length takes so many bytes as before."""
+
+    def change(parts):
+        begin, end = parts.section(kind)
+        assert end == len(parts.index)
+        size, at = end - begin - count, begin
+        while at > 0 and parts.varint(at - 1)[1] == begin:
+            at -= 1
+        at += 1  # Behind the kind.
+        width = begin - at
+        number = bytes((size >> 7 * i) & 127 | (128 if i + 1 < width else 0) for i in range(width))
+        parts.index[at:] = number + parts.index[begin : end - count]
+
+    return change
+
+
 def claim_raw_size(size):
     def change(parts):
         parts.declared_raw_size = size
@@ -260,6 +277,8 @@ DAMAGES = {
     "unsupported-feature.codec": ("pair", unknown_codec),
     "unsupported-feature.scheme": ("pair", unknown_scheme(1)),
     "unsupported-feature.rule": ("fp8", swap(b"\x05\x00\x01\x80\x01", b"\x63\x00\x01\x80\x01")),
+    "corrupt.sha256": ("sha256", first_of_section(128, 0, 0)),
+    "corrupt.sha256-cut": ("sha256", drop_last_bytes(128, 1)),
     "corrupt.padded-varint": ("pair", pad_first_varint(1)),
     "corrupt.tensor-name": ("pair", swap(b"norm.bias", b"norm.bits")),
     "corrupt.tensor-dtype": ("pair", set_tensor_dtype(1, 4)),

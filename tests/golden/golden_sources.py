@@ -120,6 +120,17 @@ def source_file(folder, random):
     write_safetensors(folder / "one.safetensors", {"w": tensor("BF16", weights(random, 64, 64))})
 
 
+def source_digests(folder, random):
+    """Two files of equal content, one that is empty, a program, and a folder without files."""
+    model = {"w": tensor("BF16", weights(random, 64, 64))}
+    write_safetensors(folder / "all" / "a.safetensors", model)
+    write_safetensors(folder / "all" / "b.safetensors", model)
+    (folder / "all" / "nothing").write_bytes(b"")
+    (folder / "all" / "run").write_text("#!/bin/sh\n")
+    (folder / "all" / "run").chmod(0o755)
+    (folder / "all" / "empty").mkdir()
+
+
 def source_gptq(folder, random):
     """16 bits, 8 and 4, 3 or 2: groups in any order, both kinds of zero points, odd scales."""
     models = {"f16": {}, "bf16": {}, "q8": {}, "q4": {}}
@@ -295,6 +306,7 @@ ARCHIVES = {
     "dtypes": (source_dtypes, ["all=all"], []),
     "large": (source_large, ["f16=f16", "int8=int8"], []),
     "file": (source_file, ["one=one.safetensors"], []),
+    "sha256": (source_digests, ["all=all"], ["--sha256"]),
     "gptq": (source_gptq, ["f16=f16", "q8=q8", "q4=q4"], []),
     "gptq-16-4": (source_gptq, ["bf16=bf16", "q4=q4"], ["--level", "max"]),
     "gptq-direct": (source_gptq, ["bf16=bf16", "q4=q4"], ["--direct", "bf16"]),

@@ -435,6 +435,30 @@ def test_odd_files_come_back(space, model):
     assert contents(unpack(space / "m.qstore", "a", space / "back")) == contents(model)
 
 
+def test_sha256_of_files(space):
+    """They are those of the originals, and what verify tells depends on them."""
+    folder = small_model(space / "model")
+    (folder / "none").mkdir()
+    (folder / "empty").write_bytes(b"")
+    archive = space / "m.qstore"
+    pack(archive, "--sha256", a=folder)
+    told = ok_json("inspect", "--files", archive)["variants"][0]["file_list"]
+    assert {file["path"]: file["sha256"] for file in told} == {
+        "none": None,
+        **contents(folder),
+    }
+    for file in told:
+        assert file["directory"] == (file["path"] == "none")
+        assert ok("inspect", "--files", archive).stdout.count(file["path"]) >= 1
+    ok("verify", archive, f"a={folder}")
+    estimate = ok_json("pack", "--estimate", "--sha256", f"a={folder}")
+    assert abs(estimate["arrangements"][0]["stored_bytes"] - archive.stat().st_size) < 100
+    pack(space / "plain.qstore", a=folder)
+    plain = ok_json("inspect", "--files", space / "plain.qstore")["variants"][0]["file_list"]
+    assert {file["sha256"] for file in plain} == {None}
+    assert [file["xxh3"] for file in plain] == [file["xxh3"] for file in told]
+
+
 def test_concurrent_unpacks(space, model, archive):
     """Two at once do not get in each other's way."""
     threads = [

@@ -6,6 +6,7 @@ usage: decoder.py ARCHIVE              lists variants, files and how chunks are 
        decoder.py ARCHIVE NAME FOLDER  restores a variant
 """
 
+import hashlib
 import struct
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ ROOT_SIZE = 24
 HEADER_SIZE = IDENTITY_SIZE + 2 * ROOT_SIZE
 FOOTER_SIZE = 56
 FORMAT_VERSION = 1
+DIRECTORY = 2  # Of the flags of a file.
 MAX_INDEX_BYTES = 1 << 28
 
 
@@ -122,16 +124,22 @@ class Archive:
         content = b"".join(self.object_content(part) for part in file.parts)
         require(len(content) == file.size, "size of a file")
         require(xxhash.xxh3_128_digest(content) == file.digest, "digest of a file")
+        if file.sha256 is not None:
+            require(hashlib.sha256(content).digest() == file.sha256, "SHA-256 of a file")
         if file.container == "safetensors":
             things = [self.index.objects[part] for part in file.parts]
             check_table(file, things, self.object_content(file.parts[0]))
         return content
 
     def variant(self, name):
-        """Path to content."""
+        """Path to content, of files that are no directories."""
         for variant in self.index.variants:
             if variant.name == name:
-                return {file.path: self.file_content(file) for file in variant.files}
+                return {
+                    file.path: self.file_content(file)
+                    for file in variant.files
+                    if not file.flags & DIRECTORY
+                }
         raise KeyError(name)
 
     def tensor_content(self, file, tensor):

@@ -21,6 +21,7 @@ from records import (
 )
 
 FIRST_SKIPPABLE_SECTION = 128
+SHA256_SECTION = 128
 MAX_VARIANTS = 1024
 MAX_RANK = 255
 MAX_TENSOR_NAME_BYTES = 65535
@@ -45,11 +46,11 @@ class Index:
             content = cursor.take(cursor.varint())
             require(kind > last, "sections out of order")
             last = kind
-            if kind < FIRST_SKIPPABLE_SECTION:
+            if kind < FIRST_SKIPPABLE_SECTION or kind == SHA256_SECTION:
                 sections[kind] = content
-        if set(sections) - {1, 2, 3, 4, 5}:
+        if set(sections) - {1, 2, 3, 4, 5, SHA256_SECTION}:
             raise Unsupported("unknown section")
-        require(set(sections) == {1, 2, 3, 4, 5}, "a section is missing")
+        require(set(sections) >= {1, 2, 3, 4, 5}, "a section is missing")
         readers = (
             self.read_variants,
             self.read_files,
@@ -61,6 +62,8 @@ class Index:
             section = Cursor(sections[kind])
             reader(section)
             require(not section.rest(), f"section {kind} is longer than its content")
+        if SHA256_SECTION in sections:
+            self.read_sha256(Cursor(sections[SHA256_SECTION]))
         rules.check_files(self)
         for number, thing in enumerate(self.objects):
             rules.check_object(self, number, thing)
@@ -102,6 +105,11 @@ class Index:
         at = iter(self.files)
         for variant, files in zip(self.variants, self.file_counts, strict=True):
             variant.files = [next(at) for _ in range(files)]
+
+    def read_sha256(self, cursor):
+        for file in self.files:
+            file.sha256 = bytes(cursor.take(32))
+        require(not cursor.rest(), "SHA-256 of more files than there are")
 
     def read_tensors(self, cursor):
         count = cursor.varint()

@@ -52,6 +52,7 @@ class File:
     path: str = ""
     size: int = 0
     digest: bytes = b""
+    sha256: bytes | None = None
     parts: list = field(default_factory=list)
     tensors: list = field(default_factory=list)
 

@@ -38,6 +38,28 @@ def test_round_trip(qstore, space, pair):
     assert one.files == 1
 
 
+def test_choices_of_parents(qstore, space, pair):
+    sources = {"bf16": pair.high, "int8": pair.low}
+    for direct in ("bf16", ["bf16"]):
+        qstore.pack(sources, space / "direct.qstore", direct=direct, overwrite=True)
+        bf16 = qstore.Archive.open(space / "direct.qstore").variant("bf16")
+        assert {tensor.scheme for tensor in bf16.tensors} == {"none"}
+    qstore.pack(sources, space / "given.qstore", parents={"int8": "bf16"})
+    told = qstore.Archive.open(space / "given.qstore")
+    assert any(tensor.parents for tensor in told.variant("int8").tensors)
+    assert not any(tensor.parents for tensor in told.variant("bf16").tensors)
+    for wrong in ({"direct": ["fp8"]}, {"parents": {"fp8": "bf16"}}):
+        with pytest.raises(qstore.InvalidArgumentError, match="fp8"):
+            qstore.pack(sources, space / "wrong.qstore", **wrong)
+
+
+def test_sha256_of_files(qstore, space, pair):
+    qstore.pack({"int8": pair.low}, space / "m.qstore", sha256=True)
+    files = qstore.Archive.open(space / "m.qstore").files("int8")
+    assert {file.path: file.sha256 for file in files} == contents(pair.low)
+    assert {file.sha256 for file in qstore.Archive.open(pair.archive).files("int8")} == {None}
+
+
 def test_inspect(qstore, pair):
     told = qstore.inspect(pair.archive)
     assert told.path == str(pair.archive)
