@@ -63,6 +63,16 @@ double BitsPerWeight(const Archive& archive, const Summary& summary) {
   return BitsPerWeight(archive.stored_bytes(), summary.most_weights);
 }
 
+std::string Hex(std::span<const std::byte> bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (const std::byte byte : bytes) {
+    text += kDigits[static_cast<unsigned>(byte) >> 4];
+    text += kDigits[static_cast<unsigned>(byte) & 15];
+  }
+  return text;
+}
+
 // The name of the variant that a tensor belongs to.
 std::string_view VariantOf(const Archive& archive, size_t tensor) {
   for (size_t v = 0; v < archive.variant_count(); ++v) {
@@ -78,7 +88,7 @@ std::string_view VariantOf(const Archive& archive, size_t tensor) {
 constexpr uint64_t kPrintedBytes = 2048;
 
 uint64_t NameBytes(const Archive& archive, const TensorCoding& coding) {
-  uint64_t bytes = 0;
+  uint64_t bytes = 2 * coding.params.size();
   for (const size_t parent : coding.parents) bytes += archive.tensor(parent).name.size();
   if (coding.same_as) bytes += archive.tensor(*coding.same_as).name.size();
   return bytes;
@@ -108,16 +118,6 @@ Status ForFiles(const Archive& archive, size_t v, const ReadLimits& limits, uint
   return {};
 }
 
-std::string Hex(std::span<const uint8_t> bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  for (const uint8_t byte : bytes) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
-
 void WriteFile(const FileInfo& file, JsonWriter* out) {
   out->BeginObject();
   out->Add("path", file.path);
@@ -125,9 +125,9 @@ void WriteFile(const FileInfo& file, JsonWriter* out) {
   out->Add("container", file.container);
   out->Add("directory", file.is_directory);
   out->Add("executable", file.is_executable);
-  out->Add("xxh3", Hex(file.digest));
+  out->Add("xxh3", Hex(std::as_bytes(std::span(file.digest))));
   if (file.sha256) {
-    out->Add("sha256", Hex(*file.sha256));
+    out->Add("sha256", Hex(std::as_bytes(std::span(*file.sha256))));
   } else {
     out->Add("sha256", nullptr);
   }
@@ -172,6 +172,7 @@ void WriteTensor(const Archive& archive, const TensorInfo& tensor, const TensorC
   out->Add("stored_bytes", coding.stored_bytes);
   out->Add("bits_per_weight", BitsPerWeight(coding.stored_bytes, Elements(tensor)));
   out->Add("scheme", coding.scheme);
+  out->Add("params", Hex(coding.params));
   out->Add("codecs", coding.codecs);
   out->BeginArray("parents");
   for (const size_t parent : coding.parents) WriteReference(archive, {}, parent, out);
@@ -276,8 +277,8 @@ void AppendTensor(const Archive& archive, const TensorInfo& tensor, const Tensor
 }
 
 void AppendFile(const FileInfo& file, std::string* text) {
-  const std::string digest =
-      file.sha256 ? "sha256 " + Hex(*file.sha256) : "xxh3 " + Hex(file.digest);
+  const std::string digest = file.sha256 ? "sha256 " + Hex(std::as_bytes(std::span(*file.sha256)))
+                                         : "xxh3 " + Hex(std::as_bytes(std::span(file.digest)));
   Append(text, "    %-48s %12s  %s\n", Printable(file.path).c_str(), HumanBytes(file.size).c_str(),
          file.is_directory ? "directory" : digest.c_str());
 }

@@ -73,8 +73,10 @@ struct TensorCoding {
   std::string_view scheme;               ///< How it follows from its parents, or "none".
   std::vector<std::string_view> codecs;  ///< Of its chunks, each once: "raw", "scheme", …
   std::vector<size_t> parents;           ///< Tensors that it follows from, the main one first.
-  std::optional<size_t> same_as;         ///< An earlier tensor of equal content, stored once.
-  uint64_t stored_bytes = 0;             ///< Of its payloads, parents' not included.
+  /// Of the scheme, as the page of the format about it lays them out. Lives as long as the Archive.
+  std::span<const std::byte> params;
+  std::optional<size_t> same_as;  ///< An earlier tensor of equal content, stored once.
+  uint64_t stored_bytes = 0;      ///< Of its payloads, parents' not included.
 };
 
 inline constexpr uint64_t kAllRows = UINT64_MAX;

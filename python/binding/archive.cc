@@ -125,7 +125,8 @@ nb::list Codings(const OpenArchive& archive, size_t variant) {
   for (const TensorCoding& coding : codings) {
     list.append(nb::make_tuple(coding.stored_bytes, coding.scheme,
                                nb::tuple(nb::cast(coding.codecs)), nb::cast(coding.parents),
-                               OrNone(coding.same_as)));
+                               OrNone(coding.same_as),
+                               nb::bytes(coding.params.data(), coding.params.size())));
   }
   return list;
 }

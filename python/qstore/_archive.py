@@ -43,6 +43,7 @@ class Tensor(NamedTuple):
     codecs: tuple[str, ...]
     parents: tuple[tuple[str, str], ...]  # Variant and name, the main one first.
     same_as: tuple[str, str] | None  # An earlier tensor of equal content, stored once.
+    params: bytes  # Of the scheme, as the page of the format about it lays them out.
 
 
 class Variant(NamedTuple):
@@ -213,9 +214,10 @@ class Archive:
         raise UnknownNameError(f"{self.path}: variant {name!r} has no file {path!r}")
 
     def _coding(self, coding: _qstore.Coding) -> tuple[Any, ...]:
-        stored, scheme, codecs, parents, same_as = coding
+        stored, scheme, codecs, parents, same_as, params = coding
         names = tuple(self._name(number) for number in parents)
-        return stored, scheme, codecs, names, None if same_as is None else self._name(same_as)
+        same = None if same_as is None else self._name(same_as)
+        return stored, scheme, codecs, names, same, params
 
     def _name(self, tensor: int) -> tuple[str, str]:
         for number, (name, _, _, _, first, count) in enumerate(self._variants):

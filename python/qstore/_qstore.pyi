@@ -5,7 +5,7 @@ from qstore._sources import Source
 
 __version__: str
 
-Coding = tuple[int, str, tuple[str, ...], list[int], int | None]
+Coding = tuple[int, str, tuple[str, ...], list[int], int | None, bytes]
 Progress = Callable[[int, int], object] | None
 Sources = list[tuple[str, bytes]]
 

@@ -9,8 +9,8 @@
 #include "base/hash.h"
 #include "base/pipeline.h"
 #include "base/status_macros.h"
-#include "scheme/registry.h"
 #include "store/pack_plan.h"
+#include "store/packing.h"
 
 namespace qstore::store {
 namespace {
@@ -88,14 +88,7 @@ class Equals {
       if (v != place.variant) others.push_back(&tables[v].Near(file.path));
     }
     const scheme::TensorDesc target{tensor.name, tensor.dtype, tensor.shape};
-    for (const scheme::Scheme* each : scheme::Schemes()) {
-      const auto packing = each->PackingOf(target, own, others, options_.level);
-      if (!packing) continue;
-      spec.chunk_elems = packing->chunk_elems;
-      spec.sample_elems = packing->sample_elems;
-      spec.packed_weights = packing->packed_weights;
-      break;
-    }
+    SetPacking(target, own, others, options_.level, &spec);
     return spec;
   }
 

@@ -10,6 +10,7 @@
 #include "plan/measure.h"
 #include "scheme/registry.h"
 #include "store/ancestor_limits.h"
+#include "store/find_edges.h"
 #include "store/pack_plan.h"
 #include "store/sample_cache.h"
 
@@ -19,40 +20,28 @@ namespace {
 // An edge must gain this share of the bytes, or it is not worth reading more for.
 constexpr double kWorthwhile = 0.98;
 
-/// Parents that an object may have, bound to it.
-struct Proposal {
-  uint32_t child = 0;
-  double bytes = 0;  // What the child then takes.
-  SchemeId scheme_id = kNoScheme;
-  std::vector<std::byte> params;
-  std::vector<uint32_t> parents;
-  std::shared_ptr<const scheme::Bound> bound;
-  uint64_t chunk_elems = 0;  // Of the child, cut for these parents.
-};
-
 class ParentChooser {
  public:
   ParentChooser(PackPlan* plan, const PlanOptions& options)
-      : plan_(*plan), options_(options), coders_(options.threads) {
-    for (const SourceVariant& variant : plan_.variants) tables_.emplace_back(variant);
-  }
+      : plan_(*plan), options_(options), edges_(plan, options.level), coders_(options.threads) {}
 
   Status Run() {
-    FindDirect();
     // What has no edges into it is not measured: it only counts for loads of its children.
     for (const PlannedObject& object : plan_.objects) {
       alone_.push_back(static_cast<double>(object.spec.byte_size));
     }
-    std::vector<std::vector<Proposal>> proposals(plan_.objects.size());
-    const auto work = [&](const base::PipelineItem& item) {
-      const PlannedObject& object = plan_.objects[item.index];
-      return MeasureEdges(static_cast<uint32_t>(item.index), &coders_[item.worker],
-                          &proposals[item.index])
-          .WithContext(plan_.file(object.place).source.string());
+    Proposals proposals(plan_.objects.size());
+    QSTORE_TRY(ForObjects([&](uint32_t id, scheme::ChunkCoder*) -> Status {
+      if (edges_.MayHaveParents(id)) proposals[id] = edges_.Propose(id);
+      return {};
+    }));
+    const auto share_left = [this](uint32_t id, const std::vector<Proposal>& of_child) {
+      return ShareLeft(id, of_child);
     };
-    const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
-    QSTORE_TRY(base::RunPipeline(plan_.objects.size(),
-                                 {options_.threads, size_t{4} * options_.threads}, work, retire));
+    QSTORE_TRY(edges_.MatchModules(share_left, &proposals));
+    QSTORE_TRY(ForObjects([&](uint32_t id, scheme::ChunkCoder* coder) {
+      return MeasureEdges(id, coder, &proposals[id]);
+    }));
     Adopt(&proposals);
     AncestorLimits limits(&plan_);
     for (uint32_t id = 0; id < plan_.objects.size(); ++id) limits.Keep(id);
@@ -63,23 +52,29 @@ class ParentChooser {
   }
 
  private:
-  // What a direct variant has is loaded from its own bytes, also where others have it too.
-  void FindDirect() {
-    is_direct_.resize(plan_.objects.size());
-    for (size_t v = 0; v < plan_.variants.size(); ++v) {
-      if (!plan_.is_direct[v]) continue;
-      for (const SourceFileEntry& file : plan_.variants[v].files) {
-        for (const SourcePart& part : file.parts) is_direct_[part.object] = true;
-      }
+  template <class Work>
+  Status ForObjects(const Work& work) {
+    const auto run = [&](const base::PipelineItem& item) {
+      const auto id = static_cast<uint32_t>(item.index);
+      return work(id, &coders_[item.worker])
+          .WithContext(plan_.file(plan_.objects[id].place).source.string());
+    };
+    const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
+    return base::RunPipeline(plan_.objects.size(), {options_.threads, size_t{4} * options_.threads},
+                             run, retire);
+  }
+
+  // With the best of those parents.
+  Result<double> ShareLeft(uint32_t id, const std::vector<Proposal>& proposals) {
+    QSTORE_TRY(options_.poll());
+    const auto measured = MeasureOnce(id, proposals, coders_.data());
+    if (!measured.ok()) {
+      return measured.status().WithContext(plan_.file(plan_.objects[id].place).source.string());
     }
+    return *std::min_element(measured->given.begin(), measured->given.end()) / measured->alone;
   }
 
   Status MeasureEdges(uint32_t id, scheme::ChunkCoder* coder, std::vector<Proposal>* proposals) {
-    const PlannedObject& object = plan_.objects[id];
-    const SourceFileEntry& file = plan_.file(object.place);
-    const bool is_tensor = file.parts[object.place.part].tensor != kNoTensor;
-    if (is_direct_[id] || !is_tensor || object.spec.byte_size == 0) return {};
-    *proposals = Propose(id);
     if (proposals->empty()) return {};
     QSTORE_ASSIGN(const plan::Measured measured, MeasureOnce(id, *proposals, coder));
     alone_[id] = measured.alone;
@@ -123,7 +118,7 @@ class ParentChooser {
 
   // Objects of one variant that an edge has together, or that may follow from the same one, as
   // codes and their scales: the position of the first of them, by object.
-  std::vector<uint32_t> TensorsOf(const std::vector<std::vector<Proposal>>& proposals) const {
+  std::vector<uint32_t> TensorsOf(const Proposals& proposals) const {
     std::vector<uint32_t> first(plan_.objects.size());
     std::iota(first.begin(), first.end(), 0);
     const auto find = [&](uint32_t id) {
@@ -155,7 +150,7 @@ class ParentChooser {
 
   // Objects beside the first parents that many tensors have in common, as maps of numbers and
   // orders of inputs: these make no tensors one.
-  std::vector<bool> SharedSides(const std::vector<std::vector<Proposal>>& proposals) const {
+  std::vector<bool> SharedSides(const Proposals& proposals) const {
     std::vector<bool> is_shared(plan_.objects.size());
     std::map<uint32_t, uint32_t> codes_of;  // By side: those of the same variant that it goes with.
     for (const std::vector<Proposal>& of_child : proposals) {
@@ -172,7 +167,7 @@ class ParentChooser {
     return is_shared;
   }
 
-  void Adopt(std::vector<std::vector<Proposal>>* proposals) {
+  void Adopt(Proposals* proposals) {
     std::vector<plan::WeighedEdge> edges;
     std::vector<Proposal*> by_edge;
     const std::vector<uint32_t> loaded_with = TensorsOf(*proposals);
@@ -218,85 +213,11 @@ class ParentChooser {
     return {plan_.file(place).file.get(), plan_.part(place)};
   }
 
-  // Edges from all other variants, whichever come first.
-  std::vector<Proposal> Propose(uint32_t id) const {
-    const PlannedObject& object = plan_.objects[id];
-    const SourceFileEntry& file = plan_.file(object.place);
-    const container::Tensor& tensor = file.tensors[file.parts[object.place.part].tensor];
-    const scheme::TensorDesc target{tensor.name, tensor.dtype, tensor.shape};
-    std::vector<Proposal> proposals;
-    const uint32_t own = object.place.variant;
-    const SourceTable& own_table = tables_[own].Near(file.path);
-    for (uint32_t v = 0; v < plan_.variants.size(); ++v) {
-      if (v == own || FollowsFrom(v, own)) continue;
-      if (plan_.fixed_parents[own] && *plan_.fixed_parents[own] != v) continue;
-      const SourceTable& other = tables_[v].Near(file.path);
-      std::vector<scheme::Edge> edges;
-      for (const scheme::Scheme* each : scheme::Schemes()) {
-        each->Detect(target, own_table, other, &edges);
-      }
-      for (scheme::Edge& edge : edges) {
-        Proposal proposal{id, 0, edge.scheme->id(), std::move(edge.params), {}, nullptr, 0};
-        for (const scheme::ParentRef& parent : edge.parents) {
-          const SourceTable& table = parent.is_own ? own_table : other;
-          proposal.parents.push_back(ObjectOf(parent.is_own ? own : v, table.place(parent.tensor)));
-        }
-        proposal.chunk_elems = ChunkElems(object.spec, edge, proposal);
-        if (Bind(object, &proposal)) proposals.push_back(std::move(proposal));
-      }
-    }
-    return proposals;
-  }
-
-  // Whether the parents given say that the one variant follows from the other, by way of any.
-  bool FollowsFrom(uint32_t variant, uint32_t ancestor) const {
-    while (plan_.fixed_parents[variant]) {
-      variant = *plan_.fixed_parents[variant];
-      if (variant == ancestor) return true;
-    }
-    return false;
-  }
-
-  uint32_t ObjectOf(uint32_t variant, const TensorPlace& place) const {
-    const SourceFileEntry& file = plan_.variants[variant].files[place.file];
-    return file.parts[file.tensors[place.tensor].part].object;
-  }
-
-  uint64_t ChunkElems(const scheme::ObjectSpec& child, const scheme::Edge& edge,
-                      const Proposal& proposal) const {
-    if (!edge.follows_chunks) return child.chunk_elems;
-    const scheme::ObjectSpec& parent = plan_.objects[proposal.parents[0]].spec;
-    const uint64_t per_elem = parent.elem_count() / std::max<uint64_t>(1, child.elem_count());
-    return std::max<uint64_t>(1, parent.chunk_elems / std::max<uint64_t>(1, per_elem));
-  }
-
-  static scheme::ObjectSpec SpecUnder(const PlannedObject& object, const Proposal& proposal) {
-    scheme::ObjectSpec spec = object.spec;
-    spec.chunk_elems = proposal.chunk_elems;
-    return spec;
-  }
-
-  // False when the format does not allow these parents.
-  bool Bind(const PlannedObject& object, Proposal* proposal) const {
-    const uint32_t self = plan_.part(object.place).object;
-    std::vector<scheme::ObjectSpec> parents;
-    for (const uint32_t parent : proposal->parents) {
-      if (parent == self) return false;
-      parents.push_back(plan_.objects[parent].spec);
-    }
-    const scheme::ObjectSpec spec = SpecUnder(object, *proposal);
-    auto bound = scheme::BindScheme(proposal->scheme_id, spec, parents, proposal->params);
-    if (!bound.ok()) return false;
-    proposal->bound = std::move(bound).value();
-    return true;
-  }
-
   PackPlan& plan_;
   const PlanOptions& options_;
-  std::vector<SourceTables> tables_;
+  EdgeFinder edges_;
   std::vector<scheme::ChunkCoder> coders_;
-  std::vector<bool> is_direct_;  // By object.
-  std::vector<double> alone_;    // By object: what it takes without parents.
+  std::vector<double> alone_;  // By object: what it takes without parents.
 };
 
 }  // namespace

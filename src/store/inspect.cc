@@ -152,6 +152,7 @@ Result<std::vector<TensorCoding>> CodingsOf(const ArchiveFile& archive, size_t v
     TensorCoding coding;
     coding.scheme = SchemeName(object.scheme);
     coding.codecs = names->second;
+    coding.params = object.params;
     for (const uint32_t parent : index.parents_of(object)) {
       if (const auto tensor = tensor_of(parent)) coding.parents.push_back(*tensor);
     }

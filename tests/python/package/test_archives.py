@@ -72,6 +72,7 @@ def test_inspect(qstore, pair):
     assert tensor.file == "b.safetensors"
     assert tensor.scheme == "llm-int8"
     assert tensor.parents == (("int8", "0.weight"), ("int8", "0.SCB"))
+    assert tensor.params == b""
     assert 0 < tensor.stored_bytes < tensor.byte_size
     norm = next(tensor for tensor in bf16.tensors if tensor.name == "norm")
     assert norm.same_as == ("int8", "norm")
