@@ -13,6 +13,7 @@
 #include "scheme/gptq/gptq.h"
 #include "scheme/grid/grid_schemes.h"
 #include "scheme/llm_int8/llm_int8.h"
+#include "scheme/mxfp4_cast/mxfp4_cast.h"
 
 namespace qstore::scheme {
 namespace {
@@ -68,9 +69,9 @@ Status CheckTakes(const Bound& bound, std::span<const ObjectSpec> parents) {
 
 std::span<const Scheme* const> Schemes() {
   static const Scheme* const kSchemes[] = {
-      &LlmInt8(),    &Cast(),        &GptqFloats(),  &GptqIntegers(), &GridCodes(),
-      &GridScales(), &GridWeights(), &GridValues(),  &NestedScales(), &GptqCodes(),
-      &AwqCodes(),   &GridNear(),    &ExpertValues()};
+      &LlmInt8(),    &Cast(),        &GptqFloats(),   &GptqIntegers(), &GridCodes(),
+      &GridScales(), &GridWeights(), &GridValues(),   &NestedScales(), &GptqCodes(),
+      &AwqCodes(),   &GridNear(),    &ExpertValues(), &Mxfp4Cast()};
   return kSchemes;
 }
 

@@ -210,6 +210,20 @@ inline void TakeExpertBinding(FuzzInput* in, BindingCase* out) {
   out->params = {static_cast<std::byte>(inputs), static_cast<std::byte>(outputs)};
 }
 
+/// Codes or scales that were cast from MXFP4 (14), scales cut anywhere.
+inline void TakeCastBinding(FuzzInput* in, BindingCase* out) {
+  const bool is_scales = in->Below(2) != 0;
+  const uint64_t elems = 2 * (1 + in->Below(300));
+  const uint64_t chunk_elems = 1 + in->Below(elems);
+  out->child = ObjectOf(is_scales ? DType::kF8E4M3 : DType::kU8, elems, elems, chunk_elems);
+  out->chunk = in->Below(out->child.chunk_count());
+  const uint64_t given = is_scales ? elems / 2 : elems;
+  out->parents = {
+      ObjectOf(DType::kU8, given, given, is_scales ? 1 + in->Below(given) : chunk_elems)};
+  if (is_scales) out->parents.push_back(ObjectOf(DType::kF32, 1, 1, 1));
+  out->params = {std::byte{is_scales}};
+}
+
 /// At most 4 Ki elements in one chunk or two. Without scheme where the parents do not fit it.
 inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
   static constexpr DType kModelled[] = {DType::kU8,  DType::kI8,  DType::kF16, DType::kBF16,
@@ -231,6 +245,10 @@ inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
   }
   if (scheme == 12 || scheme == 13) {
     scheme == 12 ? TakeNearBinding(in, out) : TakeExpertBinding(in, out);
+    return scheme;
+  }
+  if (scheme == 14) {
+    TakeCastBinding(in, out);
     return scheme;
   }
   const uint64_t row_elems = 1 + in->Below(300);

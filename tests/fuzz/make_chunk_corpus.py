@@ -20,7 +20,7 @@ import golden_models as models  # noqa: E402
 BALANCED = 1
 U8 = 0  # The type that a case asks for first; schemes here choose their own.
 GPTQ, GPTQ_INTEGERS, CODES, SCALES, WEIGHTS, VALUES = 3, 4, 5, 6, 7, 8
-GPTQ_CODES, AWQ_CODES, NEAR, EXPERTS = 10, 11, 12, 13
+GPTQ_CODES, AWQ_CODES, NEAR, EXPERTS, CAST = 10, 11, 12, 13, 14
 BITS = {4: 0, 8: 1, 2: 2, 3: 3}
 F16_SCALES = 0
 
@@ -112,6 +112,23 @@ def experts(random):
     return front + b"".join(t.data for t in native.values()) + plain.data[1000:2000]
 
 
+def cast_codes(random):
+    """300 bytes of codes, in chunks of 200."""
+    codes = random.integers(0, 256, 200).astype(np.uint8)
+    low, high = codes & 15, codes >> 4
+    kept = np.where(low == 8, 0, low) | np.where(high == 8, 0, high) << 4
+    return numbers(BALANCED, U8, CAST, 0, 149, 199, 0) + codes.tobytes() + bytes(kept.tolist())
+
+
+def cast_scales(random):
+    """300 scales in chunks of 201, the second of which begins within a block of MXFP4."""
+    scales = random.integers(110, 126, 50).astype(np.uint8)
+    kept = (scales.repeat(2)[1:] - 127 + 9 + 7) << 3
+    front = numbers(BALANCED, U8, CAST, 1, 149, 200, 1, 49)
+    unit = np.float32(2.0**-9).tobytes()
+    return front + scales.tobytes() + unit + kept.astype(np.uint8).tobytes()
+
+
 CASES = {
     "bf16_gptq_4": lambda random: gptq_floats(random, 4),
     "bf16_gptq_8": lambda random: gptq_floats(random, 8),
@@ -129,6 +146,8 @@ CASES = {
     "near_bf16": lambda random: near(random, False),
     "near_zeros_bf16": lambda random: near(random, True),
     "experts": experts,
+    "cast_codes": cast_codes,
+    "cast_scales": cast_scales,
     "mxfp4_values": lambda random: grid(random, VALUES, 11, 1, ("codes", "scales", "weights")),
 }
 

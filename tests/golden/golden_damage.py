@@ -248,10 +248,11 @@ GRID_CODES, GRID_SCALES, GRID_WEIGHTS, GRID_VALUES = (
 )
 NESTED, GPTQ_CODES = "nested-scales", "gptq-codes"
 AWQ_CODES, GRID_NEAR, EXPERTS = "awq-codes", "grid-near", "expert-values"
+MXFP4_CAST = "mxfp4-cast"
 SCHEMES = {
     BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4,
     GRID_CODES: 5, GRID_SCALES: 6, GRID_WEIGHTS: 7, GRID_VALUES: 8,
-    NESTED: 9, GPTQ_CODES: 10, AWQ_CODES: 11, GRID_NEAR: 12, EXPERTS: 13,
+    NESTED: 9, GPTQ_CODES: 10, AWQ_CODES: 11, GRID_NEAR: 12, EXPERTS: 13, MXFP4_CAST: 14,
 }  # fmt: skip
 # By number of a dtype; 0 for those of parts of bytes.
 DTYPE_BYTES = [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8]
@@ -315,5 +316,6 @@ DAMAGES = {
     "corrupt.grid-scales-listed": ("grids", damage_payload(GRID_SCALES, 0, 127)),
     "corrupt.nested-scales-listed": ("grids", damage_payload(NESTED, 0, 126)),
     "corrupt.expert-values-listed": ("experts", damage_payload(EXPERTS, 0, 9)),
+    "corrupt.mxfp4-cast-listed": ("cast", damage_payload(MXFP4_CAST, 0, 250)),
     "corrupt.grid-values-listed": ("native", damage_payload(GRID_VALUES, 0, 9)),
 }

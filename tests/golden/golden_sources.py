@@ -226,6 +226,13 @@ def source_more_grids(folder, random):
     write_copies(folder, value, random, copies)
 
 
+def source_mixed(folder, random):
+    """FP8 with scales of 32 bits and steps of the weights' type, by row."""
+    value = weights(random, 136, 192)
+    value[4, :64], value[5] = 0, 0
+    write_copies(folder, value, random, {"mixed": grids.fp8_f32(value, 27)})
+
+
 def write_copies(folder, value, random, copies):
     """Beside BF16, and with a tensor that all have."""
     for twin in copies.values():
@@ -287,6 +294,28 @@ def source_experts(folder, random):
     write_grids(folder, native=native, bf16={"experts": plain})
 
 
+def source_cast(folder, random):
+    """NVFP4 cast from MXFP4: zeros with a sign, scales beyond E4M3 on both sides, an odd unit."""
+    native, cast = {}, {}
+    for name, (rows, unit) in {"a": (40, 2.0**-9), "b": (24, 3.0)}.items():
+        codes = random.integers(0, 256, (rows, 96)).astype(np.uint8)
+        scales = random.integers(108, 128, (rows, 6)).astype(np.uint8)
+        scales[0] = [0, 255, 254, 1, 127, 110]
+        native[f"{name}.weight_packed"] = Tensor("U8", codes.shape, codes)
+        native[f"{name}.weight_scale"] = Tensor("U8", scales.shape, scales)
+        low, high = codes & 15, codes >> 4
+        kept = np.where(low == 8, 0, low) | np.where(high == 8, 0, high) << 4
+        kept[3, 7] ^= 1
+        powers = np.clip(scales.astype(np.int64) - 127 + 9, -9, 9).repeat(2, axis=1)
+        patterns = {-9: 1, -8: 2, -7: 4, 9: 0x7E} | {p: (p + 7) << 3 for p in range(-6, 9)}
+        units = np.vectorize(patterns.get)(powers)
+        units[2, 5] ^= 3
+        cast[f"{name}.weight"] = Tensor("U8", kept.shape, kept.astype(np.uint8))
+        cast[f"{name}.weight_scale"] = Tensor("F8_E4M3", units.shape, units.astype(np.uint8))
+        cast[f"{name}.weight_scale_2"] = tensor("F32", np.float32(unit))
+    write_grids(folder, native=native, cast=cast)
+
+
 GRIDS = ("inv", "int8", "int4", "int4z", "nf4", "fp4", "nested", "nvfp4", "mxfp4")
 NEAR = ("awq", "awq-both", "int4", "int4z", "order", "int8")
 MORE_GRIDS = (
@@ -320,5 +349,8 @@ ARCHIVES = {
     "near": (source_near, ["bf16=bf16", *(f"{n}={n}" for n in NEAR)], ["--direct", "bf16"]),
     "zeros": (source_zeros, ["bf16=bf16", "bytes=bytes", "words=words"], ["--direct", "bf16"]),
     "experts": (source_experts, ["native=native", "bf16=bf16"], []),
+    "mixed": (source_mixed, ["bf16=bf16", "mixed=mixed"], ["--direct", "bf16"]),
+    "mixed-base": (source_mixed, ["bf16=bf16", "mixed=mixed"], ["--direct", "mixed"]),
+    "cast": (source_cast, ["native=native", "cast=cast"], []),
     "native": (source_native, ["bf16=bf16", "native=native"], []),
 }

@@ -158,17 +158,32 @@ def awq(trained):
 
 
 @pytest.fixture(scope="session")
-def calibrated(trained):
-    """The folder of its copies by tools that calibrate; for tests marked slow."""
+def calibrators():
+    """The Python that has tools with requirements of their own; for tests marked slow."""
     tools = ROOT / ".cache" / "calibrators"
     wanted = HERE / "requirements-calibrated.txt"
     if not (tools / "done").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", tools], check=True)
         subprocess.run([tools / "bin" / "pip", "install", "-q", "-r", wanted], check=True)
         (tools / "done").touch()
+    return tools / "bin" / "python"
+
+
+@pytest.fixture(scope="session")
+def modelopt(pairs, twins, calibrators):
+    """The folder of copies of minilm by ModelOpt: nvfp4, cast (from MXFP4) and fp8."""
+    maker = HERE / "make_modelopt.py"
+    recipe = [maker, HERE / "make_twins.py", HERE / "requirements-calibrated.txt"]
+    sources = (pairs / "minilm" / "bf16", twins / "mxfp4")
+    return made_once("modelopt", recipe, maker, *sources, python=calibrators)
+
+
+@pytest.fixture(scope="session")
+def calibrated(trained, calibrators):
+    """The folder of copies of the trained Llama by tools that calibrate; for tests marked slow."""
     maker = HERE / "make_calibrated.py"
-    recipe = [maker, wanted, HERE / "trained_llm.py"]
-    return made_once("calibrated", recipe, maker, trained, python=tools / "bin" / "python")
+    recipe = [maker, HERE / "requirements-calibrated.txt", HERE / "trained_llm.py"]
+    return made_once("calibrated", recipe, maker, trained, python=calibrators)
 
 
 @pytest.fixture(scope="session")

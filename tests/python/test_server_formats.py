@@ -4,7 +4,9 @@
 import json
 
 import pytest
+import torch
 from command import assert_comes_back, ok, ok_json, pack, raw_size
+from safetensors.torch import load_file, save_file
 
 # Names of make_twins.py. The first tier has one of each family.
 FIRST = (
@@ -136,6 +138,69 @@ def test_bf16_of_experts_takes_nothing(native, space, figure):
     figure(f"BF16 of experts in MXFP4: {size - own:,} bytes added, {share:.3%}")
     assert share <= 0.003
     assert_comes_back(space / "m.qstore", space, **variants)
+
+
+def test_nvfp4_that_is_cast_from_mxfp4_takes_nothing(twins, space, figure):
+    """By the steps of ModelOpt; see test_cast_by_modelopt for its own output."""
+    (space / "cast").mkdir()
+    cast_to_nvfp4(twins / "mxfp4", space / "cast")
+    variants = {"mxfp4": twins / "mxfp4", "nvfp4": space / "cast"}
+    own = pack(space / "own.qstore", mxfp4=twins / "mxfp4")
+    size = pack(space / "m.qstore", **variants)
+    share = (size - own) / raw_size(space / "cast")
+    figure(f"NVFP4 that is MXFP4, cast: {size - own:,} bytes added, {share:.3%}")
+    assert share <= 0.003
+    assert_comes_back(space / "m.qstore", space, **variants)
+    check_derived(space / "m.qstore", "nvfp4", 2 * MATRICES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "derived"), [("nvfp4", 2 * MATRICES), ("fp8", MATRICES)])
+def test_copy_by_modelopt(bf16, modelopt, alone, space, figure, name, derived):
+    variants = {"bf16": bf16, "copy": modelopt / name}
+    size = pack(space / "m.qstore", "--direct", "bf16", **variants)
+    share = (size - alone) / quantized_size(modelopt / name, bf16)
+    figure(f"{name} by ModelOpt beside BF16: {size - alone:,} bytes added, {share:.3%}")
+    assert share <= MOST_BESIDE
+    check_derived(space / "m.qstore", "copy", derived)
+    assert_comes_back(space / "m.qstore", space, **variants)
+
+
+@pytest.mark.slow
+def test_cast_by_modelopt(twins, modelopt, space, figure):
+    variants = {"mxfp4": twins / "mxfp4", "cast": modelopt / "cast"}
+    own = pack(space / "own.qstore", mxfp4=twins / "mxfp4")
+    size = pack(space / "m.qstore", **variants)
+    figure(f"NVFP4 that ModelOpt cast from MXFP4: {size - own:,} bytes added")
+    check_derived(space / "m.qstore", "cast", 2 * MATRICES)
+    assert_comes_back(space / "m.qstore", space, **variants)
+
+
+def check_derived(archive, name, count):
+    """So many tensors of the variant follow from others, without an exception."""
+    (variant,) = (
+        v for v in ok_json("inspect", "--tensors", archive)["variants"] if v["name"] == name
+    )
+    derived = [t for t in variant["tensor_list"] if t["scheme"] != "none"]
+    assert len(derived) == count
+    assert sum(t["stored_bytes"] for t in derived) == 0
+
+
+def cast_to_nvfp4(source, target):
+    """Scales become 2^(k - m) for m = max(k) - 8, at least 2^-9; of codes only -0 changes."""
+    tensors, cast = load_file(source / "model.safetensors"), {}
+    for name, tensor in tensors.items():
+        module, _, part = name.rpartition(".")
+        if part == "weight_packed":
+            low, high = tensor & 15, tensor & 240
+            cast[f"{module}.weight"] = low.where(low != 8, 0) | high.where(high != 128, 0)
+        elif part == "weight_scale":
+            powers = tensor.int() - 127
+            unit = powers[tensor > 0].max() - 8
+            scales = torch.exp2((powers - unit).clamp(min=-9).float()).repeat_interleave(2, 1)
+            cast[name] = scales.to(torch.float8_e4m3fn)
+            cast[f"{module}.weight_scale_2"] = torch.exp2(unit.float())
+    save_file(cast, target / "model.safetensors")
 
 
 def test_a_copy_of_another_model_costs_bytes_only(bf16, twins, space):

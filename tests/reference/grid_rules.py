@@ -172,6 +172,7 @@ RULES = {
     24: Rule(24, "e4m3", 8, 8),
     25: Rule(25, "integers", 8, 255, -128, 127),
     26: Rule(26, "integers", 8, 255, -128, 127),
+    27: Rule(27, "e4m3", 8, 448),
 } | {
     number: Rule(number, "integers", bits, 2**bits - 1, 0, 2**bits - 1)
     for number, bits in zip(range(18, 24), (2, 3, 4, 5, 6, 8), strict=True)
@@ -249,6 +250,7 @@ def scales_of(rule, dtype, extremes, global_scale):
                 13: lambda: rounded(absmax / top, dtype),
                 14: lambda: rounded(absmax / top, dtype),
                 15: lambda: absmax / top,
+                27: lambda: absmax / top,
                 16: lambda: one / rounded(top / absmax, dtype),
             }[rule.number]()
             return np.asarray(scale, F32).view(np.uint32).astype(np.int64), zeros
@@ -326,7 +328,7 @@ def scaled(rule, dtype, values, factors, zeros):
         if rule.number in MULTIPLIES:
             result = values * factors
             return rounded(result, dtype) if rule.number == 16 else result
-        if rule.number >= 10 and rule.number != 12 and not rule.has_range:
+        if rule.number >= 10 and rule.number not in (12, 27) and not rule.has_range:
             return values / factors
         quotient = rounded(values / factors, dtype)
         return rounded(quotient + zeros.astype(F32), dtype) if rule.has_range else quotient

@@ -155,6 +155,44 @@ class ExpertValues:
         return put_listed(cursor, content, 2, len(cursor.data) > 0)
 
 
+class Mxfp4Cast:
+    def __init__(self, child, parents, params):
+        require(len(params) == 1 and params[0] < 2, "mxfp4 cast: parameters")
+        self.is_scales = params[0] == 1
+        require(len(parents) == 1 + self.is_scales, "mxfp4 cast: parents")
+        require(child.elem_bytes == parents[0].elem_bytes == 1, "mxfp4 cast: elements")
+        wanted = parents[0].byte_size * (1 + self.is_scales)
+        require(child.byte_size == wanted, "mxfp4 cast: sizes")
+        self.by_chunks, self.by_range = (None, 0) if self.is_scales else (0, None)
+        if self.is_scales:
+            require(parents[1].byte_size == 4, "mxfp4 cast: global scale")
+
+    def need(self, first, count):
+        if self.is_scales:
+            return range(first // 2, (first + count - 1) // 2 + 1)
+        return range(first, first + count)
+
+    def decode(self, cursor, spec, contents):
+        given = np.frombuffer(contents[0], np.uint8)
+        if self.is_scales:
+            given = given.repeat(2)[spec.first_elem : spec.first_elem + spec.elem_count]
+            content = cast_scales(given.astype(np.int64), contents[1]).astype(np.uint8)
+        else:
+            low, high = given & 15, given >> 4
+            content = np.where(low == 8, 0, low) | np.where(high == 8, 0, high) << 4
+        return put_listed(cursor, content.astype(np.uint8).tobytes(), 1, len(cursor.data) > 0)
+
+
+def cast_scales(scales, unit):
+    bits = int.from_bytes(unit, "little")
+    exponent = bits >> 23
+    if bits & 0x7FFFFF or not 0 < exponent < 255:
+        return np.zeros_like(scales)
+    power = np.clip(scales - 127 - (exponent - 127), -10, 9)
+    table = {-10: 1, -9: 1, -8: 2, -7: 4, 9: 0x7E} | {p: (p + 7) << 3 for p in range(-6, 9)}
+    return np.array([table[int(p)] for p in power])
+
+
 class GridNear:
     by_chunks = 0
 

@@ -6,7 +6,7 @@ import numpy as np
 from floats import FLOATS, decode_bins, decode_cast_delta, first_patterns
 from gptq import Tensor, decode_gptq_codes, decode_gptq_floats, decode_gptq_integers, shape_of
 from grids import GridCodes, GridScales, GridValues, GridWeights, NestedScales
-from near import AwqCodes, ExpertValues, GridNear
+from near import AwqCodes, ExpertValues, GridNear, Mxfp4Cast
 from planes import require
 from records import DTYPE_BITS, DTYPES
 
@@ -166,4 +166,5 @@ SCHEMES = {
     11: AwqCodes,
     12: GridNear,
     13: ExpertValues,
+    14: Mxfp4Cast,
 }

@@ -32,7 +32,7 @@ class Plain final : public BytesFormat {
       : BytesFormat({"weight", "weight_scale", "weight_zero_point"},
                     {RoundingRule::kInt8, RoundingRule::kInt8Whole, RoundingRule::kInt8Wide},
                     {RoundingRule::kE4m3, RoundingRule::kE4m3Wide, RoundingRule::kE4m3Single,
-                     RoundingRule::kE4m3Reciprocal, RoundingRule::kMxfp8},
+                     RoundingRule::kE4m3Reciprocal, RoundingRule::kE4m3Mixed, RoundingRule::kMxfp8},
                     RoundingRule::kInt8ByteZeros) {}
 
   std::span<const std::string_view> MadeNames() const override { return kPlainNames; }

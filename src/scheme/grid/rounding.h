@@ -39,6 +39,7 @@ enum class RoundingRule : uint8_t {
   kMxfp8,          ///< MXFP8 of compressed-tensors.
   kInt8Zeros,      ///< int8 of compressed-tensors, with zero points in words.
   kInt8ByteZeros,  ///< The same, with zero points in bytes.
+  kE4m3Mixed,      ///< FP8 of ModelOpt: F32 scales, but scaled weights of their own type.
   kEnd,
 };
 

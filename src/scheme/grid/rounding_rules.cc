@@ -74,6 +74,11 @@ constexpr Rounding WithByteZeros(Rounding rounding) {
   return rounding;
 }
 
+constexpr Rounding WithRounding(Rounding rounding) {
+  rounding.rounds = true;
+  return rounding;
+}
+
 // Codes from 0 to 2^bits - 1.
 constexpr Rounding Affine(unsigned bits) {
   const int high = (1 << bits) - 1;
@@ -124,6 +129,7 @@ constexpr Rounding kRoundings[] = {
     Floats(GridKind::kE4m3, ScaleKind::kPower, 8.0f),
     Integers(ScaleKind::kRange, 255.0f, -128, 127),
     WithByteZeros(Integers(ScaleKind::kRange, 255.0f, -128, 127)),
+    WithRounding(Floats(GridKind::kE4m3, ScaleKind::kSingle, 448.0f)),
 };
 static_assert(std::size(kRoundings) == static_cast<size_t>(RoundingRule::kEnd) - 1);
 

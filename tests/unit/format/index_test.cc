@@ -9,6 +9,7 @@
 #include <random>
 #include <string>
 
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "format/limits.h"
 #include "unit/format/sample_index.h"
@@ -316,9 +317,28 @@ TEST_F(RawIndex, LaterSectionsAreSkippedOrRefused) {
     raw.insert(raw.end(), {std::byte{kind}, std::byte{1}, std::byte{0xff}});
     return Read(raw).code();
   };
-  EXPECT_EQ(with(kFirstSkippableSection), ErrorCode::kOk);
+  EXPECT_EQ(with(kFirstSkippableSection + 1), ErrorCode::kOk);
   EXPECT_EQ(with(6), ErrorCode::kUnsupportedFeature);
   EXPECT_EQ(with(5), ErrorCode::kCorrupt);
+}
+
+// It has 32 bytes for each of the files, no more and no less.
+TEST_F(RawIndex, Sha256IsOfEveryFile) {
+  const auto with = [&](size_t bytes, size_t before) {
+    std::vector<std::byte> section = {std::byte{128}};
+    base::ByteWriter(&section).Varint(bytes);
+    section.resize(section.size() + bytes, std::byte{7});
+    auto raw = raw_;
+    raw.insert(raw.end() - static_cast<std::ptrdiff_t>(before), section.begin(), section.end());
+    return Read(raw);
+  };
+  const size_t files = SampleIndex().files.size();
+  const auto read = with(32 * files, 0);
+  ASSERT_TRUE(read.ok()) << read.ToString();
+  for (const size_t wrong : {size_t{0}, 32 * files - 1, 32 * files + 1}) {
+    EXPECT_EQ(with(wrong, 0).code(), ErrorCode::kCorrupt) << wrong;
+  }
+  EXPECT_EQ(with(32 * files, raw_.size()).code(), ErrorCode::kCorrupt);
 }
 
 }  // namespace

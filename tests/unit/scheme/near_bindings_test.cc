@@ -46,8 +46,20 @@ Binding ExpertBinding() {
           {B(64), B(6)}};
 }
 
+Binding CastBinding() {
+  return {"mxfp4-cast",
+          Object(DType::kF8E4M3, 48, 12, 10),
+          {Object(DType::kU8, 24, 6, 24), Object(DType::kF32, 1, 1, 1)},
+          {B(1)}};
+}
+
+Binding CodesCastBinding() {
+  return {"mxfp4-cast", Object(DType::kU8, 48, 12, 10), {Object(DType::kU8, 48, 12, 10)}, {B(0)}};
+}
+
 TEST(NearBindings, BindWhatFits) {
-  for (const Binding& binding : {AwqBinding(), NearBinding(), ExpertBinding()}) {
+  for (const Binding& binding :
+       {AwqBinding(), NearBinding(), ExpertBinding(), CastBinding(), CodesCastBinding()}) {
     EXPECT_TRUE(binding.Bind().ok()) << binding.Bind().ToString();
   }
 }
@@ -99,6 +111,20 @@ INSTANTIATE_TEST_SUITE_P(
                   ErrorCode::kLimit},
         WrongCase{"ExpertScalesMissing", ExpertBinding,
                   [](Binding* b) { b->parents.pop_back(); }},
+        WrongCase{"CastParamsEmpty", CastBinding, [](Binding* b) { b->params.clear(); }},
+        WrongCase{"CastOfUnknown", CastBinding, [](Binding* b) { b->params[0] = B(2); }},
+        WrongCase{"CastScalesAsCodes", CastBinding, [](Binding* b) { b->params[0] = B(0); }},
+        WrongCase{"CastCodesAsScales", CodesCastBinding, [](Binding* b) { b->params[0] = B(1); }},
+        WrongCase{"CastGlobalMissing", CastBinding, [](Binding* b) { b->parents.pop_back(); }},
+        WrongCase{"CastGlobalCut", CastBinding,
+                  [](Binding* b) { b->parents[1] = Object(DType::kU8, 3, 3, 3); }},
+        WrongCase{"CastScalesCut", CastBinding, [](Binding* b) { b->parents[0].byte_size = 23; }},
+        WrongCase{"CastCodesCut", CodesCastBinding,
+                  [](Binding* b) { b->parents[0].byte_size = 47; }},
+        WrongCase{"CastOfWords", CodesCastBinding,
+                  [](Binding* b) { b->child.dtype = DType::kU16; }},
+        WrongCase{"CastOtherChunks", CodesCastBinding,
+                  [](Binding* b) { b->parents[0].chunk_elems = 9; }},
         WrongCase{"NearParamsEmpty", NearBinding, [](Binding* b) { b->params.clear(); }},
         WrongCase{"NearOrderFlag", NearBinding, [](Binding* b) { b->params.back() = B(2); }},
         WrongCase{"NearOrderMissing", NearBinding, [](Binding* b) { b->parents.pop_back(); }},
