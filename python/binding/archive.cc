@@ -122,6 +122,9 @@ nb::list Codings(const OpenArchive& archive, size_t variant) {
   VariantAt(archive, variant);
   nb::list list;
   const std::vector<TensorCoding> codings = Unwrap(archive.CodingsOf(variant));
+  uint64_t params = 0;
+  for (const TensorCoding& coding : codings) params += coding.params.size();
+  CheckRows(archive, "bytes of parameters", params, 1);
   for (const TensorCoding& coding : codings) {
     list.append(nb::make_tuple(coding.stored_bytes, coding.scheme,
                                nb::tuple(nb::cast(coding.codecs)), nb::cast(coding.parents),

@@ -21,7 +21,7 @@ struct Region {
   uint64_t end() const { return size() == 0 ? begin : begin + (runs - 1) * stride + run; }
 };
 
-/// The chunks that have bytes of a region.
+/// The chunks from the one with the first byte of a region to the one with the last.
 struct ChunkRange {
   uint64_t first = 0;
   uint64_t end = 0;
@@ -32,7 +32,20 @@ inline ChunkRange ChunksOf(const Region& region, uint64_t chunk_bytes) {
   return {region.begin / chunk_bytes, (region.end() - 1) / chunk_bytes + 1};
 }
 
-/// Bytes of these chunks.
+/// Calls `visit` with each chunk that has bytes of a region, in order: those between runs are left
+/// out.
+template <class Visit>
+void ForEachChunk(const Region& region, uint64_t chunk_bytes, const Visit& visit) {
+  if (region.size() == 0) return;
+  uint64_t next = 0;
+  for (uint64_t r = 0; r < region.runs; ++r) {
+    const uint64_t begin = region.begin + r * region.stride;
+    const uint64_t end = (begin + region.run - 1) / chunk_bytes + 1;
+    for (next = std::max(next, begin / chunk_bytes); next < end; ++next) visit(next);
+  }
+}
+
+/// Bytes of all of them.
 inline uint64_t CoveredBytes(const Region& region, uint64_t chunk_bytes, uint64_t byte_size) {
   const ChunkRange chunks = ChunksOf(region, chunk_bytes);
   return std::min(byte_size, chunks.end * chunk_bytes) - chunks.first * chunk_bytes;

@@ -66,9 +66,9 @@ class ArchiveFile {
     const scheme::ChunkAt at{bound.child().first_elem(chunk),
                              bound.child().chunk_elem_count(chunk)};
     for (const ObjectGraph::RangeParent& range : graph_.range_parents(object)) {
-      const auto [first, end] = scheme::ChunksOf(bound.NeedOf(range.place, at),
-                                                 index_.objects[range.object].chunk_bytes());
-      for (uint64_t c = first; c < end; ++c) visit(range.object, static_cast<uint32_t>(c));
+      scheme::ForEachChunk(bound.NeedOf(range.place, at),
+                           index_.objects[range.object].chunk_bytes(),
+                           [&](uint64_t c) { visit(range.object, static_cast<uint32_t>(c)); });
     }
   }
 

@@ -38,7 +38,7 @@ class ParentChooser {
     const auto share_left = [this](uint32_t id, const std::vector<Proposal>& of_child) {
       return ShareLeft(id, of_child);
     };
-    QSTORE_TRY(edges_.MatchModules(share_left, &proposals));
+    QSTORE_TRY(edges_.MatchModules(share_left, options_.poll, &proposals));
     QSTORE_TRY(ForObjects([&](uint32_t id, scheme::ChunkCoder* coder) {
       return MeasureEdges(id, coder, &proposals[id]);
     }));
@@ -66,7 +66,6 @@ class ParentChooser {
 
   // With the best of those parents.
   Result<double> ShareLeft(uint32_t id, const std::vector<Proposal>& proposals) {
-    QSTORE_TRY(options_.poll());
     const auto measured = MeasureOnce(id, proposals, coders_.data());
     if (!measured.ok()) {
       return measured.status().WithContext(plan_.file(plan_.objects[id].place).source.string());

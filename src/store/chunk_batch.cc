@@ -33,6 +33,7 @@ void ChunkBatch::Clear() {
 uint64_t ChunkBatch::scratch_bytes() const {
   uint64_t bytes = buffer_.capacity();
   for (const auto& content : scratch_) bytes += content.capacity();
+  for (const auto& range : ranges_) bytes += range.capacity();
   return bytes;
 }
 

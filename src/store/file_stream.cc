@@ -219,7 +219,7 @@ class Streamer {
   StreamItems items_ahead_;  // The same again, for what is read ahead.
   FileItem item_ahead_;
   std::vector<Piece> pieces_ahead_;
-  ContentSet wholes_ahead_;
+  AheadSet wholes_ahead_;
   std::unique_ptr<ReadAhead> ahead_;  // Null when nothing is to be read ahead.
   ObjectCache wholes_;
   std::vector<Slot> slots_;
@@ -251,7 +251,9 @@ StreamFile FileOfIndex(const ArchiveFile& archive, uint32_t file) {
   const format::FileEntry& entry = archive.index().files[file];
   const auto parts =
       std::span(archive.index().parts).subspan(entry.parts.begin, entry.parts.size());
-  return {file, parts, 0, &entry.digest};
+  const auto& sha256 = archive.index().sha256;
+  const bool has_sha256 = !sha256.empty() && !entry.Has(FileFlag::kDirectory);
+  return {file, parts, 0, &entry.digest, has_sha256 ? &sha256[file] : nullptr};
 }
 
 Status StreamFiles(const ArchiveFile& archive, std::span<const StreamFile> files,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -18,6 +19,26 @@ namespace {
 // that a module may leave which is the same: far below what chance explains.
 constexpr uint64_t kWorthMatching = 4096;
 constexpr double kExplained = 0.8;
+// More are not one module, whatever their names say.
+constexpr size_t kMostMatrices = 16;
+
+/// Type and shape, as a text.
+std::string KindOf(const scheme::TensorDesc& tensor) {
+  std::string text(DTypeName(tensor.dtype));
+  for (const uint64_t dimension : tensor.shape) text += " " + std::to_string(dimension);
+  return text + ";";
+}
+
+/// Numbers in the place of texts.
+class Kinds {
+ public:
+  size_t NumberOf(const std::string& kind) {
+    return numbers_.try_emplace(kind, numbers_.size()).first->second;
+  }
+
+ private:
+  std::map<std::string, size_t> numbers_;
+};
 
 scheme::ObjectSpec SpecUnder(const PlannedObject& object, const Proposal& proposal) {
   scheme::ObjectSpec spec = object.spec;
@@ -51,7 +72,8 @@ bool EdgeFinder::MayHaveParents(uint32_t id) const {
 
 // Where names say nothing: modules of two variants that have no edges, and of which one explains
 // the other, are one module under two names.
-Status EdgeFinder::MatchModules(const ShareLeft& share_left, Proposals* proposals) {
+Status EdgeFinder::MatchModules(const ShareLeft& share_left, const std::function<Status()>& poll,
+                                Proposals* proposals) {
   const std::vector<std::vector<uint32_t>> left = WithoutEdges(*proposals);
   const size_t count = plan_.variants.size();
   names_.assign(count, std::vector<ModuleNames>(count));
@@ -59,7 +81,7 @@ Status EdgeFinder::MatchModules(const ShareLeft& share_left, Proposals* proposal
     for (uint32_t other = 0; other < count; ++other) {
       if (own == other || left[own].empty() || left[other].empty()) continue;
       if (!MayFollow(own, other)) continue;
-      QSTORE_TRY(MatchVariants(own, left[own], other, left[other], share_left));
+      QSTORE_TRY(MatchVariants(own, left[own], other, left[other], share_left, poll));
     }
   }
   const std::vector<uint32_t> renamed = CutRenamed();
@@ -107,7 +129,8 @@ std::vector<std::vector<uint32_t>> EdgeFinder::WithoutEdges(const Proposals& pro
 }
 
 Status EdgeFinder::MatchVariants(uint32_t own, const std::vector<uint32_t>& targets, uint32_t other,
-                                 const std::vector<uint32_t>& others, const ShareLeft& share_left) {
+                                 const std::vector<uint32_t>& others, const ShareLeft& share_left,
+                                 const std::function<Status()>& poll) {
   std::vector<std::string> modules;
   for (const uint32_t id : targets) modules.emplace_back(ModuleOfTensor(TensorOf(id).name));
   std::vector<std::string> other_modules;
@@ -119,10 +142,28 @@ Status EdgeFinder::MatchVariants(uint32_t own, const std::vector<uint32_t>& targ
     found->second.push_back(id);
     if (is_new) other_modules.push_back(std::move(module));
   }
+  std::erase_if(other_modules, [&](const std::string& module) {
+    return other_objects.find(module)->second.size() > kMostMatrices;
+  });
+  Kinds kinds;
+  std::map<std::string, size_t, std::less<>> other_kinds;  // By module.
+  for (const std::string& module : other_modules) {
+    std::string kind;
+    for (const uint32_t id : other_objects.find(module)->second) kind += KindOf(TensorOf(id));
+    other_kinds.emplace(module, kinds.NumberOf(kind));
+  }
+  std::set<std::pair<size_t, size_t>> strangers;  // Kinds between which no scheme has an edge.
+  size_t polled = modules.size();
   const auto fits = [&](size_t target, std::string_view module) -> Result<Match> {
+    if (std::exchange(polled, target) != target) QSTORE_TRY(poll());
     if (!MayHaveParents(targets[target])) return Match::kNoEdge;
-    return Fits(targets[target], modules[target], other, module, other_objects.find(module)->second,
-                share_left);
+    const std::pair pair(kinds.NumberOf(KindOf(TensorOf(targets[target]))),
+                         other_kinds.find(module)->second);
+    if (strangers.contains(pair)) return Match::kNoEdge;
+    QSTORE_ASSIGN(const Match match, Fits(targets[target], modules[target], other, module,
+                                          other_objects.find(module)->second, share_left));
+    if (match == Match::kNoEdge) strangers.insert(pair);
+    return match;
   };
   QSTORE_TRY(ModuleMatcher(modules, other_modules).Run(fits, &names_[own][other]));
   for (const std::string& module : modules) {

@@ -46,8 +46,10 @@ class EdgeFinder {
       std::function<Result<double>(uint32_t id, const std::vector<Proposal>& proposals)>;
   /// Where names say nothing: modules of two variants that have no edges, and of which one explains
   /// the other, are one module under two names. Adds the edges of these, and cuts words of codes as
-  /// their weights are. Errors: those of `share_left`.
-  Status MatchModules(const ShareLeft& share_left, Proposals* proposals);
+  /// their weights are. Errors: those of `share_left` and of `poll`, which is called again and
+  /// again.
+  Status MatchModules(const ShareLeft& share_left, const std::function<Status()>& poll,
+                      Proposals* proposals);
 
  private:
   void FindDirect();
@@ -63,7 +65,8 @@ class EdgeFinder {
 
   std::vector<std::vector<uint32_t>> WithoutEdges(const Proposals& proposals) const;
   Status MatchVariants(uint32_t own, const std::vector<uint32_t>& targets, uint32_t other,
-                       const std::vector<uint32_t>& others, const ShareLeft& share_left);
+                       const std::vector<uint32_t>& others, const ShareLeft& share_left,
+                       const std::function<Status()>& poll);
   Result<Match> Fits(uint32_t id, std::string_view module, uint32_t other,
                      std::string_view other_module, const std::vector<uint32_t>& other_objects,
                      const ShareLeft& share_left);

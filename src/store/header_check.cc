@@ -105,7 +105,8 @@ Status DecodeWhole(const ArchiveFile& archive, uint32_t object, std::span<std::b
   ObjectCache parents({[&](ContentId id) { return WholeShape(archive, id); },
                        [&](ContentId id, size_t block, std::span<std::byte> out) {
                          return DecodeBlock(archive, nullptr, id, block, &parents, out);
-                       }});
+                       }},
+                      NeedsOf(archive, object).wholes);
   const size_t blocks = WholeShape(archive, object).blocks;
   for (size_t block = 0; block < blocks; ++block) {
     QSTORE_TRY(DecodeBlock(archive, nullptr, object, block, &parents, content));

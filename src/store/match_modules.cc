@@ -9,9 +9,10 @@
 namespace qstore::store {
 namespace {
 
-// Modules that are looked at for one target, and trials in vain: so many for all targets, and so
-// many more for each.
+// Modules that are looked at for one target.
 constexpr size_t kMostCandidates = 256;
+// Trials in vain: one after the other, and for all targets, with so many more for each.
+constexpr size_t kInVain = 64;
 constexpr size_t kTrials = 64;
 constexpr size_t kTrialsEach = 2;
 
@@ -69,6 +70,7 @@ std::vector<size_t> ModuleMatcher::CandidatesFor(size_t target) const {
 
 Status ModuleMatcher::Run(const Try& fits, ModuleNames* names) {
   size_t trials = kTrials + kTrialsEach * targets_.size();
+  size_t in_vain = 0;
   for (size_t target = 0; target < targets_.size(); ++target) {
     if (names->Has(targets_[target])) continue;
     for (const size_t other : CandidatesFor(target)) {
@@ -77,9 +79,10 @@ Status ModuleMatcher::Run(const Try& fits, ModuleNames* names) {
         names->Add(targets_[target], others_[other]);
         is_taken_[other] = true;
         next_ = other + 1;
+        in_vain = 0;
         break;
       }
-      if (match == Match::kDiffers && --trials == 0) return {};
+      if (match == Match::kDiffers && (++in_vain == kInVain || --trials == 0)) return {};
     }
   }
   return {};

@@ -22,8 +22,8 @@ enum class Match {
 
 /// Finds the modules of one variant in another that has them under other names: by trying, first
 /// those whose names end alike, then those next to the last one found, since models that are
-/// renamed keep their order. What does not fit costs a trial, of which there are few more than
-/// targets.
+/// renamed keep their order. It gives up after 64 trials in a row that found nothing, and has few
+/// more than targets in all.
 class ModuleMatcher {
  public:
   /// Whether the target, by its position, fits the module of the other variant.

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "store/object_cache.h"
+
 namespace qstore::store {
 namespace {
 
@@ -44,7 +46,7 @@ void AddThreadNeeds(const ArchiveFile& archive, uint32_t id, MemoryNeeds* needs)
     // What a chunk takes of them is put together beside the chunks that have it.
     for (const auto& range : archive.graph().range_parents(object)) {
       add_nested(range.object);
-      nested += range.most_bytes;
+      nested += range.most_bytes + ChunkBytes(archive.index().objects[range.object]);
     }
     object = archive.graph().chunk_parent(object);
     if (object == kNoObject) break;
@@ -62,6 +64,12 @@ uint64_t AddHeldWhole(const ArchiveFile& archive, uint32_t object,
   return archive.index().objects[object].byte_size + AddWholeNeeds(archive, object, wholes);
 }
 
+uint64_t AddRangeNeeds(const ArchiveFile& archive, const ObjectGraph::RangeParent& range,
+                       std::unordered_set<uint32_t>* wholes) {
+  return range.most_bytes + range.most_chunks * ObjectCache::kEntryBytes +
+         AddWholeNeeds(archive, range.object, wholes);
+}
+
 uint64_t AddWholeNeeds(const ArchiveFile& archive, uint32_t object,
                        std::unordered_set<uint32_t>* wholes) {
   uint64_t bytes = 0;
@@ -70,7 +78,7 @@ uint64_t AddWholeNeeds(const ArchiveFile& archive, uint32_t object,
       bytes += AddHeldWhole(archive, parent, wholes);
     }
     for (const auto& range : archive.graph().range_parents(object)) {
-      bytes += range.most_bytes + AddWholeNeeds(archive, range.object, wholes);
+      bytes += AddRangeNeeds(archive, range, wholes);
     }
   }
   return bytes;

@@ -18,6 +18,10 @@ uint64_t AddWholeNeeds(const ArchiveFile& archive, uint32_t object,
 uint64_t AddHeldWhole(const ArchiveFile& archive, uint32_t object,
                       std::unordered_set<uint32_t>* wholes);
 
+/// The same for the chunks of a parent that have what one chunk takes of it.
+uint64_t AddRangeNeeds(const ArchiveFile& archive, const ObjectGraph::RangeParent& range,
+                       std::unordered_set<uint32_t>* wholes);
+
 /// Whether chunks of an object, or of its ancestors, take anything whole.
 bool TakesWholes(const ArchiveFile& archive, uint32_t object);
 

@@ -39,7 +39,7 @@ std::shared_ptr<ObjectCache::Entry> ObjectCache::Find(ContentId id) {
 // Forgets what nobody has at hand, those unused for longest first. REQUIRES: the lock.
 void ObjectCache::MakeRoom(uint64_t bytes) {
   const auto is_enough = [&] {
-    const bool usual = held_ + bytes <= kUsual || places_.size() <= kLeastEntries;
+    const bool usual = held_ + bytes <= usual_ + entered_ || places_.size() <= kLeastEntries;
     return usual && held_ <= limit_ && bytes <= limit_ - held_;
   };
   for (auto at = used_.begin(); at != used_.end() && !is_enough();) {
@@ -59,6 +59,7 @@ Status ObjectCache::Begin(ContentId id, Entry* entry) {
   const WholeLoader::Shape shape = loader_.shape(id);
   {
     const std::lock_guard lock(mutex_);
+    static_assert(sizeof(Entry) + sizeof(Place) <= kEntryBytes);
     const uint64_t bytes = shape.size + sizeof(Entry) + sizeof(Place);
     MakeRoom(bytes);
     held_ += bytes;

@@ -53,8 +53,13 @@ class ObjectCache final : public WholeSource {
  public:
   /// Holds at most `limit` bytes. REQUIRES: nothing needs more, and what is asked for outside of
   /// Enter and Leave fits beside it.
-  explicit ObjectCache(WholeLoader loader, uint64_t limit = UINT64_MAX)
-      : loader_(std::move(loader)), limit_(limit) {}
+  explicit ObjectCache(WholeLoader loader, uint64_t limit = UINT64_MAX, uint64_t usual = kUsual)
+      : loader_(std::move(loader)), limit_(limit), usual_(usual) {}
+
+  /// Bytes that it keeps, beside those that whoever is inside asks for, where the limit allows it.
+  static constexpr uint64_t kUsual = uint64_t{64} << 20;
+  /// No less than it counts for an entry beside its content.
+  static constexpr uint64_t kEntryBytes = 512;
 
   /// Errors: kLimit, and that of the lowest block which failed; they are not remembered.
   Result<WholeContent> Get(ContentId id) override;
@@ -80,7 +85,6 @@ class ObjectCache final : public WholeSource {
   void End(ContentId id, const std::shared_ptr<Entry>& entry);
   void MakeRoom(uint64_t bytes);
 
-  static constexpr size_t kUsual = size_t{64} << 20;
   // All that the chunks of two tensors need is kept, as far as the limit allows: else each chunk
   // would load it anew.
   static constexpr size_t kLeastEntries = 14;
@@ -97,6 +101,7 @@ class ObjectCache final : public WholeSource {
 
   WholeLoader loader_;
   const uint64_t limit_;
+  const uint64_t usual_;
   std::mutex mutex_;
   std::condition_variable left_;
   std::unordered_map<ContentId, Place, ContentIdHash> places_;

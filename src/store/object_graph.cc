@@ -23,15 +23,17 @@ uint64_t MemoryOf(const format::Index& index, uint64_t node_bytes) {
   return bytes;
 }
 
-uint64_t MostCovered(const scheme::Bound& bound, size_t p, const scheme::ObjectSpec& parent) {
+void CountCovered(const scheme::Bound& bound, const scheme::ObjectSpec& parent,
+                  ObjectGraph::RangeParent* range) {
   const scheme::ObjectSpec& child = bound.child();
-  uint64_t most = 0;
   for (uint64_t chunk = 0; chunk < child.chunk_count(); ++chunk) {
     const scheme::Region need =
-        bound.NeedOf(p, {child.first_elem(chunk), child.chunk_elem_count(chunk)});
-    most = std::max(most, CoveredBytes(need, parent.chunk_bytes(), parent.byte_size));
+        bound.NeedOf(range->place, {child.first_elem(chunk), child.chunk_elem_count(chunk)});
+    const auto [first, end] = ChunksOf(need, parent.chunk_bytes());
+    range->most_chunks = std::max(range->most_chunks, end - first);
+    range->most_bytes =
+        std::max(range->most_bytes, CoveredBytes(need, parent.chunk_bytes(), parent.byte_size));
   }
-  return most;
 }
 
 }  // namespace
@@ -97,7 +99,7 @@ void ObjectGraph::Connect(const format::Index& index) {
     for_each_parent(id, [&](uint32_t parent, scheme::Take take, uint32_t p) {
       if (take == scheme::Take::kRange) {
         const scheme::ObjectSpec spec = SpecOf(index.objects[parent]);
-        ranges_.push_back({parent, p, MostCovered(*node.bound, p, spec)});
+        CountCovered(*node.bound, spec, &ranges_.emplace_back(RangeParent{parent, p}));
       } else if (take == scheme::Take::kWhole || (is_whole[id] && is_whole[parent])) {
         wholes_.push_back(parent);
       } else {

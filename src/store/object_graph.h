@@ -40,8 +40,9 @@ class ObjectGraph {
   /// A parent of which its chunks take ranges.
   struct RangeParent {
     uint32_t object = 0;
-    uint32_t place = 0;       ///< Among the parents.
-    uint64_t most_bytes = 0;  ///< Of chunks of the parent that one chunk needs.
+    uint32_t place = 0;        ///< Among the parents.
+    uint64_t most_bytes = 0;   ///< Of chunks of the parent that one chunk needs.
+    uint64_t most_chunks = 0;  ///< Likewise.
   };
   std::span<const RangeParent> range_parents(uint32_t object) const {
     return std::span(ranges_).subspan(nodes_[object].ranges.begin, nodes_[object].ranges.size());

@@ -33,6 +33,9 @@ uint64_t AffordableTokens(const PackOptions& options) {
   return std::max<uint64_t>(1, options.memory_limit / TokenBytes(options.level));
 }
 
+// Of parents that are kept: scales and a range, and those of the next object.
+constexpr uint64_t kParentBytes = uint64_t{192} << 20;
+
 // Bytes of a whole parent that one thread reads at a time: a huge page.
 constexpr size_t kWholeBlock = size_t{1} << 21;
 
@@ -73,7 +76,8 @@ class Encoder {
         wholes_({[this](ContentId id) { return ShapeOf(id); },
                  [this](ContentId id, size_t block, std::span<std::byte> content) {
                    return ReadBlock(id, block, content);
-                 }}) {
+                 }},
+                UINT64_MAX, kParentBytes) {
     pipeline_.tokens =
         static_cast<size_t>(std::min<uint64_t>(AffordableTokens(options), 3 * uint64_t{threads}));
     pipeline_.threads = AffordableThreads(options, threads);

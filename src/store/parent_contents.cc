@@ -54,11 +54,14 @@ Status ParentContents::FetchRange(const scheme::Region& need, size_t parent, uin
   std::vector<std::byte>& out = (*ranges)[parent];
   if (out.size() < need.size()) out.resize(need.size());
   contents_[parent].bytes = std::span(out).first(need.size());
-  for (uint64_t chunk = first; chunk < end; ++chunk) {
-    QSTORE_ASSIGN(const WholeContent part, access.get({id, static_cast<uint32_t>(chunk)}));
-    scheme::CopyRegion(need, chunk * chunk_bytes, part.bytes, out);
-  }
-  return {};
+  Status status;
+  scheme::ForEachChunk(need, chunk_bytes, [&](uint64_t chunk) {
+    if (!status.ok()) return;
+    const auto part = access.get({id, static_cast<uint32_t>(chunk)});
+    status = part.status();
+    if (part.ok()) scheme::CopyRegion(need, chunk * chunk_bytes, part->bytes, out);
+  });
+  return status;
 }
 
 }  // namespace qstore::store

@@ -45,7 +45,7 @@ std::vector<Extent> PutTogether(std::vector<Extent> extents, uint64_t gap) {
 
 }  // namespace
 
-void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk, ContentSet* whole,
+void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk, AheadSet* whole,
               std::vector<Extent>* extents) {
   const format::ChunkEntry& entry = archive.chunk(object, chunk);
   extents->push_back({entry.offset, entry.stored_size});
@@ -54,13 +54,14 @@ void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk, Conte
     AddWhole(archive, parent, whole, extents);
   }
   archive.ForEachRangeChunk(object, chunk, [&](uint32_t parent, uint32_t of_parent) {
-    if (whole->contains(parent) || !whole->insert(ContentId(parent, of_parent)).second) return;
+    const uint32_t number = archive.index().objects[parent].first_chunk + of_parent;
+    if (whole->objects.contains(parent) || !whole->AddChunk(number)) return;
     AddChunkWithAncestors(archive, parent, of_parent, whole, extents);
   });
 }
 
 void AddChunkWithAncestors(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
-                           ContentSet* whole, std::vector<Extent>* extents) {
+                           AheadSet* whole, std::vector<Extent>* extents) {
   AddChunk(archive, object, chunk, whole, extents);
   while (archive.NeedsParents(object, chunk) && archive.graph().chunk_parent(object) != kNoObject) {
     object = archive.graph().chunk_parent(object);
@@ -68,9 +69,9 @@ void AddChunkWithAncestors(const ArchiveFile& archive, uint32_t object, uint32_t
   }
 }
 
-void AddWhole(const ArchiveFile& archive, uint32_t object, ContentSet* whole,
+void AddWhole(const ArchiveFile& archive, uint32_t object, AheadSet* whole,
               std::vector<Extent>* extents) {
-  if (!whole->insert(object).second) return;
+  if (!whole->objects.insert(object).second) return;
   for (uint32_t chunk = 0; chunk < archive.index().objects[object].chunk_count; ++chunk) {
     AddChunkWithAncestors(archive, object, chunk, whole, extents);
   }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <unordered_set>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -24,15 +25,29 @@ struct Extent {
   uint64_t size = 0;
 };
 
+/// Whose reading earlier units have told of: objects whole, and chunks by their numbers among all.
+struct AheadSet {
+  std::unordered_set<uint32_t> objects;
+  std::vector<bool> chunks;
+
+  /// False when it was there.
+  bool AddChunk(uint32_t number) {
+    if (chunks.size() <= number) chunks.resize(size_t{number} + 1);
+    if (chunks[number]) return false;
+    chunks[number] = true;
+    return true;
+  }
+};
+
 /// Appends what a chunk's payload takes, and the parents that it needs whole, unless they are in
 /// `whole`, the objects that have been added, already.
-void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk, ContentSet* whole,
+void AddChunk(const ArchiveFile& archive, uint32_t object, uint32_t chunk, AheadSet* whole,
               std::vector<Extent>* extents);
 /// The same, with the chunks of base parents that it needs.
 void AddChunkWithAncestors(const ArchiveFile& archive, uint32_t object, uint32_t chunk,
-                           ContentSet* whole, std::vector<Extent>* extents);
+                           AheadSet* whole, std::vector<Extent>* extents);
 /// Appends what all of an object takes, unless it is in `whole`, and puts it there.
-void AddWhole(const ArchiveFile& archive, uint32_t object, ContentSet* whole,
+void AddWhole(const ArchiveFile& archive, uint32_t object, AheadSet* whole,
               std::vector<Extent>* extents);
 
 /// Reads for one call what its units of work will need, in few large reads and several at once, by

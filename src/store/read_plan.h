@@ -54,7 +54,7 @@ class ReadPlan {
   size_t unit_count() const { return units_.size(); }
   /// Appends what the unit reads of the archive. `whole` are the scales whose reading earlier units
   /// have told of already.
-  void AddExtents(size_t unit, ContentSet* whole, std::vector<Extent>* extents) const;
+  void AddExtents(size_t unit, AheadSet* whole, std::vector<Extent>* extents) const;
   /// What units put together for later ones.
   const std::vector<WholeBuffers::Whole>& wholes() const { return wholes_; }
   /// Fills what the unit has of the targets and of `wholes`. Parents that are neither come from
@@ -125,7 +125,7 @@ class ReadPlan {
   bool Overlaps(const Node& node, uint32_t chunk) const;
   bool SubtreeNeeds(const Node& node, uint32_t chunk) const;
   bool NeedsOwn(const Node& node, uint32_t chunk) const;
-  void AddNode(const Node& node, uint32_t chunk, ContentSet* whole,
+  void AddNode(const Node& node, uint32_t chunk, AheadSet* whole,
                std::vector<Extent>* extents) const;
   Status Emit(uint32_t node, uint32_t chunk, size_t parent, WholeBuffers* wholes, ChunkBatch* batch,
               std::vector<Copy>* copies) const;

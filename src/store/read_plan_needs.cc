@@ -20,7 +20,8 @@ constexpr uint64_t kTaskBytes = 64;
 uint64_t PlanBytes(const ArchiveFile& archive, std::span<const ReadTarget> targets) {
   const format::Index& index = archive.index();
   std::vector<bool> seen(index.objects.size());
-  uint64_t bytes = seen.size() / 8 + targets.size() * kTargetBytes;
+  // And a bit for each chunk of which reading ahead knows whether it was told of.
+  uint64_t bytes = (seen.size() + index.chunks.size()) / 8 + targets.size() * kTargetBytes;
   const auto add = [&](uint32_t object) {
     if (seen[object]) return false;
     seen[object] = true;
@@ -111,7 +112,7 @@ void ReadPlan::AddTreeNeeds(const Node& node, std::unordered_set<uint32_t>* whol
     if (!is_taken) *bytes += AddHeldWhole(archive_, parent, wholes);
   }
   for (const auto& range : archive_.graph().range_parents(node.object)) {
-    *bytes += range.most_bytes + AddWholeNeeds(archive_, range.object, wholes);
+    *bytes += AddRangeNeeds(archive_, range, wholes);
   }
   // Ancestors that are no nodes come with the chunk.
   const uint32_t chunk_parent = archive_.graph().chunk_parent(node.object);

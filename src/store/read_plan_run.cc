@@ -56,9 +56,10 @@ class UnitEnd {
 
 }  // namespace
 
-void ReadPlan::AddExtents(size_t unit, ContentSet* whole, std::vector<Extent>* extents) const {
+void ReadPlan::AddExtents(size_t unit, AheadSet* whole, std::vector<Extent>* extents) const {
   // What units write comes from their own extents, for those that take it as well.
-  for (const WholeBuffers::Use& use : units_[unit].uses) whole->insert(wholes_[use.whole].object);
+  for (const WholeBuffers::Use& use : units_[unit].uses)
+    whole->objects.insert(wholes_[use.whole].object);
   for (size_t t = units_[unit].first_task; t < units_[unit].end_task; ++t) {
     const Node& node = nodes_[tasks_[t].node];
     if (node.is_cached) {
@@ -69,7 +70,7 @@ void ReadPlan::AddExtents(size_t unit, ContentSet* whole, std::vector<Extent>* e
   }
 }
 
-void ReadPlan::AddNode(const Node& node, uint32_t chunk, ContentSet* whole,
+void ReadPlan::AddNode(const Node& node, uint32_t chunk, AheadSet* whole,
                        std::vector<Extent>* extents) const {
   if (NeedsOwn(node, chunk)) AddChunk(archive_, node.object, chunk, whole, extents);
   for (const uint32_t child : node.children) {

@@ -20,7 +20,7 @@ uint64_t SizeOf(const std::vector<ReadTarget>& targets) {
 
 std::unique_ptr<ReadAhead> ReadAheadOf(const ArchiveFile& archive, const ReadPlan& plan) {
   if (archive.options().read_ahead == 0) return nullptr;
-  return std::make_unique<ReadAhead>(archive, [&plan, unit = size_t{0}, wholes = ContentSet()](
+  return std::make_unique<ReadAhead>(archive, [&plan, unit = size_t{0}, wholes = AheadSet()](
                                                   std::vector<Extent>* extents) mutable {
     if (unit == plan.unit_count()) return false;
     plan.AddExtents(unit++, &wholes, extents);

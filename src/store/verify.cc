@@ -140,13 +140,7 @@ Result<VerifyReport> VerifyAll(const Archive& archive, std::span<const VariantSo
   }
   std::vector<StreamFile> files;
   files.reserve(report.files);
-  const auto& sha256 = file.index().sha256;
-  for (uint32_t f = 0; f < report.files; ++f) {
-    files.push_back(FileOfIndex(file, f));
-    if (!sha256.empty() && !file.index().files[f].Has(FileFlag::kDirectory)) {
-      files.back().sha256 = &sha256[f];
-    }
-  }
+  for (uint32_t f = 0; f < report.files; ++f) files.push_back(FileOfIndex(file, f));
   QSTORE_TRY(StreamFiles(file, files, stream, &sink));
   return report;
 }

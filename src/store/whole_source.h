@@ -6,7 +6,6 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -33,8 +32,6 @@ struct ContentIdHash {
     return std::hash<uint64_t>()(uint64_t{id.object} << 32 | id.chunk);
   }
 };
-
-using ContentSet = std::unordered_set<ContentId, ContentIdHash>;
 
 /// Content that was asked for, kept alive by `held`.
 struct WholeContent {

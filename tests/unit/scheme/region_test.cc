@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
 #include <vector>
 
 namespace qstore::scheme {
@@ -43,15 +44,25 @@ TEST(Region, IsPutTogetherFromTheChunksThatHaveIt) {
     for (const uint64_t chunk_bytes : {1u, 2u, 7u, 30u, 97u, 200u}) {
       const ChunkRange chunks = ChunksOf(region, chunk_bytes);
       std::vector<std::byte> out(region.size(), std::byte{255});
-      uint64_t covered = 0;
-      for (uint64_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
+      std::set<uint64_t> wanted;
+      for (const std::byte place : Expected(region)) {
+        wanted.insert(static_cast<uint64_t>(place) / chunk_bytes);
+      }
+      std::vector<uint64_t> visited;
+      ForEachChunk(region, chunk_bytes, [&](uint64_t chunk) {
+        visited.push_back(chunk);
         const uint64_t begin = chunk * chunk_bytes;
         const auto part = std::span(parent).subspan(begin, std::min(chunk_bytes, kBytes - begin));
         CopyRegion(region, begin, part, out);
-        covered += part.size();
-      }
+      });
       ASSERT_EQ(out, Expected(region));
-      ASSERT_EQ(covered, CoveredBytes(region, chunk_bytes, kBytes));
+      ASSERT_EQ(visited, std::vector<uint64_t>(wanted.begin(), wanted.end()));
+      const uint64_t end = std::min(chunks.end * chunk_bytes, kBytes);
+      ASSERT_EQ(CoveredBytes(region, chunk_bytes, kBytes), end - chunks.first * chunk_bytes);
+      if (!visited.empty()) {
+        ASSERT_EQ(chunks.first, visited.front());
+        ASSERT_EQ(chunks.end, visited.back() + 1);
+      }
     }
   }
 }

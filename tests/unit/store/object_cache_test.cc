@@ -144,6 +144,30 @@ TEST(ObjectCache, ForgetsWhatIsNotInUseWhenThereIsNoRoom) {
   EXPECT_EQ(loads[1], 2);
 }
 
+// More than it keeps as a rule, and in turns, so that what is forgotten is what comes next.
+TEST(ObjectCache, KeepsAllThatWhoeverIsInsideAsksFor) {
+  constexpr uint32_t kChunks = 40;
+  for (const bool is_inside : {false, true}) {
+    size_t loads = 0;
+    ObjectCache cache(
+        {ShapeOf,
+         [&](ContentId, size_t block, std::span<std::byte> content) {
+           if (block == 0) ++loads;
+           return Fill(block, content);
+         },
+         [](uint32_t) { return kChunks * (kBlocks * kBlockBytes + ObjectCache::kEntryBytes); }},
+        UINT64_MAX, 0);
+    if (is_inside) {
+      ASSERT_TRUE(cache.Enter(9).ok());
+    }
+    for (uint32_t i = 0; i < 3 * kChunks; ++i) {
+      ASSERT_TRUE(cache.Get(ContentId(5, i % kChunks)).ok());
+    }
+    EXPECT_EQ(loads, is_inside ? kChunks : 3 * kChunks);
+    if (is_inside) cache.Leave(9);
+  }
+}
+
 TEST(ObjectCache, ThreadsEnterWhenThereIsRoomForAllThatTheyNeed) {
   ObjectCache cache(
       {ShapeOf,
