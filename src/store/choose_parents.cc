@@ -74,10 +74,15 @@ class ParentChooser {
   }
 
   Status MeasureEdges(uint32_t id, scheme::ChunkCoder* coder, std::vector<Proposal>* proposals) {
+    // Parents may have been cut otherwise since.
+    std::erase_if(*proposals, [this](Proposal& proposal) { return !edges_.Bind(&proposal); });
     if (proposals->empty()) return {};
     QSTORE_ASSIGN(const plan::Measured measured, MeasureOnce(id, *proposals, coder));
     alone_[id] = measured.alone;
-    for (size_t i = 0; i < proposals->size(); ++i) (*proposals)[i].bytes = measured.given[i];
+    for (size_t i = 0; i < proposals->size(); ++i) {
+      (*proposals)[i].bytes = measured.given[i];
+      (*proposals)[i].bound.reset();
+    }
     return {};
   }
 
@@ -186,7 +191,6 @@ class ParentChooser {
       object.scheme_id = proposal.scheme_id;
       object.params = std::move(proposal.params);
       object.parents = std::move(proposal.parents);
-      object.bound = std::move(proposal.bound);
       object.spec.chunk_elems = proposal.chunk_elems;
     }
     Rebind();

@@ -230,6 +230,7 @@ std::vector<Proposal> EdgeFinder::Propose(uint32_t id) const {
       ProposeFrom(id, v, RenamedTable(&other, &names_[place.variant][v]), &proposals);
     }
   }
+  for (Proposal& proposal : proposals) proposal.bound.reset();
   return proposals;
 }
 
@@ -258,7 +259,7 @@ void EdgeFinder::ProposeFrom(uint32_t id, uint32_t v, const scheme::TensorTable&
       proposal.parents.push_back(ObjectOf(parent.is_own ? own : v, table.place(parent.tensor)));
     }
     proposal.chunk_elems = ChunkElems(object.spec, edge, proposal);
-    if (Bind(object, &proposal)) proposals->push_back(std::move(proposal));
+    if (Bind(&proposal)) proposals->push_back(std::move(proposal));
   }
 }
 
@@ -284,8 +285,8 @@ uint64_t EdgeFinder::ChunkElems(const scheme::ObjectSpec& child, const scheme::E
   return std::max<uint64_t>(1, parent.chunk_elems / std::max<uint64_t>(1, per_elem));
 }
 
-// False when the format does not allow these parents.
-bool EdgeFinder::Bind(const PlannedObject& object, Proposal* proposal) const {
+bool EdgeFinder::Bind(Proposal* proposal) const {
+  const PlannedObject& object = plan_.objects[proposal->child];
   const uint32_t self = plan_.part(object.place).object;
   std::vector<scheme::ObjectSpec> parents;
   for (const uint32_t parent : proposal->parents) {

@@ -17,15 +17,15 @@
 
 namespace qstore::store {
 
-/// Parents that an object may have, bound to it.
+/// Parents that an object may have.
 struct Proposal {
   uint32_t child = 0;
   double bytes = 0;  ///< What the child then takes.
   SchemeId scheme_id = kNoScheme;
   std::vector<std::byte> params;
   std::vector<uint32_t> parents;
-  std::shared_ptr<const scheme::Bound> bound;
-  uint64_t chunk_elems = 0;  ///< Of the child, cut for these parents.
+  std::shared_ptr<const scheme::Bound> bound;  ///< Null where it need not be at hand.
+  uint64_t chunk_elems = 0;                    ///< Of the child, cut for these parents.
 };
 using Proposals = std::vector<std::vector<Proposal>>;  // By object.
 
@@ -38,8 +38,11 @@ class EdgeFinder {
 
   /// Whether the object is a tensor with content and no direct variant has it.
   bool MayHaveParents(uint32_t id) const;
-  /// Edges from all other variants, whichever come first. REQUIRES: MayHaveParents.
+  /// Edges from all other variants, whichever come first, without bounds: there are many of them.
+  /// REQUIRES: MayHaveParents.
   std::vector<Proposal> Propose(uint32_t id) const;
+  /// Binds the child to its parents. False when the format does not allow these.
+  bool Bind(Proposal* proposal) const;
 
   /// The share of an object's bytes that it takes with the best of those parents, by samples.
   using ShareLeft =
@@ -61,7 +64,6 @@ class EdgeFinder {
   uint32_t ObjectOf(uint32_t variant, const TensorPlace& place) const;
   uint64_t ChunkElems(const scheme::ObjectSpec& child, const scheme::Edge& edge,
                       const Proposal& proposal) const;
-  bool Bind(const PlannedObject& object, Proposal* proposal) const;
 
   std::vector<std::vector<uint32_t>> WithoutEdges(const Proposals& proposals) const;
   Status MatchVariants(uint32_t own, const std::vector<uint32_t>& targets, uint32_t other,
