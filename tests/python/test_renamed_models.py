@@ -56,13 +56,19 @@ def rewritten(source, target, rename, change=bytes):
     return target
 
 
+# All of them under names that say nothing, two also under those that do.
+EACH = [
+    *((name, numbered) for name in COPIES),
+    *((name, rename) for name in ("llm-int8", "nvfp4") for rename in (in_front, as_meta)),
+]
+
+
 @pytest.fixture(scope="module")
 def bf16(pairs):
     return pairs / "minilm" / "bf16"
 
 
-@pytest.mark.parametrize("rename", (in_front, as_meta, numbered))
-@pytest.mark.parametrize("name", COPIES)
+@pytest.mark.parametrize(("name", "rename"), EACH)
 def test_copy_under_other_names(bf16, twins, space, name, rename):
     own = pack(space / "own.qstore", "--direct", "bf16", bf16=bf16, copy=twins / name)
     copy = rewritten(twins / name, space / "copy", rename)
