@@ -2,8 +2,6 @@
 #include "store/find_edges.h"
 
 #include <algorithm>
-#include <functional>
-#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -22,23 +20,11 @@ constexpr double kExplained = 0.8;
 // More are not one module, whatever their names say.
 constexpr size_t kMostMatrices = 16;
 
-/// Type and shape, as a text.
-std::string KindOf(const scheme::TensorDesc& tensor) {
+std::string ShapeKey(const scheme::TensorDesc& tensor) {
   std::string text(DTypeName(tensor.dtype));
   for (const uint64_t dimension : tensor.shape) text += " " + std::to_string(dimension);
   return text + ";";
 }
-
-/// Numbers in the place of texts.
-class Kinds {
- public:
-  size_t NumberOf(const std::string& kind) {
-    return numbers_.try_emplace(kind, numbers_.size()).first->second;
-  }
-
- private:
-  std::map<std::string, size_t> numbers_;
-};
 
 scheme::ObjectSpec SpecUnder(const PlannedObject& object, const Proposal& proposal) {
   scheme::ObjectSpec spec = object.spec;
@@ -70,8 +56,6 @@ bool EdgeFinder::MayHaveParents(uint32_t id) const {
          object.spec.byte_size > 0;
 }
 
-// Where names say nothing: modules of two variants that have no edges, and of which one explains
-// the other, are one module under two names.
 Status EdgeFinder::MatchModules(const ShareLeft& share_left, const std::function<Status()>& poll,
                                 Proposals* proposals) {
   const std::vector<std::vector<uint32_t>> left = WithoutEdges(*proposals);
@@ -128,54 +112,54 @@ std::vector<std::vector<uint32_t>> EdgeFinder::WithoutEdges(const Proposals& pro
   return left;
 }
 
+// The modules that those objects are in, but for those in `known` and those of too many matrices.
+EdgeFinder::Modules EdgeFinder::ModulesOf(const std::vector<uint32_t>& objects,
+                                          const ModuleNames& known) const {
+  Modules modules;
+  for (const uint32_t id : objects) {
+    const scheme::TensorDesc tensor = TensorOf(id);
+    const std::string_view name = ModuleOfTensor(tensor.name);
+    if (known.Has(name)) continue;
+    const auto [found, is_new] = modules.by_name.try_emplace(std::string(name));
+    found->second.objects.push_back(id);
+    found->second.shapes += ShapeKey(tensor);
+    if (is_new) modules.names.push_back(found->first);
+  }
+  std::erase_if(modules.names, [&](const std::string& name) {
+    return modules.by_name.find(name)->second.objects.size() > kMostMatrices;
+  });
+  return modules;
+}
+
 Status EdgeFinder::MatchVariants(uint32_t own, const std::vector<uint32_t>& targets, uint32_t other,
                                  const std::vector<uint32_t>& others, const ShareLeft& share_left,
                                  const std::function<Status()>& poll) {
-  std::vector<std::string> modules;
-  for (const uint32_t id : targets) modules.emplace_back(ModuleOfTensor(TensorOf(id).name));
-  std::vector<std::string> other_modules;
-  std::map<std::string, std::vector<uint32_t>, std::less<>> other_objects;  // By module.
-  for (const uint32_t id : others) {
-    std::string module(ModuleOfTensor(TensorOf(id).name));
-    if (names_[other][own].Has(module)) continue;
-    const auto [found, is_new] = other_objects.try_emplace(module);
-    found->second.push_back(id);
-    if (is_new) other_modules.push_back(std::move(module));
-  }
-  std::erase_if(other_modules, [&](const std::string& module) {
-    return other_objects.find(module)->second.size() > kMostMatrices;
-  });
-  Kinds kinds;
-  std::map<std::string, size_t, std::less<>> other_kinds;  // By module.
-  for (const std::string& module : other_modules) {
-    std::string kind;
-    for (const uint32_t id : other_objects.find(module)->second) kind += KindOf(TensorOf(id));
-    other_kinds.emplace(module, kinds.NumberOf(kind));
-  }
-  std::set<std::pair<size_t, size_t>> strangers;  // Kinds between which no scheme has an edge.
-  size_t polled = modules.size();
-  const auto fits = [&](size_t target, std::string_view module) -> Result<Match> {
+  std::vector<std::string> names;
+  for (const uint32_t id : targets) names.emplace_back(ModuleOfTensor(TensorOf(id).name));
+  const Modules modules = ModulesOf(others, names_[other][own]);
+  std::set<std::pair<std::string, std::string>> strangers;  // Shapes that no scheme joins.
+  size_t polled = targets.size();
+  const auto fits = [&](size_t target, std::string_view name) -> Result<Match> {
     if (std::exchange(polled, target) != target) QSTORE_TRY(poll());
-    if (!MayHaveParents(targets[target])) return Match::kNoEdge;
-    const std::pair pair(kinds.NumberOf(KindOf(TensorOf(targets[target]))),
-                         other_kinds.find(module)->second);
-    if (strangers.contains(pair)) return Match::kNoEdge;
-    QSTORE_ASSIGN(const Match match, Fits(targets[target], modules[target], other, module,
-                                          other_objects.find(module)->second, share_left));
-    if (match == Match::kNoEdge) strangers.insert(pair);
+    const uint32_t id = targets[target];
+    if (!MayHaveParents(id)) return Match::kNoEdge;
+    const Module& module = modules.by_name.find(name)->second;
+    std::pair shapes(ShapeKey(TensorOf(id)), module.shapes);
+    if (strangers.contains(shapes)) return Match::kNoEdge;
+    QSTORE_ASSIGN(const Match match,
+                  Fits(id, names[target], other, name, module.objects, share_left));
+    if (match == Match::kNoEdge) strangers.insert(std::move(shapes));
     return match;
   };
-  QSTORE_TRY(ModuleMatcher(modules, other_modules).Run(fits, &names_[own][other]));
-  for (const std::string& module : modules) {
-    if (const auto found = names_[own][other].Find(module)) {
-      names_[other][own].Add(*found, module);
-    }
+  QSTORE_TRY(ModuleMatcher(names, modules.names).Run(fits, &names_[own][other]));
+  for (const std::string& name : names) {
+    if (const auto found = names_[own][other].Find(name)) names_[other][own].Add(*found, name);
   }
   return {};
 }
 
-// By samples: whether the tensors of that module explain the object. What it takes to try stays
-// where it does.
+// Tells by samples whether the tensors of that module explain the object. Words of codes are cut
+// for the trial, and stay so where it succeeds.
 Result<Match> EdgeFinder::Fits(uint32_t id, std::string_view module, uint32_t other,
                                std::string_view other_module,
                                const std::vector<uint32_t>& other_objects,

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -65,6 +67,16 @@ class EdgeFinder {
   uint64_t ChunkElems(const scheme::ObjectSpec& child, const scheme::Edge& edge,
                       const Proposal& proposal) const;
 
+  struct Module {
+    std::vector<uint32_t> objects;
+    std::string shapes;  // And types, of all of them.
+  };
+  struct Modules {
+    std::vector<std::string> names;  // In the order of the files.
+    std::map<std::string, Module, std::less<>> by_name;
+  };
+
+  Modules ModulesOf(const std::vector<uint32_t>& objects, const ModuleNames& known) const;
   std::vector<std::vector<uint32_t>> WithoutEdges(const Proposals& proposals) const;
   Status MatchVariants(uint32_t own, const std::vector<uint32_t>& targets, uint32_t other,
                        const std::vector<uint32_t>& others, const ShareLeft& share_left,
