@@ -125,7 +125,7 @@ void WriteFile(const FileInfo& file, JsonWriter* out) {
   out->Add("container", file.container);
   out->Add("directory", file.is_directory);
   out->Add("executable", file.is_executable);
-  out->Add("xxh3", Hex(std::as_bytes(std::span(file.digest))));
+  out->Add("digest", Hex(std::as_bytes(std::span(file.digest))));
   if (file.sha256) {
     out->Add("sha256", Hex(std::as_bytes(std::span(*file.sha256))));
   } else {

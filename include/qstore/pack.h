@@ -44,7 +44,7 @@ struct PackOptions {
   /// At least one chunk (about 16 MiB) is always held, and the tables of names and chunks.
   uint64_t memory_limit = uint64_t{512} << 20;
   /// Store the SHA-256 of each file too, for whoever checks signatures or lists of the originals.
-  /// One thread computes it, at some 1.5 GB/s where the processor has instructions for it.
+  /// One thread computes it, beside those that code.
   bool sha256 = false;
   bool overwrite = false;  ///< Otherwise kAlreadyExists when the output exists.
   bool sync = true;        ///< Wait until the archive has reached the disk.

@@ -456,7 +456,7 @@ def test_sha256_of_files(space):
     pack(space / "plain.qstore", a=folder)
     plain = ok_json("inspect", "--files", space / "plain.qstore")["variants"][0]["file_list"]
     assert {file["sha256"] for file in plain} == {None}
-    assert [file["xxh3"] for file in plain] == [file["xxh3"] for file in told]
+    assert [file["digest"] for file in plain] == [file["digest"] for file in told]
 
 
 def test_concurrent_unpacks(space, model, archive):

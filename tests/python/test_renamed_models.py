@@ -100,7 +100,7 @@ def test_either_may_be_the_parent(bf16, twins, space, name, options):
 
 
 def test_other_weights_of_the_same_shapes(bf16, twins, space):
-    """What no module explains is stored by itself, in about the time that it takes alone."""
+    """What no module explains is stored by itself."""
 
     def other(data):
         return np.frombuffer(data, np.uint8)[::-1].tobytes()
