@@ -15,7 +15,7 @@ namespace qstore::cli {
 namespace {
 
 uint64_t Elements(const TensorInfo& tensor) {
-  return tensor.byte_size * 8 / DTypeBits(tensor.dtype);
+  return tensor.byte_size * 8 / DTypeBits(tensor.dtype) * DTypeBlock(tensor.dtype);
 }
 
 double BitsPerWeight(uint64_t bytes, uint64_t weights) {

@@ -210,8 +210,12 @@ std::optional<uint64_t> TensorBytes(DType dtype, std::span<const uint64_t> shape
   }
   // Whatever is beside a zero, the product is zero.
   if (has_zero) return 0;
+  const unsigned block = DTypeBlock(dtype);
   if (overflows || bits % 8 != 0 || bits / 8 > kMaxSize) return std::nullopt;
-  return bits / 8;
+  if (block == 1) return bits / 8;
+  // Blocks hold weights of one row.
+  if (shape.empty() || shape.back() % block != 0) return std::nullopt;
+  return bits / 8 / block;
 }
 
 }  // namespace qstore::format

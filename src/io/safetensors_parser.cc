@@ -181,7 +181,7 @@ Status SafetensorsParser::OnSkip(const JsonEvent& event) {
 
 Status SafetensorsParser::SetDType(std::string_view name) {
   const auto dtype = DTypeFromName(name);
-  if (!dtype) return Wrong("dtype " + QuotedName(name) + " is unknown");
+  if (!dtype || DTypeBlock(*dtype) != 1) return Wrong("dtype " + QuotedName(name) + " is unknown");
   entry_.dtype = *dtype;
   return {};
 }

@@ -15,7 +15,7 @@ using scheme::TensorTable;
 // The share of bytes in types of at most eight bits, or in words that some scheme packs, tells
 // quantized checkpoints from others.
 bool IsQuantizedTensor(const TensorDesc& tensor) {
-  if (DTypeBits(tensor.dtype) <= 8) return true;
+  if (DTypeBits(tensor.dtype) <= 8 || DTypeBlock(tensor.dtype) > 1) return true;
   const auto schemes = scheme::Schemes();
   return std::any_of(schemes.begin(), schemes.end(),
                      [&](const scheme::Scheme* s) { return s->IsQuantized(tensor); });
@@ -31,8 +31,8 @@ Rank RankOf(const TensorTable& variant) {
   double quantized_bits = 0;
   for (size_t i = 0; i < variant.size(); ++i) {
     const TensorDesc tensor = variant.tensor(i);
-    const double own =
-        static_cast<double>(scheme::ElementCount(tensor.shape)) * DTypeBits(tensor.dtype);
+    const double own = static_cast<double>(scheme::ElementCount(tensor.shape)) *
+                       DTypeBits(tensor.dtype) / DTypeBlock(tensor.dtype);
     bits += own;
     if (IsQuantizedTensor(tensor)) quantized_bits += own;
   }

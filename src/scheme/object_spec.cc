@@ -21,7 +21,7 @@ ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_s
     spec.dtype = dtype;
     // The rows of a convolution are its output channels, which quantizers scale one by one.
     const auto row = shape.size() > 1 ? shape.subspan(1) : shape;
-    spec.row_elems = std::max<uint64_t>(1, ElementCount(row));
+    spec.row_elems = std::max<uint64_t>(1, ElementCount(row) / DTypeBlock(dtype));
   }
   // Of whatever type: chunks of codes are those of the weights that they are of.
   const bool has_rows = shape.size() > 1;

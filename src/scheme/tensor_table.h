@@ -36,7 +36,7 @@ inline uint64_t ElementCount(std::span<const uint64_t> shape) {
 }
 
 inline uint64_t ByteCount(const TensorDesc& tensor) {
-  return ElementCount(tensor.shape) * DTypeBits(tensor.dtype) / 8;
+  return ElementCount(tensor.shape) / DTypeBlock(tensor.dtype) * DTypeBits(tensor.dtype) / 8;
 }
 
 inline bool SameShape(const TensorDesc& a, const TensorDesc& b) {

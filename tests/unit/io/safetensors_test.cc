@@ -190,12 +190,19 @@ TEST(SafetensorsReader, EveryDtypeOfTheReferenceAndNoOther) {
       {"I32", 16},        {"U32", 16},       {"F32", 16},    {"C64", 32},    {"F64", 32},
       {"I64", 32},        {"U64", 32},       {"F8_E5M2", 4}, {"F8_E4M3", 4}, {"F8_E8M0", 4},
       {"F8_E4M3FNUZ", 4}, {"F8_E5M2FNUZ", 4}};
-  EXPECT_EQ(std::size(kTypes), kDTypeCount);
+  EXPECT_EQ(std::size(kTypes), kSafetensorsDTypeCount);
   for (const auto& [name, bytes] : kTypes) {
     const std::string dtype = "\"" + std::string(name) + "\"";
     const auto offsets = [](size_t end) { return "[0," + std::to_string(end) + "]"; };
     ExpectAccepted({{Entry(dtype, "[2,2]", offsets(bytes)), bytes}});
     ExpectRefused({{Entry(dtype, "[2,2]", offsets(bytes + 1)), bytes + 1}});
+  }
+  for (unsigned t = kSafetensorsDTypeCount; t < kDTypeCount; ++t) {
+    const auto type = static_cast<DType>(t);
+    const std::string dtype = "\"" + std::string(DTypeName(type)) + "\"";
+    const std::string shape = "[1," + std::to_string(DTypeBlock(type)) + "]";
+    const size_t bytes = DTypeBits(type) / 8;
+    ExpectRefused({{Entry(dtype, shape, "[0," + std::to_string(bytes) + "]"), bytes}});
   }
   ExpectRefused({{Entry(R"("u8")", "[2]", "[0,2]"), 2},
                  {Entry(R"("U8 ")", "[2]", "[0,2]"), 2},

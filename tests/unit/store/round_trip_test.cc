@@ -62,7 +62,7 @@ TEST(RoundTrip, OneFileAndOneVariant) {
 TEST(RoundTrip, EveryTypeAndOddShapes) {
   const TempDir dir;
   std::vector<TestTensor> tensors;
-  for (unsigned d = 0; d < kDTypeCount; ++d) {
+  for (unsigned d = 0; d < kSafetensorsDTypeCount; ++d) {
     const auto dtype = static_cast<DType>(d);
     const std::string name(DTypeName(dtype));
     tensors.push_back({name + ".matrix", dtype, {8, 12}, RandomBytes(12 * DTypeBits(dtype), d)});
