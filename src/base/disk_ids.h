@@ -47,8 +47,9 @@ enum class ChunkCodec : uint8_t {
   kFloat = 4,   ///< Floats: exponent with leading mantissa bits as a plane, the rest as planes.
   kScheme = 5,  ///< By the object's scheme, from its parents.
   kRows = 6,    ///< Each element as the rows before, and the elements before it, let expect it.
+  kBlocks = 7,  ///< Blocks taken apart: a stream for each field of theirs.
 };
-inline constexpr unsigned kChunkCodecCount = 7;
+inline constexpr unsigned kChunkCodecCount = 8;
 
 /// How a plane stream is coded. docs/format-coding.md, "Plane streams".
 enum class PlaneMode : uint8_t {

@@ -23,6 +23,9 @@ namespace qstore::container {
 struct Part {
   uint64_t begin = 0;
   uint64_t end = 0;
+  /// Of a part that no tensor has: which part of the head it is, the same in files alike. May be
+  /// empty.
+  std::string name;
   uint64_t size() const { return end - begin; }
 };
 
@@ -36,7 +39,7 @@ struct Tensor {
 /// A file taken apart.
 struct Layout {
   /// The file from its first byte to its last, without gaps. What no tensor has is headers and
-  /// padding; the first part is one of these, the head.
+  /// padding. The parts before the first that a tensor has are the head: one or more.
   std::vector<Part> parts;
   std::vector<Tensor> tensors;
 };

@@ -3,13 +3,14 @@
 
 #include <utility>
 
+#include "container/gguf/gguf.h"
 #include "container/safetensors/safetensors.h"
 
 namespace qstore::container {
 namespace {
 
 std::span<const Container* const> Containers() {
-  static const Container* const kContainers[] = {&Safetensors()};
+  static const Container* const kContainers[] = {&Safetensors(), &Gguf()};
   return kContainers;
 }
 

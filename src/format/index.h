@@ -95,6 +95,15 @@ struct Index {
   std::span<const uint64_t> shape(const TensorEntry& tensor) const {
     return std::span(dims).subspan(tensor.shape_begin, tensor.rank);
   }
+  /// Objects that are a file's head, as positions in `parts`: those before the first that a tensor
+  /// has, or all.
+  Range HeadOf(const FileEntry& file) const {
+    Range head = file.parts;
+    for (uint32_t t = file.tensors.begin; t < file.tensors.end; ++t) {
+      head.end = std::min(head.end, tensors[t].part);
+    }
+    return head;
+  }
   std::span<const uint32_t> parents_of(const ObjectEntry& object) const {
     return std::span(parents).subspan(object.parents.begin, object.parents.size());
   }

@@ -17,7 +17,7 @@ using scheme::Region;
 using scheme::Take;
 
 // Samples are chunks of a finer division of the tensor, coded as chunks are.
-constexpr uint64_t kSampleElems = 32768;
+constexpr uint64_t kSampleWeights = 32768;
 constexpr uint64_t kSamples = 3;
 
 // What takes so many times the bytes of the cheapest after some samples is not coded further.
@@ -39,7 +39,8 @@ std::vector<uint64_t> SampleChunks(const ObjectSpec& spec) {
 // Rows, and what words hold together, must stay whole.
 uint64_t SampleElems(const ObjectSpec& spec) {
   if (spec.sample_elems != 0) return spec.sample_elems;
-  const uint64_t rows = std::max<uint64_t>(1, kSampleElems / spec.row_elems);
+  const uint64_t elems = kSampleWeights / DTypeBlock(spec.dtype);
+  const uint64_t rows = std::max<uint64_t>(1, elems / spec.row_elems);
   return std::min(spec.chunk_elems, rows * spec.row_elems);
 }
 

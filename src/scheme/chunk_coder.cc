@@ -66,6 +66,12 @@ Status ChunkCoder::Decode(const ObjectSpec& spec, uint64_t chunk, ChunkCodec cod
       if (payload.empty()) return status;
       break;
     }
+    case ChunkCodec::kBlocks: {
+      const auto* layout = codec::LayoutOfBlocks(spec.dtype);
+      if (layout == nullptr) return Corrupt("blocks chunk: its type is none of blocks");
+      status = codec::DecodeBlocks(*layout, &reader, &scratch_->blocks, raw);
+      break;
+    }
     case ChunkCodec::kRows: {
       const codec::RowShape shape = RowsOf(spec, raw.size() / spec.elem_bytes());
       if (!codec::IsCodedRows(spec.dtype, shape))

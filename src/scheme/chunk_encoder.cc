@@ -32,7 +32,8 @@ uint64_t SmallTensor(DType dtype) {
 }
 
 codec::Effort EffortFor(const ObjectSpec& spec, Level level) {
-  const uint64_t count = spec.packed_weights != 0 ? spec.packed_weights : spec.elem_count();
+  const uint64_t count =
+      spec.packed_weights != 0 ? spec.packed_weights : spec.elem_count() * DTypeBlock(spec.dtype);
   const bool fine =
       level == Level::kMax || (level == Level::kBalanced && count < SmallTensor(spec.dtype));
   return fine ? codec::Effort::kRans : codec::Effort::kHuffman;
@@ -61,6 +62,7 @@ int ZstdLevel(Level level) {
 void AppendSlack(Bytes* payload) { payload->resize(payload->size() + codec::kReadSlack); }
 
 bool IsSignedByte(const ObjectSpec& spec) { return spec.dtype == DType::kI8; }
+bool IsOfCodes(const ObjectSpec& spec) { return IsSignedByte(spec) || DTypeBlock(spec.dtype) > 1; }
 
 /// The codecs that a chunk may have, each tried with the memory of one thread.
 class Encoder {
@@ -73,6 +75,9 @@ class Encoder {
     if (codec::IsCodedFloat(spec.dtype)) {
       codec::EncodeFloats(spec.dtype, effort, raw, &scratch_.planes, out);
       codec = ChunkCodec::kFloat;
+    } else if (const auto* layout = codec::LayoutOfBlocks(spec.dtype)) {
+      codec::EncodeBlocks(*layout, effort, raw, &scratch_.blocks, out);
+      codec = ChunkCodec::kBlocks;
     } else if (IsSignedByte(spec)) {
       codec::EncodeInt8(effort, raw, &scratch_.planes, out);
       codec = ChunkCodec::kInt8;
@@ -157,7 +162,7 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
     const ChunkCodec own = encoder.EncodeAlone(spec, effort, raw, &candidate);
     // At the fast level bytes stay as they are unless a code gains much: copying beats any decoder.
     const double worthwhile = kFastWorthwhile * static_cast<double>(raw.size());
-    const bool keep_raw = level == Level::kFast && IsSignedByte(spec) &&
+    const bool keep_raw = level == Level::kFast && IsOfCodes(spec) &&
                           static_cast<double>(candidate.size()) > worthwhile;
     if (keep_raw) candidate.assign(raw.begin(), raw.end());
     if (fit == Fit::kNone || candidate.size() < payload->size()) {

@@ -21,11 +21,18 @@ ObjectSpec SpecFor(DType dtype, std::span<const uint64_t> shape, uint64_t byte_s
     spec.dtype = dtype;
     // The rows of a convolution are its output channels, which quantizers scale one by one.
     const auto row = shape.size() > 1 ? shape.subspan(1) : shape;
-    spec.row_elems = std::max<uint64_t>(1, ElementCount(row) / DTypeBlock(dtype));
+    const uint64_t block = DTypeBlock(dtype);
+    // Blocks are of one row of a matrix, of which tensors of several have many.
+    const auto innermost = block == 1 || shape.empty() ? row : shape.last(1);
+    spec.row_elems = std::max<uint64_t>(1, ElementCount(innermost) / block);
   }
   // Of whatever type: chunks of codes are those of the weights that they are of.
   const bool has_rows = shape.size() > 1;
-  spec.chunk_elems = ChooseChunkElems(spec.row_elems, has_rows ? level : Level::kBalanced);
+  // Those of blocks are of as many weights.
+  const uint64_t block = DTypeBlock(spec.dtype);
+  const Level rows_level = has_rows ? level : Level::kBalanced;
+  spec.chunk_elems =
+      std::max<uint64_t>(1, ChooseChunkElems(spec.row_elems * block, rows_level) / block);
   return spec;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "codec/blocks/blocks.h"
 #include "codec/floating.h"
 #include "codec/general.h"
 #include "codec/rows.h"
@@ -18,6 +19,7 @@ namespace qstore::scheme {
 class Scratch {
  public:
   codec::PlaneScratch planes;
+  codec::BlockScratch blocks;
   RepeatScratch repeats;
   codec::Zstd zstd;
   codec::RowScratch rows;

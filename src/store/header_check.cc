@@ -2,6 +2,7 @@
 #include "store/header_check.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,10 +26,11 @@ class TensorTable {
   TensorTable(const format::Index& index, const format::FileEntry& file)
       : index_(index), file_(file), found_(file.tensors.size(), Found::kNothing) {
     offsets_.reserve(file.parts.size());
+    const uint32_t head_end = index.HeadOf(file).end;
     uint64_t offset = 0;
     for (uint32_t p = file.parts.begin; p < file.parts.end; ++p) {
       offsets_.push_back(offset);
-      if (p > file.parts.begin) offset += index.objects[index.parts[p]].byte_size;
+      if (p >= head_end) offset += index.objects[index.parts[p]].byte_size;
     }
   }
 
@@ -96,7 +98,7 @@ class TensorTable {
 
   const format::Index& index_;
   const format::FileEntry& file_;
-  std::vector<uint64_t> offsets_;  // By object of the file, from the end of the first one on.
+  std::vector<uint64_t> offsets_;  // By object of the file, from the end of the head on.
   std::vector<Found> found_;
   size_t next_ = 0;
 };
@@ -127,7 +129,10 @@ bool HeaderCheck::IsChecked(uint32_t file) const {
 
 HeaderCheck::Header* HeaderCheck::HeaderOf(const format::FileEntry& file) const {
   const std::lock_guard lock(mutex_);
-  auto& header = headers_[archive_.index().parts[file.parts.begin]];
+  const format::Index& index = archive_.index();
+  const format::Range head = index.HeadOf(file);
+  const auto objects = std::span(index.parts).subspan(head.begin, head.size());
+  auto& header = headers_[std::vector(objects.begin(), objects.end())];
   if (header == nullptr) header = std::make_unique<Header>();
   return header.get();
 }
@@ -150,8 +155,14 @@ Status HeaderCheck::Check(uint32_t f) const {
 
 Status HeaderCheck::CompareByHeader(const format::FileEntry& file) const {
   const format::Index& index = archive_.index();
-  const uint32_t object = index.parts[file.parts.begin];
-  const uint64_t size = index.objects[object].byte_size;
+  const format::Range head = index.HeadOf(file);
+  const auto objects = std::span(index.parts).subspan(head.begin, head.size());
+  uint64_t size = 0;
+  MemoryNeeds needs;
+  for (const uint32_t object : objects) {
+    size += index.objects[object].byte_size;
+    needs.Join(NeedsOf(archive_, object));
+  }
   const auto named = [&](const Status& status) {
     return archive_.Explained(
         status.WithContext(archive_.path().string() + ": file " + io::QuotedName(file.path)));
@@ -161,7 +172,6 @@ Status HeaderCheck::CompareByHeader(const format::FileEntry& file) const {
     return named(Corrupt("a header of " + std::to_string(size) + " bytes is none of " +
                          std::string(container.name())));
   }
-  const MemoryNeeds needs = NeedsOf(archive_, object);
   const uint64_t bytes = size + needs.thread + needs.wholes;
   if (bytes > archive_.MemoryLeft()) {
     return archive_.BeyondMemory("the header of file " + io::QuotedName(file.path), bytes);
@@ -170,7 +180,12 @@ Status HeaderCheck::CompareByHeader(const format::FileEntry& file) const {
   if (size > kLargeHeader) large = std::unique_lock(large_);
   WholeMemory memory;
   QSTORE_TRY(memory.Allocate(static_cast<size_t>(size)));
-  QSTORE_TRY(DecodeWhole(archive_, object, memory.bytes()));
+  auto rest = memory.bytes();
+  for (const uint32_t object : objects) {
+    const auto part = static_cast<size_t>(index.objects[object].byte_size);
+    QSTORE_TRY(DecodeWhole(archive_, object, rest.first(part)));
+    rest = rest.subspan(part);
+  }
   TensorTable table(index, file);
   const Status read =
       container.ReadHead(memory.bytes(), format::kMaxRank,

@@ -3,11 +3,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string_view>
-#include <unordered_map>
 
 #include "format/index.h"
 #include "qstore/status.h"
@@ -16,8 +16,8 @@ namespace qstore::store {
 
 class ArchiveFile;
 
-/// Holds the tensor tables of an open archive against the headers of its safetensors files, each
-/// file once: the index alone says nothing of which object the file means by which name.
+/// Holds the tensor tables of an open archive against the headers of its files, each file
+/// once: the index alone says nothing of which object the file means by which name.
 /// Thread-safe.
 class HeaderCheck {
  public:
@@ -44,7 +44,7 @@ class HeaderCheck {
   const ArchiveFile& archive_;
   const std::unique_ptr<std::atomic<bool>[]> is_checked_;  // By file.
   mutable std::mutex mutex_;
-  mutable std::unordered_map<uint32_t, std::unique_ptr<Header>> headers_;  // By object.
+  mutable std::map<std::vector<uint32_t>, std::unique_ptr<Header>> headers_;  // By objects.
   mutable std::mutex large_;  // Headers that take much memory are read one at a time.
 };
 

@@ -33,6 +33,8 @@ std::string_view NameOf(ChunkCodec codec) {
       return "float";
     case ChunkCodec::kScheme:
       return "scheme";
+    case ChunkCodec::kBlocks:
+      return "blocks";
     case ChunkCodec::kRows:
       return "rows";
   }
@@ -114,7 +116,10 @@ VariantSizes SizesOf(const ArchiveFile& archive, size_t variant) {
   }
   LoadCounter load(archive);
   for (uint32_t f = files.begin; f < files.end; ++f) {
-    if (index.files[f].tensors.size() > 0) load.AddObject(index.parts[index.files[f].parts.begin]);
+    if (index.files[f].tensors.size() > 0) {
+      const format::Range head = index.HeadOf(index.files[f]);
+      for (uint32_t p = head.begin; p < head.end; ++p) load.AddObject(index.parts[p]);
+    }
     for (uint32_t t = index.files[f].tensors.begin; t < index.files[f].tensors.end; ++t) {
       const uint32_t object = index.parts[index.tensors[t].part];
       load.AddObject(object);

@@ -17,12 +17,12 @@ namespace {
 Status DivideIntoParts(SourceFileEntry* entry) {
   QSTORE_ASSIGN(container::Opened opened, container::OpenContainer(entry->path, *entry->file));
   if (opened.container == nullptr) {
-    if (entry->size > 0) entry->parts.push_back({0, entry->size, kNoObject, kNoTensor});
+    if (entry->size > 0) entry->parts.push_back({0, entry->size, kNoObject, kNoTensor, {}});
     return {};
   }
   entry->container = opened.container->id();
-  for (const container::Part& part : opened.layout.parts) {
-    entry->parts.push_back({part.begin, part.end, kNoObject, kNoTensor});
+  for (container::Part& part : opened.layout.parts) {
+    entry->parts.push_back({part.begin, part.end, kNoObject, kNoTensor, std::move(part.name)});
   }
   entry->tensors = std::move(opened.layout.tensors);
   for (uint32_t t = 0; t < entry->tensors.size(); ++t) {

@@ -29,6 +29,7 @@ struct SourcePart {
   uint64_t end = 0;
   uint32_t object = kNoObject;
   uint32_t tensor = kNoTensor;  ///< Whose content it is, in SourceFileEntry::tensors.
+  std::string name;             ///< As container::Part has it; of a whole file empty.
   uint64_t size() const { return end - begin; }
 };
 

@@ -35,10 +35,10 @@ class SafetensorsContainer final : public Container {
     QSTORE_ASSIGN(io::SafetensorsHeader header, io::ReadSafetensorsHeader(file));
     if (!WithinLimits(header)) return LimitExceeded("a tensor's name or shape is too long");
     Layout layout;
-    layout.parts.push_back({0, header.data_begin});
+    layout.parts.push_back({0, header.data_begin, {}});
     for (io::SafetensorsTensor& tensor : header.tensors) {
       const auto part = static_cast<uint32_t>(layout.parts.size());
-      layout.parts.push_back({tensor.begin, tensor.end});
+      layout.parts.push_back({tensor.begin, tensor.end, {}});
       layout.tensors.push_back(
           {std::move(tensor.name), tensor.dtype, std::move(tensor.shape), part});
     }
