@@ -48,7 +48,7 @@ SYSTEM = re.compile(
 )
 # What sources compiled for one instruction set may include: nothing that emits shared code.
 KERNEL_SYSTEM = {"cstddef", "cstdint", "cstring", "immintrin.h", "arm_neon.h"}
-KERNEL = re.compile(r"src/codec/kernels/(?!dispatch\.cc).*")
+KERNEL = re.compile(r"src/((?:codec|scheme/.*)/kernels/)(?!dispatch\.cc).*")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
 SOURCE_DIRS = ("include", "src", "apps", "cli", "python", "tests", "benchmarks")
@@ -91,7 +91,7 @@ def apps_offence(root, rest, name):
 
 def quoted_offence(root, file, name):
     top, _, rest = file.partition("/")
-    if KERNEL.fullmatch(file) and not name.startswith("codec/kernels/"):
+    if (kernel := KERNEL.fullmatch(file)) and not name.startswith(kernel.group(1)):
         return f'"{name}": a kernel may include only its own folder'
     if name.startswith("qstore/"):
         known = name == "qstore/export.h" or (root / "include" / name).is_file()

@@ -17,7 +17,7 @@ from pathlib import Path
 MODULES = ("base", "checkpoint", "container", "format", "io", "plan", "store")
 FOLDERS = (*(f"src/{module}" for module in MODULES), "apps/analyze", "apps/common", "cli")
 # What schemes share is in these folders.
-SHARED = {"grid"}
+SHARED = {"grid", "ggml"}
 NAME = re.compile(r'std::string_view name\(\) const override \{ return "([^"]+)"; \}')
 LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
 # Too common a word: a cast of C++ is none of a scheme's.
