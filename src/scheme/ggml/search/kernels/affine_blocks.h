@@ -117,11 +117,7 @@ inline void SearchGroups(const SearchedRows& rows, size_t first, size_t blocks) 
     if (rows.importance != nullptr) {
       LoadRepeated<kElems>(rows.importance, rows.columns, first * Type::kGroups + g, count,
                            scratch.errors);
-      alignas(64) float sigma[kLanes];
-      for (size_t lane = 0; lane < kLanes; ++lane) {
-        sigma[lane] = sigmas[MinOf(g + lane, groups - 1) / Type::kGroups];
-      }
-      WeighErrors<kElems>(scratch.weights, Load(sigma), scratch.errors);
+      WeighErrors<kElems>(scratch.weights, Spread(sigmas, g, Type::kGroups), scratch.errors);
       found = SearchAffine<kElems>(ImportanceRule(Type::kTop), scratch.weights, scratch.errors,
                                    scratch.codes);
     } else {

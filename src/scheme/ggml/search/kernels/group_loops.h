@@ -50,6 +50,15 @@ inline void SumSquares(const float* weights, size_t stride, size_t count, size_t
   Store(sum, sums);
 }
 
+// For each lane the number of its block, where the first lane has group `first` of the blocks.
+inline Floats Spread(const float by_block[kLanes], size_t first, size_t groups_of_block) {
+  alignas(64) float lanes[kLanes];
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    lanes[lane] = by_block[MinOf((first + lane) / groups_of_block, kLanes - 1)];
+  }
+  return Load(lanes);
+}
+
 // Multiplies importance by sqrt(sigma + x * x).
 template <size_t kElems>
 inline void WeighErrors(const float* weights, const Floats& sigma, float* errors) {
@@ -71,6 +80,18 @@ inline Floats SumErrors(const float* errors) {
   return sum;
 }
 
+// The number of the largest size among the scales of a block, or 0.
+inline float LargestScale(const float* scales, size_t groups) {
+  float size = 0, largest = 0;
+  for (size_t j = 0; j < groups; ++j) {
+    if (__builtin_fabsf(scales[j]) > size) {
+      size = __builtin_fabsf(scales[j]);
+      largest = scales[j];
+    }
+  }
+  return largest;
+}
+
 inline int32_t NearInt(float value) {
   return static_cast<int32_t>(BitsOf(value + kNearShift) & 0x007fffff) - kNearZero;
 }
@@ -89,6 +110,16 @@ inline void CodeByFactor(const float* weights, float factor, float offset, int32
   }
   for (size_t i = 0; i < kElems; ++i) {
     codes[i] = static_cast<uint8_t>(NearInt(factor * (weights[i] - offset), 0, top));
+  }
+}
+
+// Codes of a group: near(factor * x) plus `top`; of a group of zeros 0.
+template <size_t kElems>
+inline void CodeSymmetric(const float* weights, float factor, bool is_none, int32_t top,
+                          uint8_t* codes) {
+  for (size_t i = 0; i < kElems; ++i) {
+    const int32_t code = NearInt(factor * weights[i], -top, top - 1) + top;
+    codes[i] = is_none ? uint8_t{0} : static_cast<uint8_t>(code);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "scheme/ggml/search/kernels/affine_blocks.h"
+#include "scheme/ggml/search/kernels/listed_blocks.h"
 #include "scheme/ggml/search/kernels/search_kernels.h"
 #include "scheme/ggml/search/kernels/symmetric_blocks.h"
 
@@ -14,6 +15,8 @@ constexpr SearchKernels kSearchLoops = {
     .q4_k = QuantizeAffineBlocks<Q4K>,
     .q5_k = QuantizeAffineBlocks<Q5K>,
     .q6_k = QuantizeQ6K,
+    .iq4_nl = QuantizeIq4Nl,
+    .iq4_xs = QuantizeIq4Xs,
 };
 
 }  // namespace

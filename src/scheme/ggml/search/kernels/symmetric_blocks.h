@@ -12,27 +12,6 @@ namespace {
 
 constexpr size_t kSixteenths = 16;  // Groups of a block, and weights of a group.
 
-// The number of the largest size among the scales of a block, or 0.
-inline float LargestScale(const float* scales, size_t groups) {
-  float size = 0, largest = 0;
-  for (size_t j = 0; j < groups; ++j) {
-    if (__builtin_fabsf(scales[j]) > size) {
-      size = __builtin_fabsf(scales[j]);
-      largest = scales[j];
-    }
-  }
-  return largest;
-}
-
-// Codes found by a factor, of a group of zeros 0.
-inline void CodeSymmetric(const float* weights, float factor, bool is_none, int32_t top,
-                          uint8_t* codes) {
-  for (size_t i = 0; i < kSixteenths; ++i) {
-    const int32_t code = NearInt(factor * weights[i], -top, top - 1) + top;
-    codes[i] = is_none ? uint8_t{0} : static_cast<uint8_t>(code);
-  }
-}
-
 struct Q6K {
   static constexpr size_t kBytes = 210;
   static constexpr int32_t kTop = 32;
@@ -57,7 +36,7 @@ struct Q6K {
       if (scale != 0) {
         CodeByScale<kSixteenths>(group, scale, 0, -kTop, kTop - 1, kTop, at);
       } else {
-        CodeSymmetric(group, factors[j], nones[j] != 0, kTop, at);
+        CodeSymmetric<kSixteenths>(group, factors[j], nones[j] != 0, kTop, at);
       }
     }
     PutCodes(codes, out);
@@ -125,11 +104,7 @@ inline void SearchSixteenths(const SearchedRows& rows, size_t first, size_t bloc
       SquareErrors<kSixteenths>(scratch.weights, scratch.errors);
     }
     if constexpr (kWithSums) {
-      alignas(64) float sigma[kLanes];
-      for (size_t lane = 0; lane < kLanes; ++lane) {
-        sigma[lane] = sigmas[MinOf(g + lane, groups - 1) / kSixteenths];
-      }
-      WeighErrors<kSixteenths>(scratch.weights, Load(sigma), scratch.errors);
+      WeighErrors<kSixteenths>(scratch.weights, Spread(sigmas, g, kSixteenths), scratch.errors);
       Store(SumErrors<kSixteenths>(scratch.errors), scratch.sums + g);
     }
     const SymmetricFound found =
@@ -197,8 +172,8 @@ inline void SearchQ3KLevels(SearchScratch* scratch, float* units) {
   Store(found.factor, factors);
   Store(Select(found.is_none, All(1), All(0)), nones);
   for (size_t b = 0; b < kLanes; ++b) {
-    CodeSymmetric(scratch->scales + b * kSixteenths, factors[b], nones[b] != 0, 32,
-                  scratch->levels[0] + b * kSixteenths);
+    CodeSymmetric<kSixteenths>(scratch->scales + b * kSixteenths, factors[b], nones[b] != 0, 32,
+                               scratch->levels[0] + b * kSixteenths);
   }
 }
 
@@ -217,8 +192,9 @@ inline void QuantizeQ3KByImportance(const SearchedRows& rows) {
       uint8_t codes[kBlockWeights];
       const size_t group = b * kSixteenths;
       for (size_t j = 0; j < kSixteenths; ++j) {
-        CodeSymmetric(weights + (group + j) * kSixteenths, scratch.factors[group + j],
-                      scratch.offsets[group + j] != 0, Q3K::kTop, codes + j * kSixteenths);
+        CodeSymmetric<kSixteenths>(weights + (group + j) * kSixteenths, scratch.factors[group + j],
+                                   scratch.offsets[group + j] != 0, Q3K::kTop,
+                                   codes + j * kSixteenths);
       }
       Q3K::PutBlock(weights + b * kBlockWeights, units[b], scratch.levels[0] + group, codes,
                     rows.out + (first + b) * Q3K::kBytes);
