@@ -76,10 +76,6 @@ struct Q5K : Q4K {
   }
 };
 
-constexpr AffineRule ImportanceRule(int32_t top) {
-  return {static_cast<float>(top), -0.9f, 0.05f, 36};
-}
-
 // What the errors of a group are multiplied by, without importance.
 template <class Type>
 inline void SetErrors(const float* weights, float* errors) {

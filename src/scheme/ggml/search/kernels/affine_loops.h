@@ -15,6 +15,11 @@ struct AffineRule {
   int last;
 };
 
+// That of all types with importance.
+constexpr AffineRule ImportanceRule(int32_t top) {
+  return {static_cast<float>(top), -0.9f, 0.05f, 36};
+}
+
 struct AffineFound {
   Floats scale;
   Floats floor;

@@ -4,6 +4,7 @@
 #include "scheme/ggml/search/kernels/group_loops.h"
 #include "scheme/ggml/search/kernels/listed_loops.h"
 #include "scheme/ggml/search/kernels/pack_loops.h"
+#include "scheme/ggml/search/kernels/plain_loops.h"
 
 // IQ4_NL and IQ4_XS.
 
@@ -11,8 +12,6 @@ namespace qstore::scheme::ggml {
 namespace {
 
 constexpr size_t kListedElems = 32;
-
-inline float Inverse(float value) { return value != 0 ? 1 / value : 0.0f; }
 
 // The scales of groups, of which the first is group `first` of all, and `groups` at most kLanes.
 // `sigma`: by lane; of no meaning without importance.

@@ -46,10 +46,10 @@ struct SearchedRows {
 struct SearchKernels {
   using Quantizer = void (*)(const SearchedRows& rows);
   Quantizer q2_k, q3_k, q4_k, q5_k, q6_k;
-  Quantizer iq4_nl = nullptr, iq4_xs = nullptr;
-  Quantizer q4_0 = nullptr, q4_1 = nullptr, q5_0 = nullptr, q5_1 = nullptr, q8_0 = nullptr;
-  Quantizer tq1_0 = nullptr, tq2_0 = nullptr;
-  Quantizer mxfp4 = nullptr, nvfp4 = nullptr;
+  Quantizer iq4_nl, iq4_xs;
+  Quantizer q4_0, q4_1, q5_0, q5_1, q8_0;
+  Quantizer tq1_0, tq2_0;
+  Quantizer mxfp4, nvfp4;
 };
 
 extern const SearchKernels kScalarSearch;

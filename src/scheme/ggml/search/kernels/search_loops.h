@@ -2,9 +2,12 @@
 #pragma once
 
 #include "scheme/ggml/search/kernels/affine_blocks.h"
+#include "scheme/ggml/search/kernels/float_blocks.h"
 #include "scheme/ggml/search/kernels/listed_blocks.h"
 #include "scheme/ggml/search/kernels/search_kernels.h"
+#include "scheme/ggml/search/kernels/small_blocks.h"
 #include "scheme/ggml/search/kernels/symmetric_blocks.h"
+#include "scheme/ggml/search/kernels/ternary_blocks.h"
 
 namespace qstore::scheme::ggml {
 namespace {
@@ -17,6 +20,15 @@ constexpr SearchKernels kSearchLoops = {
     .q6_k = QuantizeQ6K,
     .iq4_nl = QuantizeIq4Nl,
     .iq4_xs = QuantizeIq4Xs,
+    .q4_0 = QuantizeSmall<SmallType<4, false>>,
+    .q4_1 = QuantizeSmall<SmallType<4, true>>,
+    .q5_0 = QuantizeSmall<SmallType<5, false>>,
+    .q5_1 = QuantizeSmall<SmallType<5, true>>,
+    .q8_0 = QuantizeQ8,
+    .tq1_0 = QuantizeTq1,
+    .tq2_0 = QuantizeTq2,
+    .mxfp4 = QuantizeMxfp4,
+    .nvfp4 = QuantizeNvfp4,
 };
 
 }  // namespace

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "scheme/ggml/search/kernels/half_loops.h"
+#include "scheme/ggml/search/kernels/lanes.h"
+
+// Steps of rules without a search. docs/format-ggml.md, "Plain rules".
+
+namespace qstore::scheme::ggml {
+namespace {
+
+constexpr uint32_t kSizeMask = 0x7fffffff;
+constexpr uint32_t kInfinityBits = 0x7f800000;
+
+inline float Inverse(float value) { return value != 0 ? 1 / value : 0.0f; }
+
+// cut() of docs/format-ggml.md: what x86 makes of any number.
+inline int32_t Cut(float value) {
+  const bool is_inside = value >= -0x1p31f && value < 0x1p31f;
+  const auto inside = static_cast<int32_t>(is_inside ? value : 0.0f);
+  return is_inside ? inside : static_cast<int32_t>(0x80000000);
+}
+
+// To the nearest integer, ties away from zero, of which the low eight bits have a meaning.
+inline int32_t CutRounded(float value) {
+  const float size = __builtin_fabsf(value);
+  const int32_t whole = Cut(size);
+  const bool is_up = size - static_cast<float>(whole) >= 0.5f && whole >= 0;
+  const int32_t rounded = is_up ? whole + 1 : whole;
+  return value < 0 && whole >= 0 ? -rounded : rounded;
+}
+
+// The largest size, NaNs passed over.
+inline float LargestSize(const float* weights, size_t count) {
+  uint32_t largest = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const uint32_t size = BitsOf(weights[i]) & kSizeMask;
+    largest = MaxOf(largest, size > kInfinityBits ? 0 : size);
+  }
+  return FloatOf(largest);
+}
+
+// The same where a NaN undoes what was before it, and is the result at the end.
+inline float LastingSize(const float* weights, size_t count) {
+  uint32_t largest = 0;
+  for (size_t i = 0; i < count; ++i) largest = MaxOf(largest, BitsOf(weights[i]) & kSizeMask);
+  if (largest <= kInfinityBits) return FloatOf(largest);
+  float lasting = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const float size = __builtin_fabsf(weights[i]);
+    lasting = lasting > size ? lasting : size;
+  }
+  return lasting;
+}
+
+// The first number of the largest size, or 0.
+inline float LargestNumber(const float* weights, size_t count) {
+  const float size = LargestSize(weights, count);
+  if (size == 0) return 0;
+  size_t i = 0;
+  while (__builtin_fabsf(weights[i]) != size) ++i;
+  return weights[i];
+}
+
+struct Extremes {
+  float low, high;
+};
+
+// NaNs are passed over; of zeros the sign of the first is kept.
+inline Extremes FindExtremes(const float* weights, size_t count) {
+  constexpr size_t kWays = 8;
+  constexpr float kMost = 0x1.fffffep127f;
+  float low[kWays], high[kWays];
+  for (size_t k = 0; k < kWays; ++k) {
+    low[k] = kMost;
+    high[k] = -kMost;
+  }
+  for (size_t i = 0; i < count; i += kWays) {
+    for (size_t k = 0; k < kWays; ++k) {
+      const float x = weights[i + k];
+      low[k] = x < low[k] ? x : low[k];
+      high[k] = x > high[k] ? x : high[k];
+    }
+  }
+  Extremes found{low[0], high[0]};
+  for (size_t k = 1; k < kWays; ++k) {
+    found.low = low[k] < found.low ? low[k] : found.low;
+    found.high = high[k] > found.high ? high[k] : found.high;
+  }
+  if (found.low == 0) {
+    size_t i = 0;
+    while (weights[i] != 0) ++i;
+    found.low = weights[i];
+    if (found.high == 0) found.high = found.low;
+  }
+  return found;
+}
+
+// The least power of two that is above a size, less one, as an exponent; where the size is so
+// close to that power that its logarithm is rounded to it, the power itself.
+inline int32_t FloorLog2(float size) {
+  // By the highest bit of the logarithm's whole part: how far below a power of two, in 2^-24 of
+  // it, its logarithm still is.
+  constexpr uint32_t kRoundedUp[] = {0, 1, 2, 5, 11, 22, 44, 88};
+  const uint32_t bits = BitsOf(size);
+  if (bits >= kInfinityBits) return static_cast<int32_t>(0x80000000);
+  uint32_t mantissa = bits & 0x007fffff;
+  int32_t exponent = static_cast<int32_t>(bits >> 23) - 127;
+  if (exponent == -127) {
+    exponent = -126;
+    while (mantissa < 0x00800000) {
+      mantissa <<= 1;
+      --exponent;
+    }
+  } else {
+    mantissa |= 0x00800000;
+  }
+  const int32_t above = exponent + 1;
+  const auto whole = static_cast<uint32_t>(above > 0 ? above - 1 : -above);
+  if (whole == 0) return exponent;
+  const int high_bit = 31 - __builtin_clz(whole);
+  return 0x01000000 - mantissa <= kRoundedUp[high_bit] ? above : exponent;
+}
+
+}  // namespace
+}  // namespace qstore::scheme::ggml
