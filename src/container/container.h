@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/disk_ids.h"
@@ -42,6 +43,8 @@ struct Layout {
   /// padding. The parts before the first that a tensor has are the head: one or more.
   std::vector<Part> parts;
   std::vector<Tensor> tensors;
+  /// Numbers of the metadata, by key.
+  std::vector<std::pair<std::string, uint64_t>> numbers;
 };
 
 /// A tensor as the head of a file lists it.

@@ -9,6 +9,7 @@
 #include "scheme/awq/awq.h"
 #include "scheme/bitsandbytes/nested_scales.h"
 #include "scheme/cast/cast.h"
+#include "scheme/ggml/ggml.h"
 #include "scheme/gpt_oss/gpt_oss.h"
 #include "scheme/gptq/gptq.h"
 #include "scheme/grid/grid_schemes.h"
@@ -71,7 +72,7 @@ std::span<const Scheme* const> Schemes() {
   static const Scheme* const kSchemes[] = {
       &LlmInt8(),    &Cast(),        &GptqFloats(),   &GptqIntegers(), &GridCodes(),
       &GridScales(), &GridWeights(), &GridValues(),   &NestedScales(), &GptqCodes(),
-      &AwqCodes(),   &GridNear(),    &ExpertValues(), &Mxfp4Cast()};
+      &AwqCodes(),   &GridNear(),    &ExpertValues(), &Mxfp4Cast(),    &Ggml()};
   return kSchemes;
 }
 

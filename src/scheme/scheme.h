@@ -127,6 +127,9 @@ struct Edge {
   std::vector<ParentRef> parents;
   /// The child is to be cut so that its chunks are those of the first parent, which has as many.
   bool follows_chunks = false;
+  Level from_level = Level::kFast;  ///< Below it, what decoding takes is too much.
+  /// Tried where no edge that is none explains the tensor.
+  bool is_fallback = false;
 };
 
 /// How a tensor of words that hold several weights each is cut.

@@ -29,6 +29,11 @@ class TensorTable {
   virtual size_t size() const = 0;
   virtual TensorDesc tensor(size_t index) const = 0;
   virtual std::optional<size_t> Find(std::string_view name) const = 0;
+  /// A number that the metadata of the files has under a key with this end, if they agree on it.
+  virtual std::optional<uint64_t> Number(std::string_view key_end) const {
+    (void)key_end;
+    return std::nullopt;
+  }
 };
 
 inline uint64_t ElementCount(std::span<const uint64_t> shape) {

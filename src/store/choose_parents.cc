@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <numeric>
 #include <utility>
@@ -19,6 +20,10 @@ namespace {
 
 // An edge must gain this share of the bytes, or it is not worth reading more for.
 constexpr double kWorthwhile = 0.98;
+
+// What is left of a tensor that its parents explain, as a share: nothing else is tried then.
+constexpr double kWellExplained = 0.3;
+constexpr size_t kMostFallbacks = 8;
 
 class ParentChooser {
  public:
@@ -76,6 +81,22 @@ class ParentChooser {
   Status MeasureEdges(uint32_t id, scheme::ChunkCoder* coder, std::vector<Proposal>* proposals) {
     // Parents may have been cut otherwise since.
     std::erase_if(*proposals, [this](Proposal& proposal) { return !edges_.Bind(&proposal); });
+    const auto is_fallback = [](const Proposal& proposal) { return proposal.is_fallback; };
+    std::vector<Proposal> fallbacks;
+    std::copy_if(proposals->begin(), proposals->end(), std::back_inserter(fallbacks), is_fallback);
+    std::erase_if(*proposals, is_fallback);
+    QSTORE_TRY(MeasureAll(id, coder, proposals));
+    const bool is_explained = std::any_of(proposals->begin(), proposals->end(), [&](const auto& p) {
+      return p.bytes < kWellExplained * alone_[id];
+    });
+    if (is_explained || fallbacks.empty()) return {};
+    KeepLargest(&fallbacks);
+    QSTORE_TRY(MeasureAll(id, coder, &fallbacks));
+    std::move(fallbacks.begin(), fallbacks.end(), std::back_inserter(*proposals));
+    return {};
+  }
+
+  Status MeasureAll(uint32_t id, scheme::ChunkCoder* coder, std::vector<Proposal>* proposals) {
     if (proposals->empty()) return {};
     QSTORE_ASSIGN(const plan::Measured measured, MeasureOnce(id, *proposals, coder));
     alone_[id] = measured.alone;
@@ -84,6 +105,15 @@ class ParentChooser {
       (*proposals)[i].bound.reset();
     }
     return {};
+  }
+
+  // Of proposals that are tried in need, those of the parents that tell most.
+  void KeepLargest(std::vector<Proposal>* fallbacks) const {
+    std::stable_sort(fallbacks->begin(), fallbacks->end(), [&](const auto& a, const auto& b) {
+      return plan_.objects[a.parents[0]].spec.byte_size >
+             plan_.objects[b.parents[0]].spec.byte_size;
+    });
+    if (fallbacks->size() > kMostFallbacks) fallbacks->resize(kMostFallbacks);
   }
 
   Result<plan::Measured> MeasureOnce(uint32_t id, const std::vector<Proposal>& proposals,

@@ -237,13 +237,20 @@ void EdgeFinder::ProposeFrom(uint32_t id, uint32_t v, const scheme::TensorTable&
     each->Detect(target, own_table, other, &edges);
   }
   for (scheme::Edge& edge : edges) {
-    Proposal proposal{id, 0, edge.scheme->id(), std::move(edge.params), {}, nullptr, 0};
+    if (level_ < edge.from_level) continue;
+    Proposal proposal{id,      0, edge.scheme->id(), std::move(edge.params), {},
+                      nullptr, 0, edge.is_fallback};
     for (const scheme::ParentRef& parent : edge.parents) {
       const SourceTable& table = parent.is_own ? own_table : other_table;
       proposal.parents.push_back(ObjectOf(parent.is_own ? own : v, table.place(parent.tensor)));
     }
     proposal.chunk_elems = ChunkElems(object.spec, edge, proposal);
-    if (Bind(&proposal)) proposals->push_back(std::move(proposal));
+    // Variants may have the same object.
+    const bool is_known = std::any_of(proposals->begin(), proposals->end(), [&](const auto& each) {
+      return each.scheme_id == proposal.scheme_id && each.params == proposal.params &&
+             each.parents == proposal.parents;
+    });
+    if (!is_known && Bind(&proposal)) proposals->push_back(std::move(proposal));
   }
 }
 

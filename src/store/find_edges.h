@@ -28,6 +28,7 @@ struct Proposal {
   std::vector<uint32_t> parents;
   std::shared_ptr<const scheme::Bound> bound;  ///< Null where it need not be at hand.
   uint64_t chunk_elems = 0;                    ///< Of the child, cut for these parents.
+  bool is_fallback = false;                    ///< As scheme::Edge has it.
 };
 using Proposals = std::vector<std::vector<Proposal>>;  // By object.
 

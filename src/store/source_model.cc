@@ -25,6 +25,7 @@ Status DivideIntoParts(SourceFileEntry* entry) {
     entry->parts.push_back({part.begin, part.end, kNoObject, kNoTensor, std::move(part.name)});
   }
   entry->tensors = std::move(opened.layout.tensors);
+  entry->numbers = std::move(opened.layout.numbers);
   for (uint32_t t = 0; t < entry->tensors.size(); ++t) {
     entry->parts[entry->tensors[t].part].tensor = t;
   }
@@ -113,6 +114,19 @@ std::optional<size_t> SourceTable::Find(std::string_view name) const {
   const auto found = by_name_.find(name);
   if (found == by_name_.end()) return std::nullopt;
   return found->second;
+}
+
+std::optional<uint64_t> SourceTable::Number(std::string_view key_end) const {
+  std::optional<uint64_t> found;
+  for (size_t i = 0; i < places_.size(); ++i) {
+    if (i > 0 && places_[i].file == places_[i - 1].file) continue;
+    for (const auto& [key, number] : variant_->files[places_[i].file].numbers) {
+      if (!key.ends_with(key_end)) continue;
+      if (found && *found != number) return std::nullopt;
+      found = number;
+    }
+  }
+  return found;
 }
 
 SourceTables::SourceTables(const SourceVariant& variant) : all_(&variant) {

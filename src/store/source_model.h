@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/disk_ids.h"
@@ -38,9 +39,10 @@ struct SourceFileEntry {
   std::filesystem::path source;
   uint64_t size = 0;
   ContainerId container = kNoContainer;
-  uint8_t flags = 0;                           ///< Of FileFlag.
-  std::vector<container::Tensor> tensors;      ///< In the order of the container.
-  std::vector<SourcePart> parts;               ///< None for an empty file.
+  uint8_t flags = 0;                                      ///< Of FileFlag.
+  std::vector<container::Tensor> tensors;                 ///< In the order of the container.
+  std::vector<std::pair<std::string, uint64_t>> numbers;  ///< As container::Layout has them.
+  std::vector<SourcePart> parts;                          ///< None for an empty file.
   std::shared_ptr<const io::SourceFile> file;  ///< Opened on demand. Null for a directory.
 };
 
@@ -71,6 +73,7 @@ class SourceTable final : public scheme::TensorTable {
   size_t size() const override { return places_.size(); }
   scheme::TensorDesc tensor(size_t index) const override;
   std::optional<size_t> Find(std::string_view name) const override;
+  std::optional<uint64_t> Number(std::string_view key_end) const override;
   TensorPlace place(size_t index) const { return places_[index]; }
 
  private:

@@ -14,6 +14,8 @@ namespace {
 
 // A value of this size or more is an object of its own, which files have in common.
 constexpr uint64_t kLargeValue = 512;
+// Numbers of the metadata that schemes may ask for.
+constexpr size_t kMostNumbers = 256;
 constexpr std::string_view kTensorList = "tensors";
 
 /// A head in memory.
@@ -54,6 +56,9 @@ class GgufContainer final : public Container {
       if (end > begin) layout.parts.push_back({begin, end, std::string(name)});
     };
     const GgufVisitor visitor{[&](const GgufValue& value) {
+                                if (value.number && layout.numbers.size() < kMostNumbers) {
+                                  layout.numbers.emplace_back(value.key, *value.number);
+                                }
                                 if (value.end - value.begin < kLargeValue) return Status();
                                 cut(value_end, value.begin, {});
                                 cut(value.begin, value.end, value.key);

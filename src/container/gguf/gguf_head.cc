@@ -139,10 +139,28 @@ class HeadReader {
     if (!keys_.insert(key).second) return within(Corrupt("comes twice"));
     const auto type = cursor_.Fixed<uint32_t>();
     if (!type.ok()) return type.status();
-    GgufValue value{key, static_cast<GgufType>(*type), cursor_.position(), 0};
-    QSTORE_TRY(within(key == kAlignmentKey ? Alignment(value.type) : SkipValue(value.type)));
+    GgufValue value{key, static_cast<GgufType>(*type), cursor_.position(), 0, {}};
+    QSTORE_TRY(within(TakeValue(&value)));
     value.end = cursor_.position();
     return visit_.value ? visit_.value(value) : Status();
+  }
+
+  Status TakeValue(GgufValue* value) {
+    if (value->key == kAlignmentKey) return Alignment(value->type);
+    switch (value->type) {
+      case GgufType::kU32:
+      case GgufType::kI32: {
+        QSTORE_ASSIGN(const auto number, cursor_.Fixed<uint32_t>());
+        if (value->type == GgufType::kU32 || number >> 31 == 0) value->number = number;
+        return {};
+      }
+      case GgufType::kU64: {
+        QSTORE_ASSIGN(value->number, cursor_.Fixed<uint64_t>());
+        return {};
+      }
+      default:
+        return SkipValue(value->type);
+    }
   }
 
   Status Alignment(GgufType type) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -41,6 +42,7 @@ struct GgufValue {
   GgufType type = GgufType::kU8;
   uint64_t begin = 0;  ///< Behind the type; of an array, with the type and number of its elements.
   uint64_t end = 0;
+  std::optional<uint64_t> number;  ///< Of a whole number that is not negative.
 };
 
 struct GgufTensor {

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheme/ggml/block_coder.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/status_macros.h"
+
+namespace qstore::scheme::ggml {
+namespace {
+
+using codec::BlockStream;
+using codec::StreamKind;
+
+// More exceptions than one in so many weights are coded by places, not listed.
+constexpr size_t kRare = 256;
+
+enum class CodesAs : uint8_t { kListed = 0, kNear = 1 };
+
+unsigned BitsOf(const BlockStream& stream) {
+  return stream.kind == StreamKind::kSymbols ? stream.bits : 8;
+}
+
+// Differences modulo 2^bits as 0, -1, 1, -2, ... have small numbers.
+unsigned Folded(unsigned difference, unsigned bits) {
+  const unsigned mask = (1u << bits) - 1;
+  const bool is_negative = (difference & mask) >> (bits - 1) != 0;
+  return (is_negative ? ~difference << 1 | 1 : difference << 1) & mask;
+}
+unsigned Unfolded(unsigned folded) { return folded >> 1 ^ (0u - (folded & 1)); }
+
+}  // namespace
+
+uint64_t BlockCoderBytes(uint64_t weights) {
+  // Two sets of streams, with codes as bytes; nearest codes and places; what the near coder has;
+  // steps and offsets of sub-blocks of 16.
+  return (3 + 3 + 2 + kNearScratchPerCode + 1) * weights + kNearScratch;
+}
+
+BlockCoder::BlockCoder(DType dtype, BlockCoderScratch* scratch)
+    : layout_(*codec::LayoutOfBlocks(dtype)), grid_(GridOfBlocks(dtype)), scratch_(*scratch) {}
+
+void BlockCoder::Encode(std::span<const float> weights, std::span<const std::byte> made,
+                        std::span<const std::byte> blocks, codec::Effort effort,
+                        std::vector<std::byte>* out) {
+  if (grid_ == nullptr) {
+    codec::EncodeBlocks(layout_, effort, blocks, &scratch_.blocks, out);
+    return;
+  }
+  codec::SplitBlocks(layout_, blocks, &scratch_.blocks);
+  if (!made.empty()) codec::SplitBlocks(layout_, made, &scratch_.made);
+  EncodeScales(!made.empty(), blocks.size() / layout_.bytes, effort, out);
+  EncodeCodes(weights, out);
+}
+
+Status BlockCoder::Decode(base::ByteReader* payload, std::span<const float> weights,
+                          std::span<const std::byte> made, std::span<std::byte> blocks) {
+  if (grid_ == nullptr) return codec::DecodeBlocks(layout_, payload, &scratch_.blocks, blocks);
+  const size_t count = blocks.size() / layout_.bytes;
+  scratch_.blocks.Resize(layout_, count);
+  if (!made.empty()) codec::SplitBlocks(layout_, made, &scratch_.made);
+  QSTORE_TRY(DecodeScales(payload, !made.empty(), count));
+  QSTORE_TRY(DecodeCodes(payload, weights));
+  codec::MergeBlocks(layout_, &scratch_.blocks, blocks);
+  return {};
+}
+
+void BlockCoder::EncodeScales(bool is_told, size_t count, codec::Effort effort,
+                              std::vector<std::byte>* out) {
+  for (size_t s = 0; s < layout_.codes(); ++s) {
+    const BlockStream& stream = layout_.streams[s];
+    if (!is_told) {
+      codec::EncodeBlockStream(stream, count, s, effort, &scratch_.blocks, out);
+      continue;
+    }
+    const size_t numbers = stream.per_block * count;
+    const uint8_t* own = scratch_.blocks.stream(s);
+    const uint8_t* told = scratch_.made.stream(s);
+    scratch_.plane.resize(2 * numbers + codec::kPlaneSlack);
+    uint8_t* plane = scratch_.plane.data();
+    if (stream.kind == StreamKind::kHalf) {
+      for (size_t i = 0; i < numbers; ++i) {
+        const unsigned folded = Folded(
+            base::LoadLe<uint16_t>(own + 2 * i) - unsigned{base::LoadLe<uint16_t>(told + 2 * i)},
+            16);
+        plane[i] = static_cast<uint8_t>(folded);
+        plane[numbers + i] = static_cast<uint8_t>(folded >> 8);
+      }
+      codec::EncodePlane({plane, numbers}, codec::Effort::kRans, out);
+      codec::EncodePlane({plane + numbers, numbers}, codec::Effort::kRans, out);
+    } else {
+      for (size_t i = 0; i < numbers; ++i) {
+        plane[i] = static_cast<uint8_t>(Folded(own[i] - unsigned{told[i]}, BitsOf(stream)));
+      }
+      codec::EncodePlane({plane, numbers}, codec::Effort::kRans, out);
+    }
+  }
+}
+
+Status BlockCoder::DecodeScales(base::ByteReader* payload, bool is_told, size_t count) {
+  for (size_t s = 0; s < layout_.codes(); ++s) {
+    const BlockStream& stream = layout_.streams[s];
+    if (!is_told) {
+      QSTORE_TRY(codec::DecodeBlockStream(stream, count, s, payload, &scratch_.blocks));
+      continue;
+    }
+    const size_t numbers = stream.per_block * count;
+    uint8_t* own = scratch_.blocks.stream(s);
+    const uint8_t* told = scratch_.made.stream(s);
+    scratch_.plane.resize(2 * (numbers + codec::kPlaneSlack));
+    uint8_t* room = scratch_.plane.data();
+    QSTORE_ASSIGN(const uint8_t* low, codec::DecodePlane(payload, numbers, room));
+    if (stream.kind == StreamKind::kHalf) {
+      QSTORE_ASSIGN(const uint8_t* high,
+                    codec::DecodePlane(payload, numbers, room + numbers + codec::kPlaneSlack));
+      for (size_t i = 0; i < numbers; ++i) {
+        const unsigned step = Unfolded(low[i] | unsigned{high[i]} << 8);
+        base::StoreLe(own + 2 * i,
+                      static_cast<uint16_t>(base::LoadLe<uint16_t>(told + 2 * i) + step));
+      }
+    } else {
+      const unsigned mask = (1u << BitsOf(stream)) - 1;
+      for (size_t i = 0; i < numbers; ++i) {
+        own[i] = static_cast<uint8_t>((told[i] + Unfolded(low[i])) & mask);
+      }
+    }
+  }
+  return {};
+}
+
+void BlockCoder::FindNearest(std::span<const float> weights, bool with_places) {
+  std::array<const uint8_t*, codec::kMaxBlockStreams> streams{};
+  for (size_t s = 0; s < layout_.codes(); ++s) streams[s] = scratch_.blocks.stream(s);
+  scratch_.scales.Fill(*grid_, layout_.weights, streams.data(), weights.size() / layout_.weights);
+  scratch_.nearest.resize(weights.size());
+  if (with_places) scratch_.places.resize(weights.size());
+  NearestCodes(*grid_, scratch_.scales, weights, scratch_.nearest.data(),
+               with_places ? scratch_.places.data() : nullptr);
+}
+
+void BlockCoder::EncodeCodes(std::span<const float> weights, std::vector<std::byte>* out) {
+  FindNearest(weights, true);
+  const uint8_t* codes = scratch_.blocks.stream(layout_.codes());
+  const uint8_t* nearest = scratch_.nearest.data();
+  size_t listed = 0;
+  for (size_t i = 0; i < weights.size(); ++i) listed += codes[i] != nearest[i] ? 1 : 0;
+  base::ByteWriter writer(out);
+  const bool is_rare = listed <= weights.size() / kRare;
+  writer.Fixed(static_cast<uint8_t>(is_rare ? CodesAs::kListed : CodesAs::kNear));
+  if (!is_rare) {
+    const unsigned bits = layout_.streams.back().bits;
+    EncodeNear(bits, {codes, weights.size()}, scratch_.nearest, scratch_.places, &scratch_.near,
+               out);
+    return;
+  }
+  writer.Varint(listed);
+  for (size_t i = 0, next = 0; i < weights.size(); ++i) {
+    if (codes[i] == nearest[i]) continue;
+    writer.Varint(i - next);
+    writer.Fixed(codes[i]);
+    next = i + 1;
+  }
+}
+
+Status BlockCoder::DecodeCodes(base::ByteReader* payload, std::span<const float> weights) {
+  const auto as = payload->Fixed<uint8_t>();
+  if (as > static_cast<uint8_t>(CodesAs::kNear)) return Corrupt("ggml: codes of no known kind");
+  const bool is_near = as == static_cast<uint8_t>(CodesAs::kNear);
+  FindNearest(weights, is_near);
+  uint8_t* codes = scratch_.blocks.stream(layout_.codes());
+  if (is_near) {
+    return DecodeNear(layout_.streams.back().bits, payload, scratch_.nearest, scratch_.places,
+                      &scratch_.near, {codes, weights.size()});
+  }
+  std::copy(scratch_.nearest.begin(), scratch_.nearest.end(), codes);
+  const uint64_t listed = payload->Varint();
+  if (listed > weights.size()) return Corrupt("ggml: more exceptions than weights");
+  uint64_t next = 0;
+  for (uint64_t k = 0; k < listed; ++k) {
+    const uint64_t gap = payload->Varint();
+    const auto code = payload->Fixed<uint8_t>();
+    if (!payload->ok() || gap >= weights.size() - next) {
+      return Corrupt("ggml: an exception lies beyond the chunk");
+    }
+    codes[next + gap] = code;
+    next += gap + 1;
+  }
+  return payload->ok() ? Status() : Corrupt("ggml: exceptions end too early");
+}
+
+}  // namespace qstore::scheme::ggml

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/bytes.h"
+#include "codec/blocks/blocks.h"
+#include "codec/plane.h"
+#include "qstore/status.h"
+#include "scheme/ggml/block_grid.h"
+#include "scheme/grid/near_coder.h"
+
+// Blocks given the weights that they are made of: scales are stored, codes follow from them but for
+// exceptions. docs/format-ggml.md, "Blocks given weights".
+
+namespace qstore::scheme::ggml {
+
+struct BlockCoderScratch {
+  codec::BlockScratch blocks;
+  codec::BlockScratch made;  ///< What scales are told from.
+  SubScales scales;
+  std::vector<uint8_t> nearest;
+  std::vector<uint8_t> places;
+  std::vector<uint8_t> plane;
+  NearScratch near;
+};
+
+/// Bytes that a BlockCoderScratch takes for so many weights.
+uint64_t BlockCoderBytes(uint64_t weights);
+
+/// Blocks of a type with a grid, or of one without codes: these are stored as they are.
+class BlockCoder {
+ public:
+  BlockCoder(DType dtype, BlockCoderScratch* scratch);
+
+  /// Appends `blocks`, made of `weights`. `made`, empty or as many blocks, tells scales.
+  void Encode(std::span<const float> weights, std::span<const std::byte> made,
+              std::span<const std::byte> blocks, codec::Effort effort, std::vector<std::byte>* out);
+  /// The inverse; fills `blocks`. Errors: kCorrupt.
+  Status Decode(base::ByteReader* payload, std::span<const float> weights,
+                std::span<const std::byte> made, std::span<std::byte> blocks);
+
+ private:
+  void EncodeScales(bool is_told, size_t count, codec::Effort effort, std::vector<std::byte>* out);
+  Status DecodeScales(base::ByteReader* payload, bool is_told, size_t count);
+  void EncodeCodes(std::span<const float> weights, std::vector<std::byte>* out);
+  Status DecodeCodes(base::ByteReader* payload, std::span<const float> weights);
+  void FindNearest(std::span<const float> weights, bool with_places);
+
+  const codec::BlockLayout& layout_;
+  const BlockGrid* grid_;
+  BlockCoderScratch& scratch_;
+};
+
+}  // namespace qstore::scheme::ggml

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheme/ggml/ggml.h"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+
+#include "base/status_macros.h"
+#include "codec/floating.h"
+#include "scheme/checks.h"
+#include "scheme/ggml/block_grid.h"
+#include "scheme/ggml/block_values.h"
+#include "scheme/ggml/ggml_bound.h"
+#include "scheme/ggml/ggml_params.h"
+#include "scheme/ggml/search/search.h"
+#include "scheme/ggml/tensor_names.h"
+
+namespace qstore::scheme {
+namespace {
+
+using ggml::GgmlParams;
+using ggml::Via;
+
+double BitsPerWeight(DType dtype) { return double{1} * DTypeBits(dtype) / DTypeBlock(dtype); }
+
+// Blocks that follow from weights by rounding alone, which takes little time.
+bool IsRoundedOnly(DType dtype) {
+  switch (dtype) {
+    case DType::kQ4_0:
+    case DType::kQ4_1:
+    case DType::kQ5_0:
+    case DType::kQ5_1:
+    case DType::kQ8_0:
+    case DType::kMxfp4:
+    case DType::kNvfp4:
+    case DType::kTq1_0:
+    case DType::kTq2_0:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool SameWeights(const TensorDesc& a, const TensorDesc& b) {
+  const auto trimmed = [](std::span<const uint64_t> shape) {
+    while (!shape.empty() && shape.front() == 1) shape = shape.subspan(1);
+    return shape;
+  };
+  const auto x = trimmed(a.shape);
+  const auto y = trimmed(b.shape);
+  return std::equal(x.begin(), x.end(), y.begin(), y.end());
+}
+
+/// The edges into one target.
+class EdgeMaker {
+ public:
+  EdgeMaker(const Scheme& scheme, const TensorDesc& target, const TensorTable& own,
+            const TensorTable& other, std::vector<Edge>* edges)
+      : scheme_(scheme), target_(target), own_(own), other_(other), edges_(*edges) {}
+
+  void AddFrom(size_t parent) {
+    const TensorDesc weights = other_.tensor(parent);
+    if (!ggml::HasValues(weights.dtype) || !SameWeights(target_, weights)) return;
+    const bool is_block = DTypeBlock(target_.dtype) > 1;
+    const bool of_blocks = DTypeBlock(weights.dtype) > 1;
+    // What has lost more tells of what has lost less, but not the other way round.
+    if (of_blocks && BitsPerWeight(weights.dtype) <= BitsPerWeight(target_.dtype)) return;
+    GgmlParams params;
+    params.parent_dtype = weights.dtype;
+    params.columns = target_.shape.empty() ? 1 : target_.shape.back();
+    is_fallback_ = of_blocks;
+    if (!is_block) {
+      AddFloats(parent, params);
+      return;
+    }
+    for (const uint64_t head_rows : HeadRows(weights)) {
+      params.head_rows = head_rows;
+      AddBlocks(parent, params);
+    }
+  }
+
+ private:
+  void AddFloats(size_t parent, GgmlParams params) {
+    if (is_fallback_) return;
+    const bool is_matrix = target_.shape.size() > 1;
+    for (const uint64_t head_rows : HeadRows(other_.tensor(parent))) {
+      params.head_rows = head_rows;
+      Add(parent, params, Level::kFast);
+      params.plus_one = true;
+      if (!is_matrix) Add(parent, params, Level::kFast);
+      params.plus_one = false;
+    }
+  }
+
+  void AddBlocks(size_t parent, GgmlParams params) {
+    const bool is_lossy_f16 =
+        params.parent_dtype == DType::kBF16 || params.parent_dtype == DType::kF32;
+    const Level replayed_from = IsRoundedOnly(target_.dtype) ? Level::kFast : Level::kMax;
+    if (ggml::IsSearched(target_.dtype)) {
+      params.is_replayed = true;
+      Add(parent, params, replayed_from);
+      if (is_lossy_f16) {
+        params.via = Via::kF16;
+        Add(parent, params, replayed_from);
+        params.via = Via::kNone;
+      }
+      params.is_replayed = false;
+    }
+    if (ggml::GridOfBlocks(target_.dtype) != nullptr) Add(parent, params, Level::kFast);
+  }
+
+  // Of which heads rows may have changed their places: as the file says, or as is usual.
+  std::vector<uint64_t> HeadRows(const TensorDesc& weights) const {
+    std::vector<uint64_t> found = {0};
+    const std::string_view part = ggml::BlockPartOf(target_.name);
+    const bool is_q = part == "attn_q";
+    if ((!is_q && part != "attn_k") || weights.name == target_.name || target_.shape.empty()) {
+      return found;
+    }
+    const uint64_t rows = target_.shape.size() == 1 ? target_.shape[0] : target_.shape[0];
+    const auto heads = own_.Number(is_q ? "attention.head_count" : "attention.head_count_kv");
+    if (heads && *heads > 0 && rows % *heads == 0 && rows / *heads % 2 == 0) {
+      found.push_back(rows / *heads);
+    } else if (!heads) {
+      for (const uint64_t usual : {uint64_t{64}, uint64_t{128}, uint64_t{96}, uint64_t{256}}) {
+        if (rows % usual == 0) found.push_back(usual);
+      }
+    }
+    return found;
+  }
+
+  void Add(size_t parent, const GgmlParams& given, Level from) {
+    GgmlParams params = given;
+    // Rows of biases have one element each.
+    if (target_.shape.size() == 1 && params.head_rows != 0) params.columns = 1;
+    Edge edge{&scheme_, WriteGgmlParams(params), {{false, parent}}};
+    edge.from_level = from;
+    edge.is_fallback = is_fallback_;
+    edges_.push_back(std::move(edge));
+  }
+
+  const Scheme& scheme_;
+  const TensorDesc& target_;
+  const TensorTable& own_;
+  const TensorTable& other_;
+  std::vector<Edge>& edges_;
+  bool is_fallback_ = false;
+};
+
+// Parents: the weights; with importance also sums of squares and counts. Parameters: see
+// GgmlParams.
+class GgmlScheme final : public Scheme {
+ public:
+  SchemeId id() const override { return 15; }
+  std::string_view name() const override { return "ggml-blocks"; }
+
+  void Detect(const TensorDesc& target, const TensorTable& own, const TensorTable& other,
+              std::vector<Edge>* edges) const override {
+    const bool is_block = DTypeBlock(target.dtype) > 1;
+    if (!is_block && !codec::IsCodedFloat(target.dtype)) return;
+    EdgeMaker maker(*this, target, own, other, edges);
+    for (const size_t parent : ggml::TensorsLike(target.name, other)) {
+      // Floats of equal names are casts.
+      if (!is_block && other.tensor(parent).name == target.name) continue;
+      maker.AddFrom(parent);
+    }
+  }
+
+  Result<std::unique_ptr<const Bound>> Bind(const ObjectSpec& child,
+                                            std::span<const ObjectSpec> parents,
+                                            std::span<const std::byte> bytes) const override {
+    QSTORE_ASSIGN(const GgmlParams params, ggml::ReadGgmlParams(bytes));
+    QSTORE_TRY(CheckCounts(parents, params.has_importance ? 3 : 1, bytes, bytes.size()));
+    return ggml::BindGgml(child, parents, params);
+  }
+};
+
+}  // namespace
+
+const Scheme& Ggml() {
+  static const GgmlScheme kScheme;
+  return kScheme;
+}
+
+}  // namespace qstore::scheme

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheme/ggml/ggml_bound.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/float_convert.h"
+#include "base/status_macros.h"
+#include "codec/floating.h"
+#include "scheme/checks.h"
+#include "scheme/ggml/block_coder.h"
+#include "scheme/ggml/search/search.h"
+#include "scheme/ggml/weight_rows.h"
+#include "scheme/grid/listed.h"
+
+namespace qstore::scheme::ggml {
+namespace {
+
+constexpr std::string_view kRule = "ggml";
+enum Parent : size_t { kWeights, kSums, kCounts };
+// Beyond this share of the raw size a chunk may be worth coding alone.
+constexpr double kSuspiciousShare = 0.55;
+
+struct GgmlScratch {
+  ValueScratch values;
+  std::vector<float> room;
+  std::vector<float> weights;
+  std::vector<float> unlike_weights;
+  std::vector<float> importance;
+  std::vector<std::byte> made;
+  std::vector<std::byte> unlike_made;
+  std::vector<std::byte> unlike;
+  std::vector<uint8_t> flags;
+  BlockCoderScratch coder;
+  SearchScratch search;
+};
+
+class BoundGgml final : public Bound {
+ public:
+  BoundGgml(const ObjectSpec& child, std::span<const ObjectSpec> parents, const GgmlParams& params)
+      : Bound(child, parents),
+        params_(params),
+        block_(DTypeBlock(child.dtype)),
+        weight_count_(child.elem_count() * block_),
+        goes_by_chunks_(GoesByChunks(parents[kWeights])) {
+    if (params.has_importance) matrices_ = parents[kCounts].byte_size / sizeof(float);
+  }
+
+  Take TakeOf(size_t parent) const override {
+    if (parent != kWeights) return Take::kWhole;
+    return goes_by_chunks_ ? Take::kChunk : Take::kRange;
+  }
+  Region NeedOf(size_t parent, const ChunkAt& at) const override {
+    return parent == kWeights ? RegionOf(params_, weight_count_, RangeOf(at)) : Whole(parent);
+  }
+
+  Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
+             std::span<const std::byte> raw, codec::Effort effort, Scratch* scratch,
+             std::vector<std::byte>* out) const override {
+    auto* own = scratch->Of<GgmlScratch>();
+    if (!IsWhole(at)) return Fit::kNone;
+    TakeFrom(at, parents, own);
+    if (block_ == 1) {
+      Round(own);
+      return FitOfListed(EncodeListed(own->made, raw, child().elem_bytes(), out), at.elem_count);
+    }
+    if (params_.is_replayed) {
+      Replay(at, parents, own);
+      if (std::equal(raw.begin(), raw.end(), own->made.begin())) return Fit::kSure;
+      EncodeUnlike(raw, effort, own, out);
+    } else {
+      BlockCoder(child().dtype, &own->coder).Encode(own->weights, {}, raw, effort, out);
+    }
+    const bool is_sure =
+        static_cast<double>(out->size()) < kSuspiciousShare * static_cast<double>(raw.size());
+    return is_sure ? Fit::kSure : Fit::kMaybe;
+  }
+
+  Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
+                base::ByteReader* payload, Scratch* scratch,
+                std::span<std::byte> raw) const override {
+    auto* own = scratch->Of<GgmlScratch>();
+    TakeFrom(at, parents, own);
+    if (block_ == 1) {
+      Round(own);
+      std::copy(own->made.begin(), own->made.end(), raw.begin());
+      return DecodeListed(payload, child().elem_bytes(), kRule, raw);
+    }
+    if (!params_.is_replayed) {
+      return BlockCoder(child().dtype, &own->coder).Decode(payload, own->weights, {}, raw);
+    }
+    Replay(at, parents, own);
+    std::copy(own->made.begin(), own->made.end(), raw.begin());
+    if (payload->remaining() == 0) return {};
+    return DecodeUnlike(payload, own, raw);
+  }
+
+  uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
+    const uint64_t weights = chunk_bytes / child().elem_bytes() * block_;
+    const uint64_t floats = (params_.is_replayed ? 3 : 2) * sizeof(float) * weights;
+    return floats + 3 * chunk_bytes + BlockCoderBytes(weights) + 4 * weights;
+  }
+
+ private:
+  WeightRange RangeOf(const ChunkAt& at) const {
+    return {at.first_elem * block_, at.elem_count * block_};
+  }
+
+  // What is made again is made of whole rows.
+  bool IsWhole(const ChunkAt& at) const {
+    const WeightRange range = RangeOf(at);
+    if (block_ == 1 || !params_.is_replayed) return true;
+    return range.first % params_.columns == 0 && range.count % params_.columns == 0;
+  }
+
+  bool GoesByChunks(const ObjectSpec& parent) const {
+    const uint64_t per_chunk = child().chunk_elems * block_;
+    const bool keeps_places =
+        params_.head_rows == 0 || per_chunk % (params_.head_rows * params_.columns) == 0;
+    const uint64_t parent_block = DTypeBlock(params_.parent_dtype);
+    return keeps_places && parent.chunk_elems * parent_block == per_chunk &&
+           DTypeBits(parent.dtype) == DTypeBits(params_.parent_dtype);
+  }
+
+  void TakeFrom(const ChunkAt& at, std::span<const ParentContent> parents, GgmlScratch* own) const {
+    const WeightRange range = RangeOf(at);
+    own->weights.resize(range.count);
+    TakeWeights(params_, weight_count_, range, parents[kWeights].bytes, &own->values, &own->room,
+                own->weights);
+  }
+
+  void Round(GgmlScratch* own) const {
+    const size_t size = child().elem_bytes();
+    own->made.resize(own->weights.size() * size);
+    std::byte* out = own->made.data();
+    for (size_t i = 0; i < own->weights.size(); ++i) {
+      const float weight = own->weights[i];
+      if (child().dtype == DType::kF32) {
+        std::memcpy(out + 4 * i, &weight, 4);
+      } else {
+        const bool is_f16 = child().dtype == DType::kF16;
+        base::StoreLe<uint16_t>(out + 2 * i,
+                                is_f16 ? base::FloatToFp16(weight) : base::FloatToBf16(weight));
+      }
+    }
+  }
+
+  void Replay(const ChunkAt& at, std::span<const ParentContent> parents, GgmlScratch* own) const {
+    own->made.resize(own->weights.size() / block_ * child().elem_bytes());
+    const DType dtype = child().dtype;
+    const uint64_t columns = params_.columns;
+    if (!params_.has_importance) {
+      QuantizeRows(dtype, own->weights, columns, {}, own->made, &own->search);
+      return;
+    }
+    const uint64_t rows_of_matrix = std::max<uint64_t>(1, weight_count_ / columns / matrices_);
+    const uint64_t first_row = RangeOf(at).first / columns;
+    const uint64_t rows = own->weights.size() / columns;
+    for (uint64_t done = 0; done < rows;) {
+      const uint64_t matrix = std::min((first_row + done) / rows_of_matrix, matrices_ - 1);
+      const uint64_t end = matrix == matrices_ - 1 ? UINT64_MAX : (matrix + 1) * rows_of_matrix;
+      const uint64_t count = std::min(rows - done, end - (first_row + done));
+      FindImportance(matrix, parents, own);
+      const uint64_t row_bytes = columns / block_ * child().elem_bytes();
+      QuantizeRows(dtype, std::span(own->weights).subspan(done * columns, count * columns), columns,
+                   own->importance,
+                   std::span(own->made).subspan(done * row_bytes, count * row_bytes), &own->search);
+      done += count;
+    }
+  }
+
+  // The mean of the squares of what each column is multiplied with; 1 where nothing was counted.
+  void FindImportance(uint64_t matrix, std::span<const ParentContent> parents,
+                      GgmlScratch* own) const {
+    const auto count = std::bit_cast<float>(
+        base::LoadLe<uint32_t>(parents[kCounts].bytes.data() + sizeof(float) * matrix));
+    own->importance.resize(params_.columns);
+    const std::byte* sums = parents[kSums].bytes.data() + sizeof(float) * matrix * params_.columns;
+    for (uint64_t c = 0; c < params_.columns; ++c) {
+      const auto sum = std::bit_cast<float>(base::LoadLe<uint32_t>(sums + sizeof(float) * c));
+      own->importance[c] = count > 0 ? sum / count : 1.0f;
+    }
+  }
+
+  // Blocks that are not as they are made: which, and what they are.
+  void EncodeUnlike(std::span<const std::byte> raw, codec::Effort effort, GgmlScratch* own,
+                    std::vector<std::byte>* out) const {
+    const size_t size = child().elem_bytes();
+    own->flags.resize(raw.size() / size);
+    for (size_t b = 0; b < own->flags.size(); ++b) {
+      own->flags[b] =
+          std::memcmp(raw.data() + b * size, own->made.data() + b * size, size) != 0 ? 1 : 0;
+    }
+    codec::EncodePlane(own->flags, effort, out);
+    Gather(own->flags.data(), own->flags.size(), own);
+    own->unlike.clear();
+    for (size_t b = 0; b < own->flags.size(); ++b) {
+      if (own->flags[b] == 0) continue;
+      const auto block = raw.subspan(b * size, size);
+      own->unlike.insert(own->unlike.end(), block.begin(), block.end());
+    }
+    BlockCoder(child().dtype, &own->coder)
+        .Encode(own->unlike_weights, own->unlike_made, own->unlike, effort, out);
+  }
+
+  Status DecodeUnlike(base::ByteReader* payload, GgmlScratch* own, std::span<std::byte> raw) const {
+    const size_t size = child().elem_bytes();
+    const size_t count = raw.size() / size;
+    own->flags.resize(count + codec::kPlaneSlack);
+    QSTORE_ASSIGN(const uint8_t* flags, codec::DecodePlane(payload, count, own->flags.data()));
+    Gather(flags, count, own);
+    own->unlike.resize(own->unlike_made.size());
+    QSTORE_TRY(BlockCoder(child().dtype, &own->coder)
+                   .Decode(payload, own->unlike_weights, own->unlike_made, own->unlike));
+    size_t at = 0;
+    for (size_t b = 0; b < count; ++b) {
+      if (flags[b] == 0) continue;
+      std::memcpy(raw.data() + b * size, own->unlike.data() + at, size);
+      at += size;
+    }
+    return {};
+  }
+
+  // Weights of the blocks with a flag, and what was made of them.
+  void Gather(const uint8_t* flags, size_t count, GgmlScratch* own) const {
+    const size_t size = child().elem_bytes();
+    own->unlike_weights.clear();
+    own->unlike_made.clear();
+    for (size_t b = 0; b < count; ++b) {
+      if (flags[b] == 0) continue;
+      const auto weights = std::span(own->weights).subspan(b * block_, block_);
+      own->unlike_weights.insert(own->unlike_weights.end(), weights.begin(), weights.end());
+      const auto made = std::span(own->made).subspan(b * size, size);
+      own->unlike_made.insert(own->unlike_made.end(), made.begin(), made.end());
+    }
+  }
+
+  GgmlParams params_;
+  uint64_t block_;
+  uint64_t weight_count_;
+  uint64_t matrices_ = 1;
+  bool goes_by_chunks_;
+};
+
+Status CheckImportance(const GgmlParams& params, uint64_t weights,
+                       std::span<const ObjectSpec> parents) {
+  const uint64_t row_bytes = params.columns * sizeof(float);
+  const uint64_t matrices = parents[kCounts].byte_size / sizeof(float);
+  if (matrices == 0 || parents[kCounts].byte_size % sizeof(float) != 0 ||
+      parents[kSums].byte_size / row_bytes != matrices ||
+      parents[kSums].byte_size % row_bytes != 0 || weights / params.columns % matrices != 0) {
+    return Corrupt("ggml: importance is not of the columns");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<const Bound>> BindGgml(const ObjectSpec& child,
+                                              std::span<const ObjectSpec> parents,
+                                              const GgmlParams& params) {
+  const ObjectSpec& weights = parents[kWeights];
+  const uint64_t block = DTypeBlock(child.dtype);
+  const uint64_t parent_bytes = DTypeBits(params.parent_dtype) / 8;
+  if (weights.byte_size % parent_bytes != 0)
+    return Corrupt("ggml: its parent has no whole elements");
+  const uint64_t count = child.elem_count() * block;
+  if (weights.byte_size / parent_bytes * DTypeBlock(params.parent_dtype) != count) {
+    return Corrupt("ggml: its parent has not as many weights");
+  }
+  if (block == 1 ? !codec::IsCodedFloat(child.dtype)
+                 : codec::LayoutOfBlocks(child.dtype) == nullptr) {
+    return Corrupt("ggml: it is of neither floats nor blocks");
+  }
+  if (count % params.columns != 0 || params.columns % block != 0) {
+    return Corrupt("ggml: it is not of whole rows");
+  }
+  const uint64_t rows = count / params.columns;
+  if (params.head_rows != 0 && rows % params.head_rows != 0) {
+    return Corrupt("ggml: it is not of whole heads");
+  }
+  if (params.is_replayed) {
+    if (!IsSearched(child.dtype)) return Corrupt("ggml: nobody makes such blocks again");
+    const uint64_t per_chunk = child.chunk_elems * block;
+    if (per_chunk % params.columns != 0) return Corrupt("ggml: chunks are not of whole rows");
+  } else if (block > 1 && GridOfBlocks(child.dtype) == nullptr) {
+    return Corrupt("ggml: its codes follow from nothing");
+  }
+  if (params.has_importance) QSTORE_TRY(CheckImportance(params, count, parents));
+  return std::unique_ptr<const Bound>(new BoundGgml(child, parents, params));
+}
+
+}  // namespace qstore::scheme::ggml

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "scheme/ggml/ggml_params.h"
+
+#include "base/bytes.h"
+#include "format/limits.h"
+#include "scheme/ggml/block_values.h"
+
+namespace qstore::scheme::ggml {
+namespace {
+
+constexpr unsigned kReplayed = 1;
+constexpr unsigned kImportance = 2;
+constexpr unsigned kPlusOne = 4;
+constexpr uint8_t kKnownFlags = 7;
+
+}  // namespace
+
+std::vector<std::byte> WriteGgmlParams(const GgmlParams& params) {
+  std::vector<std::byte> bytes;
+  base::ByteWriter writer(&bytes);
+  const unsigned flags = (params.is_replayed ? kReplayed : 0u) |
+                         (params.has_importance ? kImportance : 0u) |
+                         (params.plus_one ? kPlusOne : 0u);
+  writer.Fixed(static_cast<uint8_t>(flags));
+  writer.Fixed(static_cast<uint8_t>(params.via));
+  writer.Fixed(static_cast<uint8_t>(params.parent_dtype));
+  writer.Varint(params.columns);
+  writer.Varint(params.head_rows);
+  return bytes;
+}
+
+Result<GgmlParams> ReadGgmlParams(std::span<const std::byte> bytes) {
+  base::ByteReader reader(bytes);
+  const auto flags = reader.Fixed<uint8_t>();
+  const auto via = reader.Fixed<uint8_t>();
+  const auto dtype = reader.Fixed<uint8_t>();
+  GgmlParams params;
+  params.columns = reader.Varint();
+  params.head_rows = reader.Varint();
+  if (!reader.ok() || reader.remaining() != 0 || flags > kKnownFlags || via > 2 ||
+      dtype >= kDTypeCount) {
+    return Corrupt("ggml: parameters out of range");
+  }
+  params.is_replayed = (flags & kReplayed) != 0;
+  params.has_importance = (flags & kImportance) != 0;
+  params.plus_one = (flags & kPlusOne) != 0;
+  params.via = static_cast<Via>(via);
+  params.parent_dtype = static_cast<DType>(dtype);
+  if (!HasValues(params.parent_dtype)) return Corrupt("ggml: its parent's type has no values");
+  if (params.columns == 0 || params.columns > format::kMaxSize ||
+      params.head_rows > format::kMaxSize / params.columns || params.head_rows % 2 != 0) {
+    return Corrupt("ggml: rows out of range");
+  }
+  if (params.has_importance && !params.is_replayed) {
+    return Corrupt("ggml: importance without making blocks again");
+  }
+  return params;
+}
+
+}  // namespace qstore::scheme::ggml

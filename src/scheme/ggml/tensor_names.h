@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+#include <vector>
+
+#include "scheme/tensor_table.h"
+
+namespace qstore::scheme::ggml {
+
+/// The tensors of `other` that may be the one that a GGUF file calls `name`: that of equal name, or
+/// those that architectures have in its place. Names tell no more than where to look.
+std::vector<size_t> TensorsLike(std::string_view name, const TensorTable& other);
+
+/// Of which part of a block a GGUF name is: "attn_q" of "blk.7.attn_q.weight"; empty for others.
+std::string_view BlockPartOf(std::string_view name);
+
+}  // namespace qstore::scheme::ggml
