@@ -42,8 +42,7 @@ inline void QuantizeMxfp4(const SearchedRows& rows) {
     const float* weights = rows.weights + b * kElems;
     uint8_t* out = rows.out + b * kBytes;
     const float size = LargestSize(weights, kElems);
-    const uint32_t log2 = size > 0 ? static_cast<uint32_t>(FloorLog2(size)) + 125 : 0;
-    out[0] = static_cast<uint8_t>(log2);
+    out[0] = static_cast<uint8_t>(size > 0 && size < __builtin_inff() ? FloorLog2(size) + 125 : 0);
     // 2^(e - 128), of which the least two are subnormals.
     const uint32_t e = out[0];
     const float scale = FloatOf(e < 2 ? 0x00200000u << e : (e - 1) << 23);

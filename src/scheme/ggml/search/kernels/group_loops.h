@@ -93,7 +93,9 @@ inline float LargestScale(const float* scales, size_t groups) {
 }
 
 inline int32_t NearInt(float value) {
-  return static_cast<int32_t>(BitsOf(value + kNearShift) & 0x007fffff) - kNearZero;
+  const float shifted = value + kNearShift;
+  const int32_t near = static_cast<int32_t>(BitsOf(shifted) & 0x007fffff) - kNearZero;
+  return shifted == shifted ? near : 0;
 }
 
 inline int32_t NearInt(float value, int32_t least, int32_t most) {

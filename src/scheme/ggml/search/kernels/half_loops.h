@@ -31,14 +31,13 @@ inline float FloatOf(uint32_t bits) {
   return value;
 }
 
-// To nearest, ties to even; every NaN becomes the same but for its sign.
+// To nearest, ties to even. NaNs become one, since their bits depend on the machine.
 inline uint16_t HalfBits(float value) {
   const uint32_t bits = BitsOf(value);
   const uint32_t magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return 0xfe00;
   uint32_t half = 0;
-  if (magnitude > 0x7f800000) {
-    half = 0x7e00;
-  } else if (magnitude > 0x477fefff) {
+  if (magnitude > 0x477fefff) {
     half = 0x7c00;
   } else if (magnitude < uint32_t{127 - 14} << 23) {
     // Between 0.5 and 1 an F32 has the spacing of the subnormals: the addition rounds to it.

@@ -142,7 +142,7 @@ inline FloatPart NearPart(FloatPart a) {
   a += kNearShift;
   IntPart bits;
   std::memcpy(&bits, &a, sizeof(bits));
-  return __builtin_convertvector((bits & kNearMask) - kNearZero, FloatPart);
+  return __builtin_convertvector(((bits & kNearMask) - kNearZero) & (a == a), FloatPart);
 }
 // near() of docs/format-ggml.md, of any numbers.
 inline Floats Near(const Floats& a) { return {NearPart(a.low), NearPart(a.high)}; }

@@ -96,14 +96,13 @@ inline Extremes FindExtremes(const float* weights, size_t count) {
   return found;
 }
 
-// The least power of two that is above a size, less one, as an exponent; where the size is so
-// close to that power that its logarithm is rounded to it, the power itself.
+// The exponent of the power of two at or below a size that is neither 0 nor infinite; where the
+// size is so close to the next power that its logarithm is rounded to it, that one's.
 inline int32_t FloorLog2(float size) {
   // By the highest bit of the logarithm's whole part: how far below a power of two, in 2^-24 of
   // it, its logarithm still is.
   constexpr uint32_t kRoundedUp[] = {0, 1, 2, 5, 11, 22, 44, 88};
   const uint32_t bits = BitsOf(size);
-  if (bits >= kInfinityBits) return static_cast<int32_t>(0x80000000);
   uint32_t mantissa = bits & 0x007fffff;
   int32_t exponent = static_cast<int32_t>(bits >> 23) - 127;
   if (exponent == -127) {
