@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "scheme/ggml/search/kernels/lanes.h"
 #include "scheme/ggml/search/kernels/pack_loops.h"
 #include "scheme/ggml/search/kernels/plain_loops.h"
 #include "scheme/ggml/search/kernels/search_kernels.h"
@@ -16,22 +17,22 @@ constexpr float kTwiceE2m1[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6
 // The first of the codes with the least error.
 template <size_t kElems>
 inline void CodeE2m1(const float* weights, float scale, uint8_t* codes) {
-  float least[kElems];
-  int32_t best[kElems];
-  for (size_t i = 0; i < kElems; ++i) {
-    least[i] = __builtin_fabsf(kTwiceE2m1[0] * scale - weights[i]);
-    best[i] = 0;
-  }
-  for (size_t k = 1; k < 16; ++k) {
-    const float number = kTwiceE2m1[k] * scale;
-    for (size_t i = 0; i < kElems; ++i) {
-      const float error = __builtin_fabsf(number - weights[i]);
-      const bool is_less = error < least[i];
-      least[i] = is_less ? error : least[i];
-      best[i] = is_less ? static_cast<int32_t>(k) : best[i];
+  static_assert(kElems % kPartLanes == 0);
+  int32_t wide[kElems];
+  for (size_t i = 0; i < kElems; i += kPartLanes) {
+    FloatPart x;
+    std::memcpy(&x, weights + i, sizeof(x));
+    FloatPart least = AbsPart(kTwiceE2m1[0] * scale - x);
+    IntPart best = {};
+    for (int32_t k = 1; k < 16; ++k) {
+      const FloatPart error = AbsPart(kTwiceE2m1[k] * scale - x);
+      const IntPart is_less = error < least;
+      least = is_less ? error : least;
+      best = is_less ? IntPart{} + k : best;
     }
+    std::memcpy(wide + i, &best, sizeof(best));
   }
-  for (size_t i = 0; i < kElems; ++i) codes[i] = static_cast<uint8_t>(best[i]);
+  for (size_t i = 0; i < kElems; ++i) codes[i] = static_cast<uint8_t>(wide[i]);
 }
 
 inline void QuantizeMxfp4(const SearchedRows& rows) {

@@ -42,9 +42,13 @@ inline void PackBits(const uint8_t* codes, uint8_t* out) {
 
 // Bit 4 of 32 codes, the first the lowest of four bytes.
 inline void PackFifthBits(const uint8_t* codes, uint8_t* out) {
-  uint32_t bits = 0;
-  for (size_t i = 0; i < 32; ++i) bits |= (codes[i] >> 4 & 1u) << i;
-  for (size_t i = 0; i < 4; ++i) out[i] = static_cast<uint8_t>(bits >> 8 * i);
+  for (size_t at = 0; at < 32; at += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, codes + at, sizeof(eight));
+    // The product has the bits of all bytes, none of which meets another, in its highest byte.
+    const uint64_t bits = (eight >> 4 & 0x0101010101010101) * 0x0102040810204080;
+    out[at / 8] = static_cast<uint8_t>(bits >> 56);
+  }
 }
 
 // Eight levels of scales and eight of minima, of six bits, in 12 bytes. Levels of more bits spill.

@@ -14,20 +14,21 @@ constexpr uint32_t kInfinityBits = 0x7f800000;
 
 inline float Inverse(float value) { return value != 0 ? 1 / value : 0.0f; }
 
-// cut() of docs/format-ggml.md: what x86 makes of any number.
+// cut() of docs/format-ggml.md: what x86 makes of any number. Without branches, as loops over it
+// are then made of vectors.
 inline int32_t Cut(float value) {
-  const bool is_inside = value >= -0x1p31f && value < 0x1p31f;
-  const auto inside = static_cast<int32_t>(is_inside ? value : 0.0f);
-  return is_inside ? inside : static_cast<int32_t>(0x80000000);
+  const uint32_t is_inside = 0u - static_cast<uint32_t>(__builtin_fabsf(value) < 0x1p31f);
+  const auto inside = static_cast<int32_t>(FloatOf(BitsOf(value) & is_inside));
+  return inside | static_cast<int32_t>(~is_inside & 0x80000000u);
 }
 
 // To the nearest integer, ties away from zero, of which the low eight bits have a meaning.
 inline int32_t CutRounded(float value) {
-  const float size = __builtin_fabsf(value);
-  const int32_t whole = Cut(size);
-  const bool is_up = size - static_cast<float>(whole) >= 0.5f && whole >= 0;
-  const int32_t rounded = is_up ? whole + 1 : whole;
-  return value < 0 && whole >= 0 ? -rounded : rounded;
+  // Large numbers have no fraction. The number is the greatest below a half, with which the one
+  // below a tie stays below it.
+  const uint32_t is_small = 0u - static_cast<uint32_t>(__builtin_fabsf(value) < 0x1p23f);
+  const uint32_t half = BitsOf(0x1.fffffep-2f) & is_small;
+  return Cut(value + FloatOf(half | (BitsOf(value) & 0x80000000u)));
 }
 
 // The largest size, NaNs passed over.
@@ -55,10 +56,11 @@ inline float LastingSize(const float* weights, size_t count) {
 
 // The first number of the largest size, or 0.
 inline float LargestNumber(const float* weights, size_t count) {
-  const float size = LargestSize(weights, count);
+  const uint32_t size = BitsOf(LargestSize(weights, count));
   if (size == 0) return 0;
+  // All of its size are the number but for the sign, which is that of the first.
   size_t i = 0;
-  while (__builtin_fabsf(weights[i]) != size) ++i;
+  while ((BitsOf(weights[i]) & kSizeMask) != size) ++i;
   return weights[i];
 }
 

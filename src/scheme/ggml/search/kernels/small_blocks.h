@@ -33,10 +33,12 @@ struct SmallType {
 // Codes of a byte with a sign each, and at most `most`; other bits than those stored can be set.
 inline void CodeCut(const float* weights, float floor, float factor, float shift, int32_t most,
                     uint8_t* codes) {
+  int32_t wide[kSmall];
   for (size_t i = 0; i < kSmall; ++i) {
-    const int32_t code = static_cast<int8_t>(Cut((weights[i] - floor) * factor + shift));
-    codes[i] = static_cast<uint8_t>(MinOf(most, code));
+    const auto code = static_cast<uint32_t>(Cut((weights[i] - floor) * factor + shift));
+    wide[i] = MinOf(most, static_cast<int32_t>(code << 24) >> 24);
   }
+  for (size_t i = 0; i < kSmall; ++i) codes[i] = static_cast<uint8_t>(wide[i]);
 }
 
 template <class Type>
