@@ -164,8 +164,8 @@ inline void PutAffineBlock(const float* weights, const SearchScratch& scratch, s
   Type::PutLevels(scales, minima, out);
   uint8_t codes[kBlockWeights];
   for (size_t j = 0; j < Type::kGroups; ++j) {
-    const float scale = ThroughHalf(unit) * scales[j];
-    const float minimum = ThroughHalf(minimum_unit) * minima[j];
+    const float scale = ThroughHalf(unit) * static_cast<float>(scales[j]);
+    const float minimum = ThroughHalf(minimum_unit) * static_cast<float>(minima[j]);
     const float* group = weights + j * kElems;
     if (scale != 0) {
       CodeByScale<kElems>(group, scale, minimum, 0, Type::kTop, 0, codes + j * kElems);

@@ -19,6 +19,11 @@ constexpr T MaxOf(T a, T b) {
   return a < b ? b : a;
 }
 
+// The low eight bits, as a number with a sign.
+constexpr int32_t SignedByte(int32_t value) {
+  return static_cast<int32_t>(static_cast<uint32_t>(value) << 24) >> 24;
+}
+
 inline uint32_t BitsOf(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));

@@ -18,6 +18,7 @@ template <int32_t kBits, bool kHasFloor>
 struct SmallType {
   static constexpr bool kIsAffine = kHasFloor;
   static constexpr int32_t kCodes = 1 << kBits;
+  static constexpr float kHalf = kBits == 5 ? 16 : 8;
   static constexpr size_t kScales = kHasFloor ? 4 : 2;
   static constexpr size_t kFifth = kBits == 5 ? 4 : 0;
   static constexpr size_t kBytes = kScales + kFifth + kSmall / 2;
@@ -35,8 +36,7 @@ inline void CodeCut(const float* weights, float floor, float factor, float shift
                     uint8_t* codes) {
   int32_t wide[kSmall];
   for (size_t i = 0; i < kSmall; ++i) {
-    const auto code = static_cast<uint32_t>(Cut((weights[i] - floor) * factor + shift));
-    wide[i] = MinOf(most, static_cast<int32_t>(code << 24) >> 24);
+    wide[i] = MinOf(most, SignedByte(Cut((weights[i] - floor) * factor + shift)));
   }
   for (size_t i = 0; i < kSmall; ++i) codes[i] = static_cast<uint8_t>(wide[i]);
 }
@@ -52,8 +52,8 @@ inline void PutPlainBlock(const float* weights, uint8_t* out) {
     CodeCut(weights, found.low, Inverse(scale), 0.5f, most, codes);
     Type::Put(scale, found.low, codes, out);
   } else {
-    const float scale = LargestNumber(weights, kSmall) / (-Type::kCodes / 2);
-    constexpr float kShift = Type::kCodes / 2 + 0.5f;
+    const float scale = LargestNumber(weights, kSmall) / -Type::kHalf;
+    constexpr float kShift = Type::kHalf + 0.5f;
     CodeCut(weights, 0, Inverse(scale), kShift, Type::kCodes - 1, codes);
     Type::Put(scale, 0, codes, out);
   }

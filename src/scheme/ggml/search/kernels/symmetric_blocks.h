@@ -29,8 +29,9 @@ struct Q6K {
     const float unit = ThroughHalf(1 / factor);
     uint8_t codes[kBlockWeights];
     for (size_t j = 0; j < kSixteenths; ++j) {
-      levels[j] = static_cast<uint8_t>(MinOf(127, NearInt(factor * scales[j])));
-      const float scale = unit * static_cast<int8_t>(levels[j]);
+      const int32_t level = SignedByte(MinOf(127, NearInt(factor * scales[j])));
+      levels[j] = static_cast<uint8_t>(level);
+      const float scale = unit * static_cast<float>(level);
       const float* group = weights + j * kSixteenths;
       uint8_t* at = codes + j * kSixteenths;
       if (scale != 0) {
@@ -64,7 +65,7 @@ struct Q3K {
     }
     const float factor = -kTopLevel / largest;
     for (size_t j = 0; j < kSixteenths; ++j) {
-      const int32_t level = static_cast<int8_t>(NearInt(factor * scales[j]));
+      const int32_t level = SignedByte(NearInt(factor * scales[j]));
       levels[j] = static_cast<uint8_t>(MaxOf(-32, MinOf(31, level)) + 32);
     }
     return 1 / factor;
@@ -74,7 +75,7 @@ struct Q3K {
   static void PutBlock(const float* weights, float unit, const uint8_t* levels, uint8_t* codes,
                        uint8_t* out) {
     for (size_t j = 0; j < kSixteenths; ++j) {
-      const float scale = ThroughHalf(unit) * (levels[j] - 32);
+      const float scale = ThroughHalf(unit) * static_cast<float>(levels[j] - 32);
       if (scale == 0) continue;
       const size_t at = j * kSixteenths;
       CodeByScale<kSixteenths>(weights + at, scale, 0, -kTop, kTop - 1, kTop, codes + at);
