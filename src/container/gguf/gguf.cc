@@ -80,6 +80,8 @@ class GgufContainer final : public Container {
     cut(value_end, head.tensors_begin, {});
     cut(head.tensors_begin, head.tensors_end, kTensorList);
     if (placed.empty()) {
+      // All of it is head.
+      if (file.size() > kMaxGgufHead) return Corrupt("there are no tensors in a large file");
       cut(head.tensors_end, file.size(), {});
       return layout;
     }
@@ -89,8 +91,7 @@ class GgufContainer final : public Container {
     return layout;
   }
 
-  // Vocabularies are its largest part.
-  uint64_t MaxHeadBytes() const override { return uint64_t{1} << 30; }
+  uint64_t MaxHeadBytes() const override { return kMaxGgufHead; }
 
   Status ReadHead(std::span<const std::byte> head, size_t max_rank,
                   const EntryTaker& take) const override {

@@ -21,15 +21,17 @@ constexpr uint64_t kDefaultAlignment = 32;
 constexpr uint64_t kMostAlignment = uint64_t{1} << 20;
 constexpr uint32_t kMostDims = 4;
 constexpr uint64_t kMostKeyBytes = 65535;
+constexpr uint64_t kMostBytesOfKeys = uint64_t{1} << 20;
 constexpr std::string_view kAlignmentKey = "general.alignment";
 
 /// Fields of a file, one after another.
 class Cursor {
  public:
-  explicit Cursor(const ByteSource& file) : file_(file) {}
+  explicit Cursor(const ByteSource& file)
+      : file_(file), end_(std::min(file.size(), kMaxGgufHead)) {}
 
   uint64_t position() const { return begin_ + at_; }
-  uint64_t remaining() const { return file_.size() - position(); }
+  uint64_t remaining() const { return end_ - position(); }
 
   template <std::unsigned_integral T>
   Result<T> Fixed() {
@@ -59,7 +61,9 @@ class Cursor {
  private:
   static constexpr uint64_t kWindow = uint64_t{1} << 16;
 
-  Status End() const { return Corrupt("the head reaches beyond the file"); }
+  Status End() const {
+    return Corrupt("the head reaches beyond the file, or has more than 2^27 bytes");
+  }
 
   // The next bytes, for the time until the next call.
   Result<std::span<const std::byte>> Take(uint64_t size) {
@@ -67,7 +71,7 @@ class Cursor {
     if (size > window_.size() - at_) {
       begin_ = position();
       at_ = 0;
-      window_.resize(static_cast<size_t>(std::min(file_.size() - begin_, std::max(size, kWindow))));
+      window_.resize(static_cast<size_t>(std::min(end_ - begin_, std::max(size, kWindow))));
       QSTORE_TRY(file_.Read(begin_, window_));
     }
     const auto taken = std::span(window_).subspan(at_, static_cast<size_t>(size));
@@ -76,6 +80,7 @@ class Cursor {
   }
 
   const ByteSource& file_;
+  const uint64_t end_;
   std::vector<std::byte> window_;
   uint64_t begin_ = 0;  // Of the window in the file.
   size_t at_ = 0;       // In the window.
@@ -126,6 +131,7 @@ class HeadReader {
     head_.tensors_end = cursor_.position();
     const uint64_t mask = head_.alignment - 1;
     head_.data_begin = (head_.tensors_end + mask) & ~mask;
+    if (head_.data_begin > kMaxGgufHead) return Corrupt("the head has more than 2^27 bytes");
     return head_;
   }
 
@@ -133,6 +139,8 @@ class HeadReader {
   Status Value() {
     QSTORE_ASSIGN(const std::string key, cursor_.String(kMostKeyBytes, "a key"));
     if (key.empty()) return Corrupt("a key is empty");
+    key_bytes_ += key.size();
+    if (key_bytes_ > kMostBytesOfKeys) return Corrupt("keys have more than 2^20 bytes");
     const auto within = [&](const Status& status) {
       return status.WithContext("key " + io::QuotedName(key));
     };
@@ -225,6 +233,7 @@ class HeadReader {
   const GgufVisitor& visit_;
   GgufHead head_;
   std::unordered_set<std::string> keys_;
+  uint64_t key_bytes_ = 0;
   std::unordered_set<std::string> names_;
 };
 

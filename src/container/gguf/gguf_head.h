@@ -59,6 +59,9 @@ struct GgufVisitor {
   std::function<Status(const GgufTensor& tensor)> tensor;
 };
 
+/// Most bytes of a head. Vocabularies are its largest part, and have some ten million.
+inline constexpr uint64_t kMaxGgufHead = uint64_t{1} << 27;
+
 /// Where things are in a file.
 struct GgufHead {
   uint32_t version = 0;
