@@ -21,7 +21,8 @@ struct UnpackOptions {
   bool overwrite = false;
   bool sync = true;  ///< Wait until the files have reached the disk.
   /// When not empty, only the tensors whose names match this pattern (`*`, `?`, `[...]` as in
-  /// fnmatch; `*` matches every character) are written, to one new file model.safetensors.
+  /// fnmatch; `*` matches every character) are written, to one new file model.safetensors. Those of
+  /// block types are U8 there, their last dimension the bytes of a row of blocks.
   std::string tensors;
   ProgressCallback progress;
 };

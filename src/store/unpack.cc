@@ -102,6 +102,14 @@ UnpackPlan PlanFiles(const ArchiveFile& archive, size_t variant) {
   return plan;
 }
 
+// Safetensors has no block types: a tensor of them is bytes there, rows of whole blocks.
+void WithoutBlocks(io::SafetensorsTensor* tensor) {
+  const unsigned block = DTypeBlock(tensor->dtype);
+  if (block == 1) return;
+  tensor->shape.back() = tensor->shape.back() / block * (DTypeBits(tensor->dtype) / 8);
+  tensor->dtype = DType::kU8;
+}
+
 // The tensors that match, laid out as a file of their own, and their objects by name.
 Result<io::SafetensorsLayout> LayOutMatching(const Archive& archive, size_t variant,
                                              const std::string& pattern,
@@ -121,6 +129,7 @@ Result<io::SafetensorsLayout> LayOutMatching(const Archive& archive, size_t vari
     const format::Index& index = archive.impl().index();
     (*objects)[name] = index.parts[index.tensors[t].part];
     tensors.push_back({std::move(name), tensor.dtype, {tensor.shape.begin(), tensor.shape.end()}});
+    WithoutBlocks(&tensors.back());
   }
   if (tensors.empty()) {
     return NotFound(archive.path().string() + ": variant '" + std::string(info.name) +
