@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import planes
 import zstandard
+from blocks import decode_blocks
 from floats import FLOATS, decode_floats, values_of
 from planes import Corrupt, Cursor, require
 from rows import decode_row_stream, float_symbols, int8_symbols
@@ -69,6 +70,8 @@ def decode_chunk(codec, spec, payload, given=None):
         content = decode_floats(cursor, n, kind).astype(kind.unsigned).tobytes()
     elif codec == "kRows":
         content = decode_rows(cursor, spec)
+    elif codec == "kBlocks":
+        content = decode_blocks(cursor, spec.dtype, n)
     elif codec == "kScheme":
         scheme, contents = given
         content = scheme.decode(cursor, spec, contents)

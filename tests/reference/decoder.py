@@ -11,12 +11,14 @@ import struct
 import sys
 from pathlib import Path
 
+import gguf_head
+import safetensors_header
 import xxhash
 from chunks import ChunkSpec, decode_chunk, decode_zstd, states_content_size
 from index import Index
 from planes import require
 from records import Unsupported
-from safetensors_header import check_table
+from rules import check_table
 from schemes import SCHEMES
 
 HEADER_MAGIC = bytes([0xF1]) + b"QST\r\n\x1a\n"
@@ -26,6 +28,7 @@ ROOT_SIZE = 24
 HEADER_SIZE = IDENTITY_SIZE + 2 * ROOT_SIZE
 FOOTER_SIZE = 56
 FORMAT_VERSION = 1
+ENTRIES_OF = {"safetensors": safetensors_header.entries_of, "gguf": gguf_head.entries_of}
 DIRECTORY = 2  # Of the flags of a file.
 MAX_INDEX_BYTES = 1 << 28
 
@@ -126,9 +129,11 @@ class Archive:
         require(xxhash.xxh3_128_digest(content) == file.digest, "digest of a file")
         if file.sha256 is not None:
             require(hashlib.sha256(content).digest() == file.sha256, "SHA-256 of a file")
-        if file.container == "safetensors":
+        if file.container:
             things = [self.index.objects[part] for part in file.parts]
-            check_table(file, things, self.object_content(file.parts[0]))
+            first = min((tensor.part for tensor in file.tensors), default=len(things))
+            head = b"".join(self.object_content(part) for part in file.parts[:first])
+            check_table(file, things[first:], first, ENTRIES_OF[file.container](head))
         return content
 
     def variant(self, name):

@@ -1,11 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the index of an archive says, and its numbers: docs/format.md."""
 
+import math
 from dataclasses import dataclass, field
 
 from planes import Corrupt
 
-# By number: name and bits of an element.
+# By name: bytes of a block, and weights in it.
+BLOCKS = {
+    "Q4_0": (18, 32),
+    "Q4_1": (20, 32),
+    "Q5_0": (22, 32),
+    "Q5_1": (24, 32),
+    "Q8_0": (34, 32),
+    "Q8_1": (36, 32),
+    "Q2_K": (84, 256),
+    "Q3_K": (110, 256),
+    "Q4_K": (144, 256),
+    "Q5_K": (176, 256),
+    "Q6_K": (210, 256),
+    "Q8_K": (292, 256),
+    "IQ2_XXS": (66, 256),
+    "IQ2_XS": (74, 256),
+    "IQ2_S": (82, 256),
+    "IQ3_XXS": (98, 256),
+    "IQ3_S": (110, 256),
+    "IQ1_S": (50, 256),
+    "IQ1_M": (56, 256),
+    "IQ4_NL": (18, 32),
+    "IQ4_XS": (136, 256),
+    "TQ1_0": (54, 256),
+    "TQ2_0": (66, 256),
+    "MXFP4": (17, 32),
+    "NVFP4": (36, 64),
+    "Q1_0": (18, 128),
+    "Q2_0": (18, 64),
+}
+# By number: name and bits of an element, of block types those of a block.
 DTYPE_BITS = {
     "BOOL": 8,
     "F4": 4,
@@ -29,10 +60,11 @@ DTYPE_BITS = {
     "F64": 64,
     "I64": 64,
     "U64": 64,
+    **{name: 8 * size for name, (size, _) in BLOCKS.items()},
 }
 DTYPES = list(DTYPE_BITS)
-CONTAINERS = ("", "safetensors")
-CODECS = ("kRaw", "kZstd", "kPlanes", "kInt8", "kFloat", "kScheme", "kRows")
+CONTAINERS = ("", "safetensors", "gguf")
+CODECS = ("kRaw", "kZstd", "kPlanes", "kInt8", "kFloat", "kScheme", "kRows", "kBlocks")
 
 
 class Unsupported(Corrupt):
@@ -97,6 +129,15 @@ def named(names, number, what):
     if number >= len(names):
         raise Unsupported(f"unknown {what} {number}")
     return names[number]
+
+
+def tensor_bits(dtype, shape):
+    """None where the shape is none of the type."""
+    weights = math.prod(shape)
+    if dtype not in BLOCKS or weights == 0:
+        return weights * DTYPE_BITS[dtype]
+    size, block = BLOCKS[dtype]
+    return weights // block * 8 * size if shape and shape[-1] % block == 0 else None
 
 
 def text_of(data):

@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules that an index must keep, once it is read: docs/format.md."""
 
-import math
-
 from planes import require
-from records import DTYPE_BITS, bytes_of
+from records import bytes_of, tensor_bits
 from schemes import SCHEMES
 
 MAX_SIZE = 1 << 62
@@ -40,7 +38,7 @@ def check_files(index):
         require(names == sorted(set(names)), "order of tensors")
         require(len({t.part for t in file.tensors}) == len(names), "two tensors in one object")
         for tensor in file.tensors:
-            bits = math.prod(tensor.shape) * DTYPE_BITS[tensor.dtype]
+            bits = tensor_bits(tensor.dtype, tensor.shape)
             require(bits == 8 * things[tensor.part].byte_size, "shape of a tensor")
 
 
@@ -107,3 +105,19 @@ def check_path(path):
     require(not {"", ".", ".."} & set(components), f"path {path!r}")
     require("\\" not in path, f"path {path!r}")
     require(all(ord(c) >= 32 and ord(c) != 127 for c in path), f"path {path!r}")
+
+
+def check_table(file, objects, first, entries):
+    """`objects` are those behind the head, which has `first` objects and lists `entries`."""
+    begins, at = [], 0
+    for thing in objects:
+        begins.append(at)
+        at += thing.byte_size
+    table = {}
+    for tensor in file.tensors:
+        begin = begins[tensor.part - first]
+        end = begin + objects[tensor.part - first].byte_size
+        table[bytes_of(tensor.name)] = [tensor.dtype, tensor.shape, [begin, end]]
+    require(set(table) == set(entries), "names of tensors in index and header")
+    for name, entry in table.items():
+        require(entry == entries[name], f"tensor {name!r} in index and header")

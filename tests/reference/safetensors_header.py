@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The header of a safetensors file beside the tensor table: "Tensors" of docs/format.md."""
+"""The header of a safetensors file: "Containers" of docs/format.md."""
 
 import json
 
 from planes import Corrupt, require
-from records import bytes_of
 
 
 def entries_of(content):
@@ -31,20 +30,3 @@ def fields_of(entry):
     if isinstance(dtype, dict):
         dtype = next(iter(dtype), None)
     return [dtype, shape, offsets]
-
-
-def check_table(file, objects, content):
-    """`content` is that of the file's first object, `objects` are those of all its parts."""
-    entries = entries_of(content)
-    begins, at = [], 0
-    for thing in objects[1:]:
-        begins.append(at)
-        at += thing.byte_size
-    table = {}
-    for tensor in file.tensors:
-        begin = begins[tensor.part - 1]
-        end = begin + objects[tensor.part].byte_size
-        table[bytes_of(tensor.name)] = [tensor.dtype, tensor.shape, [begin, end]]
-    require(set(table) == set(entries), "names of tensors in index and header")
-    for name, entry in table.items():
-        require(entry == entries[name], f"tensor {name!r} in index and header")
