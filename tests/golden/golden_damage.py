@@ -241,7 +241,20 @@ def set_tensor_dtype(row, dtype):
     return change
 
 
-RAW, ZSTD, PLANES, INT8, FLOAT, SCHEME, ROWS = range(7)
+def exchange_tensor_dtype(dtype, other):
+    """The first tensor of a type is said to be of another one of as many bytes."""
+
+    def change(parts):
+        begin, _ = parts.section(3)
+        count, at = parts.varint(begin)
+        for _ in range(count):
+            _, at = parts.varint(at)
+        parts.index[at + parts.index[at : at + count].index(dtype)] = other
+
+    return change
+
+
+RAW, ZSTD, PLANES, INT8, FLOAT, SCHEME, ROWS, BLOCKS = range(8)
 BINS, CAST, GPTQ_FLOATS, GPTQ_INTEGERS = "llm-int8", "cast", "gptq", "gptq-integers"
 GRID_CODES, GRID_SCALES, GRID_WEIGHTS, GRID_VALUES = (
     f"grid-{name}" for name in ("codes", "scales", "weights", "values")
@@ -256,6 +269,7 @@ SCHEMES = {
 }  # fmt: skip
 # By number of a dtype; 0 for those of parts of bytes.
 DTYPE_BYTES = [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8]
+Q4_0, IQ4_NL = 22, 41
 PATH = b"tokenizer/vocab.txt"
 
 # KIND.RULE: the valid archive it is made from, and what is changed.
@@ -318,4 +332,10 @@ DAMAGES = {
     "corrupt.expert-values-listed": ("experts", damage_payload(EXPERTS, 0, 9)),
     "corrupt.mxfp4-cast-listed": ("cast", damage_payload(MXFP4_CAST, 0, 250)),
     "corrupt.grid-values-listed": ("native", damage_payload(GRID_VALUES, 0, 9)),
+    "unsupported-feature.container": ("gguf", first_of_section(2, 1, 99)),
+    "corrupt.other-container": ("gguf", first_of_section(2, 1, 1)),
+    "corrupt.gguf-dtype": ("gguf", exchange_tensor_dtype(IQ4_NL, Q4_0)),
+    "corrupt.gguf-name": ("gguf", swap(b"noise.Q4_0", b"noise.Q4_2")),
+    "corrupt.blocks-slack": ("gguf", damage_payload(BLOCKS, -1, 1)),
+    "corrupt.blocks-stream": ("gguf", damage_payload(BLOCKS, 0, 99)),
 }

@@ -5,6 +5,7 @@ import struct
 
 import golden_grids as grids
 import numpy as np
+from golden_gguf import source_gguf
 from golden_models import (
     Tensor,
     bf16,
@@ -353,4 +354,6 @@ ARCHIVES = {
     "mixed-base": (source_mixed, ["bf16=bf16", "mixed=mixed"], ["--direct", "mixed"]),
     "cast": (source_cast, ["native=native", "cast=cast"], []),
     "native": (source_native, ["bf16=bf16", "native=native"], []),
+    "gguf": (source_gguf, ["all=all", "some=some"], []),
+    "gguf-fast": (source_gguf, ["all=all", "some=some"], ["--level", "fast"]),
 }

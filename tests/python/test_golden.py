@@ -87,7 +87,7 @@ def test_reference_decoder_restores_valid_archive(name):
 
 
 def test_valid_archives_use_everything_the_format_has():
-    """Every codec, scheme, plane mode and container, so that none can change unseen."""
+    """Every codec, scheme, plane mode, container, and type of blocks: none can change unseen."""
     seen = Counter()
     plane = planes.decode_plane
 
@@ -104,6 +104,8 @@ def test_valid_archives_use_everything_the_format_has():
             for thing in archive.index.objects:
                 seen.update(chunk.codec for chunk in thing.chunks)
                 seen[f"scheme {thing.scheme}"] += 1
+                if any(chunk.codec == "kBlocks" for chunk in thing.chunks):
+                    seen[f"blocks of {thing.dtype}"] += 1
             seen.update(file.container for file in archive.index.files)
             seen.update(tensor.dtype for file in archive.index.files for tensor in file.tensors)
     finally:
@@ -114,6 +116,7 @@ def test_valid_archives_use_everything_the_format_has():
         *records.DTYPES,
     ]
     everything += [f"plane {mode}" for mode in range(5)]
+    everything += [f"blocks of {dtype}" for dtype in records.BLOCKS]
     everything += [f"scheme {number}" for number in (0, *schemes.SCHEMES)]
     assert set(everything) - set(seen) == set()
 
