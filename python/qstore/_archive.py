@@ -24,7 +24,7 @@ class File(NamedTuple):
     path: str
     size: int
     digest: str
-    container: str  # "safetensors", or "" for bytes without known structure.
+    container: str  # "safetensors", "gguf", or "" for bytes without known structure.
     is_directory: bool  # Without files, and without content.
     is_executable: bool
     sha256: str | None  # Where it was packed with sha256=True, but for directories.
@@ -34,8 +34,8 @@ class Tensor(NamedTuple):
     """A tensor and how it is stored. References are (variant, tensor), or None."""
 
     name: str
-    dtype: str  # The safetensors name: "BF16", "I8", "F8_E4M3".
-    shape: tuple[int, ...]
+    dtype: str  # As safetensors or ggml has it: "BF16", "I8", "F8_E4M3", "Q4_K".
+    shape: tuple[int, ...]  # In weights; those of block types, as "Q4_K", are read as bytes.
     byte_size: int
     file: str
     stored_bytes: int  # Of its payloads, those of parents not included.

@@ -42,10 +42,24 @@ _ML_DTYPES = {
     if torch_name.startswith(("float8", "bfloat"))
 }
 
+# Types of ggml, each with the weights and the bytes of a block. Tensors of them are bytes, rows of
+# whole blocks, as the package gguf has them.
+_BLOCKS = _qstore.block_types()
+_TORCH_TYPES |= dict.fromkeys(_BLOCKS, "uint8")
+_NUMPY_TYPES |= dict.fromkeys(_BLOCKS, "uint8")
+
 Shape = tuple[int, ...]
 
 # Bytes from which on a tensor's memory is huge pages of its own; less would waste most of one.
 _HUGE = 4 << 20
+
+
+def in_memory(dtype: str, shape: Shape) -> Shape:
+    """The shape that a tensor has when it is read: of blocks the last dimension counts bytes."""
+    if dtype not in _BLOCKS or not shape:
+        return shape
+    weights, size = _BLOCKS[dtype]
+    return (*shape[:-1], shape[-1] // weights * size)
 
 
 class TorchFramework:
@@ -83,7 +97,8 @@ class TorchFramework:
         return tensor.resize_(self._shape(dtype, shape))
 
     def check_index(self, index: Any, dtype: str, shape: Shape) -> None:
-        """Raises what torch raises for such an index, without a tensor that has content."""
+        """Raises what torch raises for such an index, without a tensor that has content. `shape` is
+        that in memory."""
         if dtype == "F4":
             raise InvalidArgumentError("tensors of F4 are read whole: bytes hold two elements")
         self.torch.empty(shape, dtype=self.dtype(dtype), device="meta")[index]
@@ -109,7 +124,7 @@ class TorchFramework:
     @staticmethod
     def _shape(dtype: str, shape: Shape) -> Shape:
         if dtype != "F4":
-            return shape
+            return in_memory(dtype, shape)
         if not shape or shape[-1] % 2 != 0:
             raise InvalidArgumentError(f"torch has no tensor of F4 with shape {list(shape)}")
         return (*shape[:-1], shape[-1] // 2)
@@ -146,18 +161,17 @@ class NumpyFramework:
     def empty(self, dtype: str, shape: Shape) -> tuple[Any, Any]:
         """An array and its memory as bytes, one dimension."""
         own = self.dtype(dtype)
-        size = own.itemsize * math.prod(shape)
+        size = own.itemsize * math.prod(in_memory(dtype, shape))
         if size >= _HUGE:
             memory = _qstore.allocate(size)
             return self.wrap(memory, dtype, shape), memory
-        array = self.numpy.empty(shape, own)
+        array = self.numpy.empty(in_memory(dtype, shape), own)
         return array, array.reshape(-1).view(self.numpy.uint8)
 
     def wrap(self, memory: memoryview, dtype: str, shape: Shape) -> Any:
         """An array that shares memory made by the extension."""
-        return (
-            self.numpy.frombuffer(memory, self.numpy.uint8).view(self.dtype(dtype)).reshape(shape)
-        )
+        array = self.numpy.frombuffer(memory, self.numpy.uint8).view(self.dtype(dtype))
+        return array.reshape(in_memory(dtype, shape))
 
     def check_index(self, index: Any, dtype: str, shape: Shape) -> None:
         """Indices were checked while they were brought into their usual form."""

@@ -10,6 +10,7 @@ Progress = Callable[[int, int], object] | None
 Sources = list[tuple[str, bytes]]
 
 def instruction_set() -> str: ...
+def block_types() -> dict[str, tuple[int, int]]: ...
 
 class Archive:
     @staticmethod

@@ -178,7 +178,7 @@ class safe_open:
         return sorted(self._open().entries)
 
     def offset_keys(self) -> list[str]:
-        """The names of the tensors, as they lie in the variant's files.
+        """The names of the tensors, as they lie in the variant's safetensors files.
 
         Raises CorruptError for a file whose header safetensors does not allow.
         """
@@ -204,7 +204,9 @@ class safe_open:
         When tensors are asked for in the order of `keys`, the next one of 1 to 64 MiB is decoded
         meanwhile, unless `threads` is 1 or the archive is behind a URL.
         Raises UnknownNameError, CorruptError (naming tensor and chunk), IoError, and
-        InvalidArgumentError when the framework has no such type.
+        InvalidArgumentError when the framework has no such type. Tensors of block types, as "Q4_K",
+        are bytes: uint8, their last dimension the bytes of a row of blocks, as the package gguf has
+        them.
         """
         reader = self._open()
         entry = reader.find(name)

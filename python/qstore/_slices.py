@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from qstore._frameworks import in_memory
 from qstore.errors import InvalidSliceError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Rows(NamedTuple):
 class TensorSlice:
     """A tensor that is read when it is indexed. Thread-safe; usable after its handle is closed.
 
-    Rows of the first axis that are not asked for are not read, as far as chunks allow.
+    Rows of the first axis that are not asked for are not read, as far as chunks allow. An index is
+    one of the tensor in memory: of block types, as "Q4_K", its last axis counts bytes of blocks.
     """
 
     def __init__(self, reader: Reader, entry: TensorEntry) -> None:
@@ -42,11 +44,11 @@ class TensorSlice:
         self._entry = entry
 
     def get_shape(self) -> list[int]:
-        """The shape of the whole tensor."""
+        """The shape of the whole tensor; of block types in weights."""
         return list(self._entry.shape)
 
     def get_dtype(self) -> str:
-        """The safetensors name of the type, for example "BF16"."""
+        """The name of the type as safetensors or ggml has it, for example "BF16", "Q4_K"."""
         return self._entry.dtype
 
     def __getitem__(self, index: Any) -> Any:
@@ -55,10 +57,13 @@ class TensorSlice:
         Raises InvalidSliceError or, with torch, what torch raises; CorruptError and IoError.
         """
         reader, entry = self._reader, self._entry
+        shape = in_memory(entry.dtype, entry.shape)
         if not reader.framework.is_torch:
-            index = check_numpy_index(index, entry.shape)
-        reader.framework.check_index(index, entry.dtype, entry.shape)
-        rows = leading_rows(index, entry.shape)
+            index = check_numpy_index(index, shape)
+        reader.framework.check_index(index, entry.dtype, shape)
+        # A row of a list is one weight, of which a block has many.
+        is_list = shape != entry.shape and len(shape) == 1
+        rows = None if is_list else leading_rows(index, shape)
         if rows is None:
             tensor = reader.read(entry)
             return reader.framework.finish(reader.framework.select(tensor, index))
