@@ -224,12 +224,21 @@ inline void TakeCastBinding(FuzzInput* in, BindingCase* out) {
   out->params = {std::byte{is_scales}};
 }
 
-/// At most 4 Ki elements in one chunk or two. Without scheme where the parents do not fit it.
+/// One of some plain types, and behind them all block types: inputs count on the order.
+inline DType TakeType(FuzzInput* in) {
+  static constexpr DType kPlain[] = {DType::kU8,  DType::kI8,  DType::kF16, DType::kBF16,
+                                     DType::kF32, DType::kI64, DType::kI16, DType::kF8E4M3};
+  constexpr uint64_t kCount = std::size(kPlain);
+  constexpr auto kFirstBlocks = static_cast<uint64_t>(DType::kQ4_0);
+  const uint64_t number = in->Below(kCount + kDTypeCount - kFirstBlocks);
+  return number < kCount ? kPlain[number] : static_cast<DType>(kFirstBlocks + number - kCount);
+}
+
+/// At most 4 Ki elements, fewer blocks, in one chunk or two. Without scheme where the parents do
+/// not fit it.
 inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
-  static constexpr DType kModelled[] = {DType::kU8,  DType::kI8,  DType::kF16, DType::kBF16,
-                                        DType::kF32, DType::kI64, DType::kI16, DType::kF8E4M3};
   static constexpr DType kCastParents[] = {DType::kF16, DType::kBF16, DType::kF32, DType::kI8};
-  const DType dtype = kModelled[in->Below(std::size(kModelled))];
+  const DType dtype = TakeType(in);
   const auto scheme = static_cast<SchemeId>(in->Below(scheme::Schemes().size() + 1));
   if (scheme == 3 || scheme == 4) {
     TakeGptqBinding(in, scheme == 3, out);
@@ -251,7 +260,7 @@ inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
     TakeCastBinding(in, out);
     return scheme;
   }
-  const uint64_t row_elems = 1 + in->Below(300);
+  const uint64_t row_elems = 1 + in->Below(DTypeBlock(dtype) > 1 ? 8 : 300);
   const uint64_t rows = std::min<uint64_t>(in->Below(16), 4096 / row_elems);
   const uint64_t elems = rows * row_elems;
   const uint64_t chunk_elems =

@@ -16,6 +16,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
 sys.path.insert(0, str(HERE.parent / "golden"))
+import golden_gguf as gguf  # noqa: E402
 import golden_models as models  # noqa: E402
 from golden_damage import Parts  # noqa: E402
 
@@ -87,6 +88,16 @@ def source_related(folder, random):
     write(folder, int8=low, f16=high)
 
 
+def source_gguf(folder, random):
+    """Two GGUF files with one large value and a type of blocks in common."""
+    values = [gguf.texts("tokens", [f"token {i}" for i in range(50)])]
+    for name, kinds in {"q8": ("Q8_0", "Q4_K"), "q4": ("Q4_0", "Q4_K")}.items():
+        tensors = {f"w.{kind}": gguf.likely(random, kind, 6, 2) for kind in kinds}
+        tensors["norm"] = gguf.plain("F32", np.ones(8, "<f4"))
+        title = gguf.value("general.name", gguf.STRING, gguf.text(name))
+        gguf.write_gguf(folder / name / "model.gguf", [title, *values], tensors)
+
+
 ARCHIVES = {
     "pair": (source_pair, "balanced", ("int8", "bf16")),
     "pair_fast": (source_pair, "fast", ("int8", "bf16")),
@@ -95,6 +106,7 @@ ARCHIVES = {
     "dtypes": (source_dtypes, "balanced", ("all",)),
     "gptq": (source_gptq, "balanced", ("q4", "q8", "f16")),
     "related": (source_related, "max", ("int8", "f16")),
+    "gguf": (source_gguf, "balanced", ("q4", "q8")),
 }
 
 # TARGET: what its inputs have in front, by the name of the archive: the change of the originals;
