@@ -132,7 +132,7 @@ def change_field(rng, fields):
         if kind == "B" and lengths and 0 < i - lengths[-1] <= len(lengths):
             fields[lengths[i - lengths[-1] - 1]][1] = len(fields[i][1])
     else:
-        fields[i][1] = bytes([rng.choice((*range(24), 127, 128, 255))])
+        fields[i][1] = bytes([rng.choice((*range(50), 127, 128, 255))])
 
 
 def swap_fields(rng, fields):

@@ -5,12 +5,15 @@ import sys
 
 import gguf
 import gguf_models
+import numpy as np
 import pytest
 from command import ROOT, contents, ok, ok_json, pack, run, unpack
 from gguf import GGMLQuantizationType as Type
 
 sys.path.insert(0, str(ROOT / "tests" / "reference"))
 import decoder  # noqa: E402
+import gguf_head  # noqa: E402
+import planes  # noqa: E402
 
 
 def tensors_of(archive, variant):
@@ -96,6 +99,55 @@ def test_big_endian_and_cut_files_are_bytes(space):
         assert not tensors_of(archive, "v")
         out = unpack(archive, "v", space / f"cut-{part}")
         assert contents(out) == contents(space / "cut.gguf")
+
+
+def is_gguf(content):
+    """Whether it is one that is taken apart, by the spec."""
+    try:
+        entries, end = gguf_head.read(content)
+    except planes.Corrupt:
+        return False
+    places = sorted(place for _, _, place in entries.values())
+    at = 0
+    for begin, last in places:
+        if begin < at:
+            return False
+        at = last
+    return end + at <= len(content) and (not places or places[0][0] == 0)
+
+
+def test_changed_heads_are_judged_by_the_spec(space):
+    """A folder of files that differ in a few bytes of the head; all come back."""
+    random = np.random.default_rng(5)
+    tensors = {
+        "a": (gguf_models.blocks_of_noise(Type.Q4_0, 3, 1, 1), Type.Q4_0),
+        "b": np.zeros((2, 3), np.float32),
+        "c": np.zeros(7, np.int8),
+    }
+    whole = gguf_models.write(space / "m.gguf", tensors, ["x", "yz"], alignment=8).read_bytes()
+    _, end = gguf_head.read(whole)
+    files = {"whole.gguf": whole}
+    for number in range(400):
+        changed = bytearray(whole)
+        for _ in range(1 + number % 2):
+            at = random.integers(0, end)
+            values = (changed[at] ^ 1 << random.integers(0, 8), random.integers(0, 20), 255)
+            changed[at] = values[random.integers(0, 3)]
+        files[f"{number}.gguf"] = bytes(changed)
+    (space / "in").mkdir()
+    for name, content in files.items():
+        (space / "in" / name).write_bytes(content)
+    archive = space / "m.qstore"
+    pack(archive, v=space / "in")
+    assert contents(unpack(archive, "v", space / "out")) == contents(space / "in")
+    assert decoder.Archive(archive.read_bytes()).variant("v") == files
+    (variant,) = ok_json("inspect", "--files", archive)["variants"]
+    found = {file["path"]: file["container"] for file in variant["file_list"]}
+    differences = {
+        name: found[name] for name in files if (found[name] == "gguf") != is_gguf(files[name])
+    }
+    assert differences == {}
+    assert 50 < sum(is_gguf(content) for content in files.values()) < 350
 
 
 def test_chosen_tensors_are_bytes_of_safetensors(space):

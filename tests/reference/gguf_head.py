@@ -59,10 +59,9 @@ def alignment_of(cursor):
     return alignment
 
 
-def entries_of(head):
-    """Name to [dtype, shape, places]; `head` is all that is before the first tensor."""
-    require(len(head) <= MAX_HEAD, "head beyond the limit")
-    cursor = Cursor(head)
+def read(data):
+    """The entries of a head, name to [dtype, shape, places], and where it ends."""
+    cursor = Cursor(data)
     require(cursor.take(4) == b"GGUF", "magic of a GGUF file")
     require(cursor.unsigned(4) in (2, 3), "version of a GGUF file")
     tensors, cursor.values = cursor.unsigned(8), cursor.unsigned(8)
@@ -82,6 +81,12 @@ def entries_of(head):
         require(bits is not None and bits // 8 <= MAX_SIZE, f"shape of a tensor of {dtype}")
         assert dtype in BLOCKS or bits % 8 == 0
         entries[name] = [dtype, shape, [offset, offset + bits // 8]]
-    padding = -cursor.at % alignment
-    require(not tensors or len(cursor.rest()) == padding, "end of the head")
+    return entries, cursor.at + (-cursor.at % alignment if tensors else 0)
+
+
+def entries_of(head):
+    """Of a head that ends where the first tensor begins."""
+    require(len(head) <= MAX_HEAD, "head beyond the limit")
+    entries, end = read(head)
+    require(end == len(head) or not entries, "end of the head")
     return entries
