@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "container/gguf/gguf_types.h"
 #include "format/index.h"
+#include "format/limits.h"
 #include "io/safetensors.h"
 
 namespace qstore::container {
