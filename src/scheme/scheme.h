@@ -111,11 +111,12 @@ class Bound {
   std::unique_ptr<uint64_t[]> more_;
 };
 
-/// A parent as it was found: a tensor's position in the table of the child's own variant or of the
-/// other one.
+/// A parent as it was found: a tensor's position in the table of the child's own variant, of the
+/// other one, or of the side.
 struct ParentRef {
   bool is_own = false;
   size_t tensor = 0;
+  bool is_side = false;
 };
 
 class Scheme;
@@ -152,6 +153,22 @@ class Scheme {
   /// `own`, best guess first. Looks at names, types and shapes; a wrong guess costs bytes only.
   virtual void Detect(const TensorDesc& target, const TensorTable& own, const TensorTable& other,
                       std::vector<Edge>* edges) const = 0;
+
+  /// Whether a variant with these tensors is a side: it tells how tensors of others were made.
+  virtual bool IsSide(const TensorTable& table) const {
+    (void)table;
+    return false;
+  }
+  /// The edges that Detect would append if it knew a side, which may be any variant.
+  virtual void DetectWith(const TensorDesc& target, const TensorTable& own,
+                          const TensorTable& other, const TensorTable& side,
+                          std::vector<Edge>* edges) const {
+    (void)target;
+    (void)own;
+    (void)other;
+    (void)side;
+    (void)edges;
+  }
 
   /// All checks of parents and parameters, the same for the writer and the reader. Errors: kCorrupt
   /// and kLimit, naming the rule of docs/format-coding.md.

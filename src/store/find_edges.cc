@@ -36,6 +36,11 @@ scheme::ObjectSpec SpecUnder(const PlannedObject& object, const Proposal& propos
 
 EdgeFinder::EdgeFinder(PackPlan* plan, Level level) : plan_(*plan), level_(level) {
   for (const SourceVariant& variant : plan_.variants) tables_.emplace_back(variant);
+  for (const scheme::Scheme* each : scheme::Schemes()) {
+    for (uint32_t v = 0; v < tables_.size(); ++v) {
+      if (each->IsSide(tables_[v].all())) sides_.push_back({v, each});
+    }
+  }
   FindDirect();
 }
 
@@ -230,19 +235,37 @@ void EdgeFinder::ProposeFrom(uint32_t id, uint32_t v, const scheme::TensorTable&
   const uint32_t own = object.place.variant;
   const std::string_view path = plan_.file(object.place).path;
   const SourceTable& own_table = tables_[own].Near(path);
-  const SourceTable& other_table = tables_[v].Near(path);
   const scheme::TensorDesc target = TensorOf(id);
   std::vector<scheme::Edge> edges;
   for (const scheme::Scheme* each : scheme::Schemes()) {
     each->Detect(target, own_table, other, &edges);
   }
-  for (scheme::Edge& edge : edges) {
+  AddProposals(id, v, std::nullopt, &edges, proposals);
+  for (const Side& side : sides_) {
+    if (FollowsFrom(side.variant, own)) continue;
+    edges.clear();
+    side.scheme->DetectWith(target, own_table, other, tables_[side.variant].all(), &edges);
+    AddProposals(id, v, side.variant, &edges, proposals);
+  }
+}
+
+void EdgeFinder::AddProposals(uint32_t id, uint32_t v, std::optional<uint32_t> side,
+                              std::vector<scheme::Edge>* edges,
+                              std::vector<Proposal>* proposals) const {
+  const PlannedObject& object = plan_.objects[id];
+  const uint32_t own = object.place.variant;
+  const std::string_view path = plan_.file(object.place).path;
+  const auto object_of = [&](const scheme::ParentRef& parent) {
+    if (parent.is_side) return ObjectOf(*side, tables_[*side].all().place(parent.tensor));
+    const uint32_t variant = parent.is_own ? own : v;
+    return ObjectOf(variant, tables_[variant].Near(path).place(parent.tensor));
+  };
+  for (scheme::Edge& edge : *edges) {
     if (level_ < edge.from_level) continue;
     Proposal proposal{id,      0, edge.scheme->id(), std::move(edge.params), {},
                       nullptr, 0, edge.is_fallback};
     for (const scheme::ParentRef& parent : edge.parents) {
-      const SourceTable& table = parent.is_own ? own_table : other_table;
-      proposal.parents.push_back(ObjectOf(parent.is_own ? own : v, table.place(parent.tensor)));
+      proposal.parents.push_back(object_of(parent));
     }
     proposal.chunk_elems = ChunkElems(object.spec, edge, proposal);
     // Variants may have the same object.

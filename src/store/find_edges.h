@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +66,8 @@ class EdgeFinder {
   void ProposeFrom(uint32_t id, uint32_t variant, const scheme::TensorTable& other,
                    std::vector<Proposal>* proposals) const;
   uint32_t ObjectOf(uint32_t variant, const TensorPlace& place) const;
+  void AddProposals(uint32_t id, uint32_t variant, std::optional<uint32_t> side,
+                    std::vector<scheme::Edge>* edges, std::vector<Proposal>* proposals) const;
   uint64_t ChunkElems(const scheme::ObjectSpec& child, const scheme::Edge& edge,
                       const Proposal& proposal) const;
 
@@ -93,6 +96,11 @@ class EdgeFinder {
   std::vector<SourceTables> tables_;             // By variant.
   std::vector<std::vector<ModuleNames>> names_;  // By variant, then the other one.
   std::vector<bool> is_direct_;                  // By object.
+  struct Side {
+    uint32_t variant;
+    const scheme::Scheme* scheme;
+  };
+  std::vector<Side> sides_;
 };
 
 }  // namespace qstore::store

@@ -12,8 +12,10 @@ namespace {
 using codec::BlockStream;
 using codec::StreamKind;
 
-// More exceptions than one in so many weights are coded by places, not listed.
-constexpr size_t kRare = 256;
+// More exceptions than one in so many weights are coded by places without a look at a list, and
+// lists of a few bytes without a look at places.
+constexpr size_t kRare = 16;
+constexpr size_t kSmallList = 32;
 
 enum class CodesAs : uint8_t { kListed = 0, kNear = 1 };
 
@@ -50,7 +52,7 @@ void BlockCoder::Encode(std::span<const float> weights, std::span<const std::byt
   codec::SplitBlocks(layout_, blocks, &scratch_.blocks);
   if (!made.empty()) codec::SplitBlocks(layout_, made, &scratch_.made);
   EncodeScales(!made.empty(), blocks.size() / layout_.bytes, effort, out);
-  EncodeCodes(weights, out);
+  EncodeCodes(weights, !made.empty(), out);
 }
 
 Status BlockCoder::Decode(base::ByteReader* payload, std::span<const float> weights,
@@ -60,7 +62,7 @@ Status BlockCoder::Decode(base::ByteReader* payload, std::span<const float> weig
   scratch_.blocks.Resize(layout_, count);
   if (!made.empty()) codec::SplitBlocks(layout_, made, &scratch_.made);
   QSTORE_TRY(DecodeScales(payload, !made.empty(), count));
-  QSTORE_TRY(DecodeCodes(payload, weights));
+  QSTORE_TRY(DecodeCodes(payload, weights, !made.empty()));
   codec::MergeBlocks(layout_, &scratch_.blocks, blocks);
   return {};
 }
@@ -128,7 +130,7 @@ Status BlockCoder::DecodeScales(base::ByteReader* payload, bool is_told, size_t 
   return {};
 }
 
-void BlockCoder::FindNearest(std::span<const float> weights, bool with_places) {
+void BlockCoder::FindNearest(std::span<const float> weights, bool is_told, bool with_places) {
   std::array<const uint8_t*, codec::kMaxBlockStreams> streams{};
   for (size_t s = 0; s < layout_.codes(); ++s) streams[s] = scratch_.blocks.stream(s);
   scratch_.scales.Fill(*grid_, layout_.weights, streams.data(), weights.size() / layout_.weights);
@@ -136,37 +138,70 @@ void BlockCoder::FindNearest(std::span<const float> weights, bool with_places) {
   if (with_places) scratch_.places.resize(weights.size());
   NearestCodes(*grid_, scratch_.scales, weights, scratch_.nearest.data(),
                with_places ? scratch_.places.data() : nullptr);
+  if (!is_told) return;
+  // With the scales that were made come the codes that were made: those of some types are chosen
+  // before the scale is rounded.
+  const uint8_t* codes = scratch_.made.stream(layout_.codes());
+  for (size_t b = 0; b < weights.size() / layout_.weights; ++b) {
+    const size_t first = b * layout_.weights;
+    if (HasScalesMade(b)) {
+      std::copy_n(codes + first, layout_.weights, scratch_.nearest.data() + first);
+    }
+  }
 }
 
-void BlockCoder::EncodeCodes(std::span<const float> weights, std::vector<std::byte>* out) {
-  FindNearest(weights, true);
+bool BlockCoder::HasScalesMade(size_t block) const {
+  for (size_t s = 0; s < layout_.codes(); ++s) {
+    const size_t bytes = layout_.streams[s].bytes_per_block();
+    const uint8_t* own = scratch_.blocks.streams[s].data() + block * bytes;
+    if (!std::equal(own, own + bytes, scratch_.made.streams[s].data() + block * bytes)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void BlockCoder::EncodeCodes(std::span<const float> weights, bool is_told,
+                             std::vector<std::byte>* out) {
+  FindNearest(weights, is_told, true);
   const uint8_t* codes = scratch_.blocks.stream(layout_.codes());
   const uint8_t* nearest = scratch_.nearest.data();
   size_t listed = 0;
   for (size_t i = 0; i < weights.size(); ++i) listed += codes[i] != nearest[i] ? 1 : 0;
-  base::ByteWriter writer(out);
-  const bool is_rare = listed <= weights.size() / kRare;
-  writer.Fixed(static_cast<uint8_t>(is_rare ? CodesAs::kListed : CodesAs::kNear));
-  if (!is_rare) {
-    const unsigned bits = layout_.streams.back().bits;
-    EncodeNear(bits, {codes, weights.size()}, scratch_.nearest, scratch_.places, &scratch_.near,
-               out);
-    return;
+  // Tables of places weigh more than a few exceptions.
+  const size_t begin = out->size();
+  if (listed <= weights.size() / kRare) {
+    ListCodes(weights.size(), listed, out);
+    if (out->size() - begin <= kSmallList) return;
   }
+  scratch_.near_bytes.assign(1, static_cast<std::byte>(CodesAs::kNear));
+  EncodeNear(layout_.streams.back().bits, {codes, weights.size()}, scratch_.nearest,
+             scratch_.places, &scratch_.near, &scratch_.near_bytes);
+  if (out->size() > begin && out->size() - begin <= scratch_.near_bytes.size()) return;
+  out->resize(begin);
+  out->insert(out->end(), scratch_.near_bytes.begin(), scratch_.near_bytes.end());
+}
+
+// Codes that are not the nearest ones, each with the number of weights skipped.
+void BlockCoder::ListCodes(size_t count, size_t listed, std::vector<std::byte>* out) {
+  const uint8_t* codes = scratch_.blocks.stream(layout_.codes());
+  base::ByteWriter writer(out);
+  writer.Fixed(static_cast<uint8_t>(CodesAs::kListed));
   writer.Varint(listed);
-  for (size_t i = 0, next = 0; i < weights.size(); ++i) {
-    if (codes[i] == nearest[i]) continue;
+  for (size_t i = 0, next = 0; i < count; ++i) {
+    if (codes[i] == scratch_.nearest[i]) continue;
     writer.Varint(i - next);
     writer.Fixed(codes[i]);
     next = i + 1;
   }
 }
 
-Status BlockCoder::DecodeCodes(base::ByteReader* payload, std::span<const float> weights) {
+Status BlockCoder::DecodeCodes(base::ByteReader* payload, std::span<const float> weights,
+                               bool is_told) {
   const auto as = payload->Fixed<uint8_t>();
   if (as > static_cast<uint8_t>(CodesAs::kNear)) return Corrupt("ggml: codes of no known kind");
   const bool is_near = as == static_cast<uint8_t>(CodesAs::kNear);
-  FindNearest(weights, is_near);
+  FindNearest(weights, is_told, is_near);
   uint8_t* codes = scratch_.blocks.stream(layout_.codes());
   if (is_near) {
     return DecodeNear(layout_.streams.back().bits, payload, scratch_.nearest, scratch_.places,

@@ -26,6 +26,7 @@ struct BlockCoderScratch {
   std::vector<uint8_t> places;
   std::vector<uint8_t> plane;
   NearScratch near;
+  std::vector<std::byte> near_bytes;
 };
 
 /// Bytes that a BlockCoderScratch takes for so many weights.
@@ -46,9 +47,11 @@ class BlockCoder {
  private:
   void EncodeScales(bool is_told, size_t count, codec::Effort effort, std::vector<std::byte>* out);
   Status DecodeScales(base::ByteReader* payload, bool is_told, size_t count);
-  void EncodeCodes(std::span<const float> weights, std::vector<std::byte>* out);
-  Status DecodeCodes(base::ByteReader* payload, std::span<const float> weights);
-  void FindNearest(std::span<const float> weights, bool with_places);
+  void EncodeCodes(std::span<const float> weights, bool is_told, std::vector<std::byte>* out);
+  void ListCodes(size_t count, size_t listed, std::vector<std::byte>* out);
+  Status DecodeCodes(base::ByteReader* payload, std::span<const float> weights, bool is_told);
+  void FindNearest(std::span<const float> weights, bool is_told, bool with_places);
+  bool HasScalesMade(size_t block) const;
 
   const codec::BlockLayout& layout_;
   const BlockGrid* grid_;

@@ -41,6 +41,25 @@ bool IsRoundedOnly(DType dtype) {
   }
 }
 
+// Those of a tensor in an importance matrix: sums of squares of what columns are multiplied with,
+// and how many each sum has.
+constexpr std::string_view kSums = ".in_sum2";
+constexpr std::string_view kCounts = ".counts";
+
+// Blocks that are made with regard to the importance of columns.
+bool IsWeighted(DType dtype) {
+  switch (dtype) {
+    case DType::kQ8_0:
+    case DType::kMxfp4:
+    case DType::kNvfp4:
+    case DType::kTq1_0:
+    case DType::kTq2_0:
+      return false;
+    default:
+      return ggml::IsSearched(dtype);
+  }
+}
+
 bool SameWeights(const TensorDesc& a, const TensorDesc& b) {
   const auto trimmed = [](std::span<const uint64_t> shape) {
     while (!shape.empty() && shape.front() == 1) shape = shape.subspan(1);
@@ -57,6 +76,18 @@ class EdgeMaker {
   EdgeMaker(const Scheme& scheme, const TensorDesc& target, const TensorTable& own,
             const TensorTable& other, std::vector<Edge>* edges)
       : scheme_(scheme), target_(target), own_(own), other_(other), edges_(*edges) {}
+
+  /// Edges with the importance of columns that `side` has, if any.
+  void UseSide(const TensorTable& side) {
+    const std::string name(target_.name);
+    const auto sums = side.Find(name + std::string(kSums));
+    const auto counts = side.Find(name + std::string(kCounts));
+    if (!sums || !counts) return;
+    if (side.tensor(*sums).dtype != DType::kF32 || side.tensor(*counts).dtype != DType::kF32)
+      return;
+    importance_ = {{false, *sums, true}, {false, *counts, true}};
+  }
+  bool has_side() const { return !importance_.empty(); }
 
   void AddFrom(size_t parent) {
     const TensorDesc weights = other_.tensor(parent);
@@ -95,9 +126,11 @@ class EdgeMaker {
   void AddBlocks(size_t parent, GgmlParams params) {
     const bool is_lossy_f16 =
         params.parent_dtype == DType::kBF16 || params.parent_dtype == DType::kF32;
-    const Level replayed_from = IsRoundedOnly(target_.dtype) ? Level::kFast : Level::kMax;
+    const bool is_fast = IsRoundedOnly(target_.dtype) && !has_side();
+    const Level replayed_from = is_fast ? Level::kFast : Level::kMax;
     if (ggml::IsSearched(target_.dtype)) {
       params.is_replayed = true;
+      params.has_importance = has_side();
       Add(parent, params, replayed_from);
       if (is_lossy_f16) {
         params.via = Via::kF16;
@@ -105,7 +138,9 @@ class EdgeMaker {
         params.via = Via::kNone;
       }
       params.is_replayed = false;
+      params.has_importance = false;
     }
+    if (has_side()) return;
     if (ggml::GridOfBlocks(target_.dtype) != nullptr) Add(parent, params, Level::kFast);
   }
 
@@ -134,6 +169,9 @@ class EdgeMaker {
     // Rows of biases have one element each.
     if (target_.shape.size() == 1 && params.head_rows != 0) params.columns = 1;
     Edge edge{&scheme_, WriteGgmlParams(params), {{false, parent}}};
+    if (params.has_importance) {
+      edge.parents.insert(edge.parents.end(), importance_.begin(), importance_.end());
+    }
     edge.from_level = from;
     edge.is_fallback = is_fallback_;
     edges_.push_back(std::move(edge));
@@ -144,6 +182,7 @@ class EdgeMaker {
   const TensorTable& own_;
   const TensorTable& other_;
   std::vector<Edge>& edges_;
+  std::vector<ParentRef> importance_;
   bool is_fallback_ = false;
 };
 
@@ -164,6 +203,21 @@ class GgmlScheme final : public Scheme {
       if (!is_block && other.tensor(parent).name == target.name) continue;
       maker.AddFrom(parent);
     }
+  }
+
+  bool IsSide(const TensorTable& table) const override {
+    for (size_t i = 0; i < table.size(); ++i) {
+      if (table.tensor(i).name.ends_with(kSums)) return true;
+    }
+    return false;
+  }
+  void DetectWith(const TensorDesc& target, const TensorTable& own, const TensorTable& other,
+                  const TensorTable& side, std::vector<Edge>* edges) const override {
+    if (!IsWeighted(target.dtype)) return;
+    EdgeMaker maker(*this, target, own, other, edges);
+    maker.UseSide(side);
+    if (!maker.has_side()) return;
+    for (const size_t parent : ggml::TensorsLike(target.name, other)) maker.AddFrom(parent);
   }
 
   Result<std::unique_ptr<const Bound>> Bind(const ObjectSpec& child,
