@@ -17,6 +17,9 @@ using codec::StreamKind;
 constexpr size_t kRare = 16;
 constexpr size_t kSmallList = 32;
 
+// Weights at a time: as floats they stay in a core's first cache.
+constexpr size_t kBatch = 4096;
+
 enum class CodesAs : uint8_t { kListed = 0, kNear = 1 };
 
 unsigned BitsOf(const BlockStream& stream) {
@@ -42,7 +45,7 @@ uint64_t BlockCoderBytes(uint64_t weights) {
 BlockCoder::BlockCoder(DType dtype, BlockCoderScratch* scratch)
     : layout_(*codec::LayoutOfBlocks(dtype)), grid_(GridOfBlocks(dtype)), scratch_(*scratch) {}
 
-void BlockCoder::Encode(std::span<const float> weights, std::span<const std::byte> made,
+void BlockCoder::Encode(const WeightReader& weights, std::span<const std::byte> made,
                         std::span<const std::byte> blocks, codec::Effort effort,
                         std::vector<std::byte>* out) {
   if (grid_ == nullptr) {
@@ -52,17 +55,17 @@ void BlockCoder::Encode(std::span<const float> weights, std::span<const std::byt
   codec::SplitBlocks(layout_, blocks, &scratch_.blocks);
   if (!made.empty()) codec::SplitBlocks(layout_, made, &scratch_.made);
   EncodeScales(!made.empty(), blocks.size() / layout_.bytes, effort, out);
-  EncodeCodes(weights, !made.empty(), out);
+  EncodeCodes(weights, blocks.size() / layout_.bytes * layout_.weights, !made.empty(), out);
 }
 
-Status BlockCoder::Decode(base::ByteReader* payload, std::span<const float> weights,
+Status BlockCoder::Decode(base::ByteReader* payload, const WeightReader& weights,
                           std::span<const std::byte> made, std::span<std::byte> blocks) {
   if (grid_ == nullptr) return codec::DecodeBlocks(layout_, payload, &scratch_.blocks, blocks);
   const size_t count = blocks.size() / layout_.bytes;
   scratch_.blocks.Resize(layout_, count);
   if (!made.empty()) codec::SplitBlocks(layout_, made, &scratch_.made);
   QSTORE_TRY(DecodeScales(payload, !made.empty(), count));
-  QSTORE_TRY(DecodeCodes(payload, weights, !made.empty()));
+  QSTORE_TRY(DecodeCodes(payload, weights, count * layout_.weights, !made.empty()));
   codec::MergeBlocks(layout_, &scratch_.blocks, blocks);
   return {};
 }
@@ -130,19 +133,24 @@ Status BlockCoder::DecodeScales(base::ByteReader* payload, bool is_told, size_t 
   return {};
 }
 
-void BlockCoder::FindNearest(std::span<const float> weights, bool is_told, bool with_places) {
+void BlockCoder::FindNearest(const WeightReader& weights, size_t count, bool is_told,
+                             bool with_places) {
   std::array<const uint8_t*, codec::kMaxBlockStreams> streams{};
   for (size_t s = 0; s < layout_.codes(); ++s) streams[s] = scratch_.blocks.stream(s);
-  scratch_.scales.Fill(*grid_, layout_.weights, streams.data(), weights.size() / layout_.weights);
-  scratch_.nearest.resize(weights.size());
-  if (with_places) scratch_.places.resize(weights.size());
-  NearestCodes(*grid_, scratch_.scales, weights, scratch_.nearest.data(),
-               with_places ? scratch_.places.data() : nullptr);
+  scratch_.scales.Fill(*grid_, layout_.weights, streams.data(), count / layout_.weights);
+  scratch_.nearest.resize(count);
+  if (with_places) scratch_.places.resize(count);
+  for (size_t first = 0; first < count; first += kBatch) {
+    const size_t here = std::min(kBatch, count - first);
+    NearestCodes(*grid_, scratch_.scales, first / grid_->per_sub, weights(first, here),
+                 scratch_.nearest.data() + first,
+                 with_places ? scratch_.places.data() + first : nullptr);
+  }
   if (!is_told) return;
   // With the scales that were made come the codes that were made: those of some types are chosen
   // before the scale is rounded.
   const uint8_t* codes = scratch_.made.stream(layout_.codes());
-  for (size_t b = 0; b < weights.size() / layout_.weights; ++b) {
+  for (size_t b = 0; b < count / layout_.weights; ++b) {
     const size_t first = b * layout_.weights;
     if (HasScalesMade(b)) {
       std::copy_n(codes + first, layout_.weights, scratch_.nearest.data() + first);
@@ -161,22 +169,22 @@ bool BlockCoder::HasScalesMade(size_t block) const {
   return true;
 }
 
-void BlockCoder::EncodeCodes(std::span<const float> weights, bool is_told,
+void BlockCoder::EncodeCodes(const WeightReader& weights, size_t count, bool is_told,
                              std::vector<std::byte>* out) {
-  FindNearest(weights, is_told, true);
+  FindNearest(weights, count, is_told, true);
   const uint8_t* codes = scratch_.blocks.stream(layout_.codes());
   const uint8_t* nearest = scratch_.nearest.data();
   size_t listed = 0;
-  for (size_t i = 0; i < weights.size(); ++i) listed += codes[i] != nearest[i] ? 1 : 0;
+  for (size_t i = 0; i < count; ++i) listed += codes[i] != nearest[i] ? 1 : 0;
   // Tables of places weigh more than a few exceptions.
   const size_t begin = out->size();
-  if (listed <= weights.size() / kRare) {
-    ListCodes(weights.size(), listed, out);
+  if (listed <= count / kRare) {
+    ListCodes(count, listed, out);
     if (out->size() - begin <= kSmallList) return;
   }
   scratch_.near_bytes.assign(1, static_cast<std::byte>(CodesAs::kNear));
-  EncodeNear(layout_.streams.back().bits, {codes, weights.size()}, scratch_.nearest,
-             scratch_.places, &scratch_.near, &scratch_.near_bytes);
+  EncodeNear(layout_.streams.back().bits, {codes, count}, scratch_.nearest, scratch_.places,
+             &scratch_.near, &scratch_.near_bytes);
   if (out->size() > begin && out->size() - begin <= scratch_.near_bytes.size()) return;
   out->resize(begin);
   out->insert(out->end(), scratch_.near_bytes.begin(), scratch_.near_bytes.end());
@@ -196,25 +204,25 @@ void BlockCoder::ListCodes(size_t count, size_t listed, std::vector<std::byte>* 
   }
 }
 
-Status BlockCoder::DecodeCodes(base::ByteReader* payload, std::span<const float> weights,
+Status BlockCoder::DecodeCodes(base::ByteReader* payload, const WeightReader& weights, size_t count,
                                bool is_told) {
   const auto as = payload->Fixed<uint8_t>();
   if (as > static_cast<uint8_t>(CodesAs::kNear)) return Corrupt("ggml: codes of no known kind");
   const bool is_near = as == static_cast<uint8_t>(CodesAs::kNear);
-  FindNearest(weights, is_told, is_near);
+  FindNearest(weights, count, is_told, is_near);
   uint8_t* codes = scratch_.blocks.stream(layout_.codes());
   if (is_near) {
     return DecodeNear(layout_.streams.back().bits, payload, scratch_.nearest, scratch_.places,
-                      &scratch_.near, {codes, weights.size()});
+                      &scratch_.near, {codes, count});
   }
   std::copy(scratch_.nearest.begin(), scratch_.nearest.end(), codes);
   const uint64_t listed = payload->Varint();
-  if (listed > weights.size()) return Corrupt("ggml: more exceptions than weights");
+  if (listed > count) return Corrupt("ggml: more exceptions than weights");
   uint64_t next = 0;
   for (uint64_t k = 0; k < listed; ++k) {
     const uint64_t gap = payload->Varint();
     const auto code = payload->Fixed<uint8_t>();
-    if (!payload->ok() || gap >= weights.size() - next) {
+    if (!payload->ok() || gap >= count - next) {
       return Corrupt("ggml: an exception lies beyond the chunk");
     }
     codes[next + gap] = code;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -32,25 +33,31 @@ struct BlockCoderScratch {
 /// Bytes that a BlockCoderScratch takes for so many weights.
 uint64_t BlockCoderBytes(uint64_t weights);
 
+/// Weights by their place in a chunk, some at a time: as many as asked for, from `first` on, until
+/// the next call.
+using WeightReader = std::function<std::span<const float>(size_t first, size_t count)>;
+
 /// Blocks of a type with a grid, or of one without codes: these are stored as they are.
 class BlockCoder {
  public:
   BlockCoder(DType dtype, BlockCoderScratch* scratch);
 
   /// Appends `blocks`, made of `weights`. `made`, empty or as many blocks, tells scales.
-  void Encode(std::span<const float> weights, std::span<const std::byte> made,
+  void Encode(const WeightReader& weights, std::span<const std::byte> made,
               std::span<const std::byte> blocks, codec::Effort effort, std::vector<std::byte>* out);
   /// The inverse; fills `blocks`. Errors: kCorrupt.
-  Status Decode(base::ByteReader* payload, std::span<const float> weights,
+  Status Decode(base::ByteReader* payload, const WeightReader& weights,
                 std::span<const std::byte> made, std::span<std::byte> blocks);
 
  private:
   void EncodeScales(bool is_told, size_t count, codec::Effort effort, std::vector<std::byte>* out);
   Status DecodeScales(base::ByteReader* payload, bool is_told, size_t count);
-  void EncodeCodes(std::span<const float> weights, bool is_told, std::vector<std::byte>* out);
+  void EncodeCodes(const WeightReader& weights, size_t count, bool is_told,
+                   std::vector<std::byte>* out);
   void ListCodes(size_t count, size_t listed, std::vector<std::byte>* out);
-  Status DecodeCodes(base::ByteReader* payload, std::span<const float> weights, bool is_told);
-  void FindNearest(std::span<const float> weights, bool is_told, bool with_places);
+  Status DecodeCodes(base::ByteReader* payload, const WeightReader& weights, size_t count,
+                     bool is_told);
+  void FindNearest(const WeightReader& weights, size_t count, bool is_told, bool with_places);
   bool HasScalesMade(size_t block) const;
 
   const codec::BlockLayout& layout_;

@@ -7,6 +7,8 @@
 
 #include "base/bytes.h"
 #include "base/float_convert.h"
+#include "base/isa.h"
+#include "scheme/ggml/kernels/grid_kernels.h"
 #include "scheme/grid/near_coder.h"
 
 namespace qstore::scheme::ggml {
@@ -173,24 +175,42 @@ float NumberOf(const BlockGrid& grid, uint8_t code) {
   }
 }
 
-// Of one sub-block, all with one step that is not 0. `inverse` is not used: ggml divides.
-void NearestLinear(const BlockGrid& grid, float step, float offset, std::span<const float> weights,
-                   uint8_t* codes, uint8_t* places) {
-  const auto low = static_cast<float>(-grid.bias);
-  const auto high = static_cast<float>(grid.top - grid.bias);
-  const int bias = grid.numbers == Numbers::kSigned ? 0 : grid.bias;
-  const size_t count = weights.size();
-  for (size_t i = 0; i < count; ++i) {
+// Between which codes the weights of a sub-block lie.
+void PlacesOfLinear(const GridRun& run, size_t sub, uint8_t* places) {
+  const float step = run.steps[sub];
+  const float offset = run.offsets == nullptr ? 0 : run.offsets[sub];
+  const float* weights = run.weights + sub * run.per_sub;
+  for (size_t i = 0; i < run.per_sub; ++i) {
     const float value = (weights[i] - offset) / step;
-    const float number = Rounded(Within(value, low, high));
-    codes[i] = static_cast<uint8_t>(static_cast<int>(number) + bias);
-  }
-  if (places == nullptr) return;
-  for (size_t i = 0; i < count; ++i) {
-    const float value = (weights[i] - offset) / step;
-    places[i] = NearPlace(value - Rounded(Within(value, low, high)));
+    places[i] = NearPlace(value - Rounded(Within(value, run.low, run.high)));
   }
 }
+
+const GridKernels& ActiveGrid() {
+#if defined(QSTORE_X86_KERNELS)
+  if (base::ActiveIsa() == base::Isa::kAvx512) return kAvx512Grid;
+  if (base::ActiveIsa() == base::Isa::kAvx2) return kAvx2Grid;
+#endif
+  return kScalarGrid;
+}
+
+bool IsLinear(const BlockGrid& grid) {
+  return grid.numbers == Numbers::kLinear || grid.numbers == Numbers::kSigned;
+}
+
+GridRun RunOf(const BlockGrid& grid, const SubScales& scales, size_t first_sub,
+              std::span<const float> weights) {
+  return {.weights = weights.data(),
+          .steps = scales.steps.data() + first_sub,
+          .offsets = grid.has_offset ? scales.offsets.data() + first_sub : nullptr,
+          .subs = weights.size() / grid.per_sub,
+          .per_sub = grid.per_sub,
+          .low = static_cast<float>(-grid.bias),
+          .high = static_cast<float>(grid.top - grid.bias),
+          .bias = grid.numbers == Numbers::kSigned ? 0 : grid.bias};
+}
+
+bool IsStep(float step) { return step < 0 || step > 0; }
 
 }  // namespace
 
@@ -226,23 +246,24 @@ void ValuesOfCodes(const BlockGrid& grid, const SubScales& scales, const uint8_t
   }
 }
 
-void NearestCodes(const BlockGrid& grid, const SubScales& scales, std::span<const float> weights,
-                  uint8_t* codes, uint8_t* places) {
+void NearestCodes(const BlockGrid& grid, const SubScales& scales, size_t first_sub,
+                  std::span<const float> weights, uint8_t* codes, uint8_t* places) {
   const size_t per_sub = grid.per_sub;
-  for (size_t k = 0; k < weights.size() / per_sub; ++k) {
-    const auto of_sub = weights.subspan(k * per_sub, per_sub);
+  const GridRun run = RunOf(grid, scales, first_sub, weights);
+  if (IsLinear(grid)) ActiveGrid().nearest(run, codes);
+  if (IsLinear(grid) && places == nullptr) return;
+  for (size_t k = 0; k < run.subs; ++k) {
     uint8_t* to = codes + k * per_sub;
     uint8_t* place = places == nullptr ? nullptr : places + k * per_sub;
-    const float step = scales.steps[k];
-    const bool is_linear = grid.numbers == Numbers::kLinear || grid.numbers == Numbers::kSigned;
-    if (!(step < 0 || step > 0)) {
-      std::fill_n(to, per_sub, static_cast<uint8_t>(is_linear ? 0 : grid.bias));
+    const float step = run.steps[k];
+    if (!IsStep(step)) {
+      std::fill_n(to, per_sub, uint8_t{0});
       if (place != nullptr) std::fill_n(place, per_sub, uint8_t{kNearPlaces - 1});
-    } else if (is_linear) {
-      NearestLinear(grid, step, grid.has_offset ? scales.offsets[k] : 0, of_sub, to, place);
+    } else if (IsLinear(grid)) {
+      PlacesOfLinear(run, k, place);
     } else {
       for (size_t i = 0; i < per_sub; ++i) {
-        const float value = of_sub[i] / step;
+        const float value = weights[k * per_sub + i] / step;
         const Nearest nearest =
             grid.numbers == Numbers::kTable ? NearestInTable(value) : NearestMini(value);
         to[i] = nearest.code;
@@ -250,6 +271,11 @@ void NearestCodes(const BlockGrid& grid, const SubScales& scales, std::span<cons
       }
     }
   }
+}
+
+void ValuesOfBf16(std::span<const std::byte> content, std::span<float> values) {
+  ActiveGrid().from_bf16(reinterpret_cast<const uint8_t*>(content.data()), values.size(),
+                         values.data());
 }
 
 }  // namespace qstore::scheme::ggml

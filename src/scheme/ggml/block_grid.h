@@ -50,9 +50,13 @@ struct SubScales {
 void ValuesOfCodes(const BlockGrid& grid, const SubScales& scales, const uint8_t* codes,
                    std::span<float> values);
 
-/// The nearest codes of weights; 0's where the step is 0. `places`, where given, says between which
+/// The nearest codes of weights, the first of which is that of sub-block `first_sub`; 0's where the
+/// step is 0. `places`, where given, says between which
 /// codes each weight lies: see near_coder.h.
-void NearestCodes(const BlockGrid& grid, const SubScales& scales, std::span<const float> weights,
-                  uint8_t* codes, uint8_t* places);
+void NearestCodes(const BlockGrid& grid, const SubScales& scales, size_t first_sub,
+                  std::span<const float> weights, uint8_t* codes, uint8_t* places);
+
+/// BF16 as F32.
+void ValuesOfBf16(std::span<const std::byte> content, std::span<float> values);
 
 }  // namespace qstore::scheme::ggml

@@ -27,9 +27,7 @@ void ValuesOf(DType dtype, std::span<const std::byte> content, ValueScratch* scr
       }
       return;
     case DType::kBF16:
-      for (size_t i = 0; i < values.size(); ++i) {
-        values[i] = base::Bf16ToFloat(base::LoadLe<uint16_t>(in + 2 * i));
-      }
+      ValuesOfBf16(content, values);
       return;
     default:
       break;

@@ -61,35 +61,35 @@ class BoundGgml final : public Bound {
              std::vector<std::byte>* out) const override {
     auto* own = scratch->Of<GgmlScratch>();
     if (!IsWhole(at)) return Fit::kNone;
+    if (block_ > 1 && !params_.is_replayed) {
+      BlockCoder(child().dtype, &own->coder)
+          .Encode(ReaderOf(at, parents, own), {}, raw, effort, out);
+      return FitOf(raw, *out);
+    }
     TakeFrom(at, parents, own);
     if (block_ == 1) {
       Round(own);
       return FitOfListed(EncodeListed(own->made, raw, child().elem_bytes(), out), at.elem_count);
     }
-    if (params_.is_replayed) {
-      Replay(at, parents, own);
-      if (std::equal(raw.begin(), raw.end(), own->made.begin())) return Fit::kSure;
-      EncodeUnlike(raw, effort, own, out);
-    } else {
-      BlockCoder(child().dtype, &own->coder).Encode(own->weights, {}, raw, effort, out);
-    }
-    const bool is_sure =
-        static_cast<double>(out->size()) < kSuspiciousShare * static_cast<double>(raw.size());
-    return is_sure ? Fit::kSure : Fit::kMaybe;
+    Replay(at, parents, own);
+    if (std::equal(raw.begin(), raw.end(), own->made.begin())) return Fit::kSure;
+    EncodeUnlike(raw, effort, own, out);
+    return FitOf(raw, *out);
   }
 
   Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
                 base::ByteReader* payload, Scratch* scratch,
                 std::span<std::byte> raw) const override {
     auto* own = scratch->Of<GgmlScratch>();
+    if (block_ > 1 && !params_.is_replayed) {
+      return BlockCoder(child().dtype, &own->coder)
+          .Decode(payload, ReaderOf(at, parents, own), {}, raw);
+    }
     TakeFrom(at, parents, own);
     if (block_ == 1) {
       Round(own);
       std::copy(own->made.begin(), own->made.end(), raw.begin());
       return DecodeListed(payload, child().elem_bytes(), kRule, raw);
-    }
-    if (!params_.is_replayed) {
-      return BlockCoder(child().dtype, &own->coder).Decode(payload, own->weights, {}, raw);
     }
     Replay(at, parents, own);
     std::copy(own->made.begin(), own->made.end(), raw.begin());
@@ -104,6 +104,34 @@ class BoundGgml final : public Bound {
   }
 
  private:
+  static Fit FitOf(std::span<const std::byte> raw, const std::vector<std::byte>& payload) {
+    const auto raw_size = static_cast<double>(raw.size());
+    const bool is_sure = static_cast<double>(payload.size()) < kSuspiciousShare * raw_size;
+    return is_sure ? Fit::kSure : Fit::kMaybe;
+  }
+
+  // Weights in the order of the parent are made floats when they are asked for.
+  WeightReader ReaderOf(const ChunkAt& at, std::span<const ParentContent> parents,
+                        GgmlScratch* own) const {
+    const bool is_plain = params_.head_rows == 0 && params_.via == Via::kNone &&
+                          !params_.plus_one && DTypeBlock(params_.parent_dtype) == 1;
+    if (!is_plain) {
+      TakeFrom(at, parents, own);
+      return [own](size_t first, size_t count) {
+        return std::span<const float>(own->weights).subspan(first, count);
+      };
+    }
+    const std::span<const std::byte> content = parents[kWeights].bytes;
+    return [this, content, own](size_t first, size_t count) {
+      const size_t bytes = DTypeBits(params_.parent_dtype) / 8;
+      own->weights.resize(std::max(own->weights.size(), count));
+      const auto weights = std::span(own->weights).first(count);
+      ValuesOf(params_.parent_dtype, content.subspan(first * bytes, count * bytes), &own->values,
+               weights);
+      return std::span<const float>(weights);
+    };
+  }
+
   WeightRange RangeOf(const ChunkAt& at) const {
     return {at.first_elem * block_, at.elem_count * block_};
   }
@@ -202,7 +230,7 @@ class BoundGgml final : public Bound {
       own->unlike.insert(own->unlike.end(), block.begin(), block.end());
     }
     BlockCoder(child().dtype, &own->coder)
-        .Encode(own->unlike_weights, own->unlike_made, own->unlike, effort, out);
+        .Encode(ReaderOf(own->unlike_weights), own->unlike_made, own->unlike, effort, out);
   }
 
   Status DecodeUnlike(base::ByteReader* payload, GgmlScratch* own, std::span<std::byte> raw) const {
@@ -213,7 +241,7 @@ class BoundGgml final : public Bound {
     Gather(flags, count, own);
     own->unlike.resize(own->unlike_made.size());
     QSTORE_TRY(BlockCoder(child().dtype, &own->coder)
-                   .Decode(payload, own->unlike_weights, own->unlike_made, own->unlike));
+                   .Decode(payload, ReaderOf(own->unlike_weights), own->unlike_made, own->unlike));
     size_t at = 0;
     for (size_t b = 0; b < count; ++b) {
       if (flags[b] == 0) continue;
@@ -221,6 +249,10 @@ class BoundGgml final : public Bound {
       at += size;
     }
     return {};
+  }
+
+  static WeightReader ReaderOf(std::span<const float> weights) {
+    return [weights](size_t first, size_t count) { return weights.subspan(first, count); };
   }
 
   // Weights of the blocks with a flag, and what was made of them.
