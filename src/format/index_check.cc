@@ -92,9 +92,9 @@ class Checker {
       ancestors += ancestors_[parent] + 1U;
     }
     if (depth > kMaxDepth) return LimitExceeded("has more than 8 ancestors in a row");
-    if (ancestors > kMaxAncestors) return LimitExceeded("has more than 255 ancestors");
+    if (ancestors > kMaxAncestors) return LimitExceeded("has more than 4095 ancestors");
     depth_[id] = static_cast<uint8_t>(depth);
-    ancestors_[id] = static_cast<uint8_t>(ancestors);
+    ancestors_[id] = static_cast<uint16_t>(ancestors);
     return {};
   }
 
@@ -189,9 +189,9 @@ class Checker {
   const Gaps gaps_;
   std::vector<uint8_t> used_;  // By object: some file has it.
   static constexpr uint8_t kUnknown = UINT8_MAX;
-  std::vector<uint8_t> depth_;      // By object: ancestors in the longest row of them.
-  std::vector<uint8_t> ancestors_;  // By object: ancestors, each for every way to it.
-  std::vector<uint8_t> seen_;       // By part of the file at hand.
+  std::vector<uint8_t> depth_;       // By object: ancestors in the longest row of them.
+  std::vector<uint16_t> ancestors_;  // By object: ancestors, each for every way to it.
+  std::vector<uint8_t> seen_;        // By part of the file at hand.
 };
 
 }  // namespace

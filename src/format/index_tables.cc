@@ -226,7 +226,7 @@ Status TableDecoder::Parents(base::ByteReader* in) {
   for (ObjectEntry& o : rows) {
     if (o.scheme == kNoScheme) continue;
     const uint64_t count = in->Varint();
-    if (count > kMaxParents) return LimitExceeded("an object of more than 16 parents");
+    if (count > kMaxParents) return LimitExceeded("an object of more than 1024 parents");
     QSTORE_TRY(Take(count, &next, &o.parents));
   }
   if (next > in->remaining()) return Corrupt("the parents have no room");

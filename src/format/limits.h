@@ -31,8 +31,8 @@ inline constexpr uint64_t kMaxRangeBytes = uint64_t{1} << 26;
 /// Ancestors of an object in a row.
 inline constexpr unsigned kMaxDepth = 8;
 /// Ancestors of an object, each counted for every way to it.
-inline constexpr unsigned kMaxAncestors = 255;
-inline constexpr size_t kMaxParents = 16;
+inline constexpr unsigned kMaxAncestors = 4095;
+inline constexpr size_t kMaxParents = 1024;
 /// Parameters of an object's scheme.
 inline constexpr size_t kMaxParamBytes = 1024;
 /// Any offset or sum of sizes, so that adding two of them cannot wrap.

@@ -48,6 +48,7 @@ void AddThreadNeeds(const ArchiveFile& archive, uint32_t id, MemoryNeeds* needs)
     // What a chunk takes of them is put together beside the chunks that have it.
     for (const auto& range : archive.graph().range_parents(object)) {
       add_nested(range.object);
+      if (range.most_bytes == 0) continue;
       nested += range.most_bytes + ChunkBytes(archive.index().objects[range.object]);
     }
     object = archive.graph().chunk_parent(object);

@@ -36,6 +36,32 @@ void CountCovered(const scheme::Bound& bound, const scheme::ObjectSpec& parent,
   }
 }
 
+// One chunk needs few of many parents: what all of them are said to need is no more than what one
+// chunk needs of all.
+void LimitTogether(const scheme::Bound& bound, const format::Index& index,
+                   std::span<ObjectGraph::RangeParent> ranges) {
+  const scheme::ObjectSpec& child = bound.child();
+  uint64_t left = 0;
+  for (uint64_t chunk = 0; chunk < child.chunk_count(); ++chunk) {
+    const scheme::ChunkAt at{child.first_elem(chunk), child.chunk_elem_count(chunk)};
+    uint64_t bytes = 0;
+    for (const ObjectGraph::RangeParent& range : ranges) {
+      const scheme::Region need = bound.NeedOf(range.place, at);
+      if (need.size() == 0) continue;
+      const format::ObjectEntry& parent = index.objects[range.object];
+      bytes += CoveredBytes(need, parent.chunk_bytes(), parent.byte_size);
+    }
+    left = std::max(left, bytes);
+  }
+  for (ObjectGraph::RangeParent& range : ranges) {
+    if (range.most_bytes > left) {
+      range.most_bytes = left;
+      if (left == 0) range.most_chunks = 0;
+    }
+    left -= range.most_bytes;
+  }
+}
+
 }  // namespace
 
 scheme::ObjectSpec SpecOf(const format::ObjectEntry& object) {
@@ -108,6 +134,9 @@ void ObjectGraph::Connect(const format::Index& index) {
     });
     node.wholes.end = static_cast<uint32_t>(wholes_.size());
     node.ranges.end = static_cast<uint32_t>(ranges_.size());
+    if (node.ranges.size() > 2) {
+      LimitTogether(*node.bound, index, std::span(ranges_).subspan(node.ranges.begin));
+    }
   }
 }
 

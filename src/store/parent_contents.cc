@@ -14,7 +14,7 @@ Result<ParentContents> ParentContents::Fetch(const scheme::Bound& bound,
                                              const ParentAccess& access, RangeMemory* ranges) {
   ParentContents contents;
   contents.bound_ = &bound;
-  contents.count_ = ids.size();
+  contents.contents_.resize(ids.size());
   for (size_t p = 0; p < ids.size(); ++p) {
     const scheme::Take take = bound.TakeOf(p);
     const bool by_chunks = take == scheme::Take::kChunk;
@@ -50,8 +50,10 @@ Status ParentContents::FetchRange(const scheme::Region& need, size_t parent, uin
     held_.push_back(std::move(part.held));
     return {};
   }
-  if (ranges->size() <= parent) ranges->resize(parent + 1);
-  std::vector<std::byte>& out = (*ranges)[parent];
+  // Of many parents a chunk takes few.
+  const size_t place = ranges_used_++;
+  if (ranges->size() <= place) ranges->resize(place + 1);
+  std::vector<std::byte>& out = (*ranges)[place];
   if (out.size() < need.size()) out.resize(need.size());
   contents_[parent].bytes = std::span(out).first(need.size());
   Status status;

@@ -24,7 +24,8 @@ struct ParentAccess {
   std::function<uint64_t(uint32_t object)> chunk_bytes;
 };
 
-/// Memory for ranges of parents, by parent. What is in it holds until it is used again.
+/// Memory for ranges of parents, as many as a chunk takes together. What is in it holds until it is
+/// used again.
 using RangeMemory = std::vector<std::vector<std::byte>>;
 
 /// What a chunk needs of its object's parents, kept alive as long as this is.
@@ -37,15 +38,15 @@ class ParentContents {
                                       std::optional<std::span<const std::byte>> chunk,
                                       const ParentAccess& access, RangeMemory* ranges);
 
-  scheme::Given given() const { return {bound_, std::span(contents_).first(count_)}; }
+  scheme::Given given() const { return {bound_, contents_}; }
 
  private:
   Status FetchRange(const scheme::Region& need, size_t parent, uint32_t id,
                     const ParentAccess& access, RangeMemory* ranges);
 
   const scheme::Bound* bound_ = nullptr;
-  size_t count_ = 0;
-  std::array<scheme::ParentContent, format::kMaxParents> contents_;
+  std::vector<scheme::ParentContent> contents_;
+  size_t ranges_used_ = 0;
   std::vector<std::shared_ptr<const void>> held_;
 };
 

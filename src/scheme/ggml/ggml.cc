@@ -89,6 +89,28 @@ class EdgeMaker {
   }
   bool has_side() const { return !importance_.empty(); }
 
+  /// From a matrix for each of the target's, which has one dimension more.
+  void AddFromEach(const std::vector<size_t>& matrices) {
+    const TensorDesc weights = other_.tensor(matrices[0]);
+    const TensorDesc slice{target_.name, target_.dtype, target_.shape.subspan(1)};
+    for (const size_t matrix : matrices) {
+      const TensorDesc each = other_.tensor(matrix);
+      if (each.dtype != weights.dtype || !SameWeights(slice, each)) return;
+    }
+    if (!ggml::HasValues(weights.dtype) || DTypeBlock(weights.dtype) > 1) return;
+    GgmlParams params;
+    params.parent_dtype = weights.dtype;
+    params.columns = target_.shape.back();
+    params.matrices = matrices.size();
+    further_.assign(matrices.begin() + 1, matrices.end());
+    if (DTypeBlock(target_.dtype) == 1) {
+      Add(matrices[0], params, Level::kFast);
+    } else {
+      AddBlocks(matrices[0], params);
+    }
+    further_.clear();
+  }
+
   void AddFrom(size_t parent) {
     const TensorDesc weights = other_.tensor(parent);
     if (!ggml::HasValues(weights.dtype) || !SameWeights(target_, weights)) return;
@@ -169,6 +191,7 @@ class EdgeMaker {
     // Rows of biases have one element each.
     if (target_.shape.size() == 1 && params.head_rows != 0) params.columns = 1;
     Edge edge{&scheme_, WriteGgmlParams(params), {{false, parent}}};
+    for (const size_t matrix : further_) edge.parents.push_back({false, matrix});
     if (params.has_importance) {
       edge.parents.insert(edge.parents.end(), importance_.begin(), importance_.end());
     }
@@ -183,6 +206,7 @@ class EdgeMaker {
   const TensorTable& other_;
   std::vector<Edge>& edges_;
   std::vector<ParentRef> importance_;
+  std::vector<size_t> further_;  // Matrices behind the first.
   bool is_fallback_ = false;
 };
 
@@ -198,6 +222,7 @@ class GgmlScheme final : public Scheme {
     const bool is_block = DTypeBlock(target.dtype) > 1;
     if (!is_block && !codec::IsCodedFloat(target.dtype)) return;
     EdgeMaker maker(*this, target, own, other, edges);
+    AddExperts(target, other, &maker);
     for (const size_t parent : ggml::TensorsLike(target.name, other)) {
       // Floats of equal names are casts.
       if (!is_block && other.tensor(parent).name == target.name) continue;
@@ -217,6 +242,7 @@ class GgmlScheme final : public Scheme {
     EdgeMaker maker(*this, target, own, other, edges);
     maker.UseSide(side);
     if (!maker.has_side()) return;
+    AddExperts(target, other, &maker);
     for (const size_t parent : ggml::TensorsLike(target.name, other)) maker.AddFrom(parent);
   }
 
@@ -224,8 +250,16 @@ class GgmlScheme final : public Scheme {
                                             std::span<const ObjectSpec> parents,
                                             std::span<const std::byte> bytes) const override {
     QSTORE_ASSIGN(const GgmlParams params, ggml::ReadGgmlParams(bytes));
-    QSTORE_TRY(CheckCounts(parents, params.has_importance ? 3 : 1, bytes, bytes.size()));
+    QSTORE_TRY(CheckCounts(parents, params.matrices + (params.has_importance ? 2 : 0), bytes,
+                           bytes.size()));
     return ggml::BindGgml(child, parents, params);
+  }
+
+ private:
+  static void AddExperts(const TensorDesc& target, const TensorTable& other, EdgeMaker* maker) {
+    if (target.shape.size() != 3) return;
+    const auto experts = ggml::ExpertsLike(target.name, target.shape[0], other);
+    if (!experts.empty()) maker->AddFromEach(experts);
   }
 };
 

@@ -19,7 +19,6 @@ namespace qstore::scheme::ggml {
 namespace {
 
 constexpr std::string_view kRule = "ggml";
-enum Parent : size_t { kWeights, kSums, kCounts };
 // Beyond this share of the raw size a chunk may be worth coding alone.
 constexpr double kSuspiciousShare = 0.55;
 
@@ -44,16 +43,20 @@ class BoundGgml final : public Bound {
         params_(params),
         block_(DTypeBlock(child.dtype)),
         weight_count_(child.elem_count() * block_),
-        goes_by_chunks_(GoesByChunks(parents[kWeights])) {
-    if (params.has_importance) matrices_ = parents[kCounts].byte_size / sizeof(float);
+        goes_by_chunks_(GoesByChunks(parents[0])) {
+    if (params.has_importance) {
+      counted_ = parents[params.matrices + 1].byte_size / sizeof(float);
+    }
   }
 
   Take TakeOf(size_t parent) const override {
-    if (parent != kWeights) return Take::kWhole;
+    if (parent >= params_.matrices) return Take::kWhole;
     return goes_by_chunks_ ? Take::kChunk : Take::kRange;
   }
   Region NeedOf(size_t parent, const ChunkAt& at) const override {
-    return parent == kWeights ? RegionOf(params_, weight_count_, RangeOf(at)) : Whole(parent);
+    if (parent >= params_.matrices) return Whole(parent);
+    const WeightRange here = RangeIn(parent, RangeOf(at));
+    return here.count == 0 ? Region{} : RegionOf(params_, per_matrix(), here);
   }
 
   Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
@@ -113,15 +116,16 @@ class BoundGgml final : public Bound {
   // Weights in the order of the parent are made floats when they are asked for.
   WeightReader ReaderOf(const ChunkAt& at, std::span<const ParentContent> parents,
                         GgmlScratch* own) const {
-    const bool is_plain = params_.head_rows == 0 && params_.via == Via::kNone &&
-                          !params_.plus_one && DTypeBlock(params_.parent_dtype) == 1;
+    const bool is_plain = params_.matrices == 1 && params_.head_rows == 0 &&
+                          params_.via == Via::kNone && !params_.plus_one &&
+                          DTypeBlock(params_.parent_dtype) == 1;
     if (!is_plain) {
       TakeFrom(at, parents, own);
       return [own](size_t first, size_t count) {
         return std::span<const float>(own->weights).subspan(first, count);
       };
     }
-    const std::span<const std::byte> content = parents[kWeights].bytes;
+    const std::span<const std::byte> content = parents[0].bytes;
     return [this, content, own](size_t first, size_t count) {
       const size_t bytes = DTypeBits(params_.parent_dtype) / 8;
       own->weights.resize(std::max(own->weights.size(), count));
@@ -136,6 +140,16 @@ class BoundGgml final : public Bound {
     return {at.first_elem * block_, at.elem_count * block_};
   }
 
+  uint64_t per_matrix() const { return weight_count_ / params_.matrices; }
+
+  // What a matrix has of those weights, counted from its first one.
+  WeightRange RangeIn(uint64_t matrix, const WeightRange& range) const {
+    const uint64_t begin = matrix * per_matrix();
+    const uint64_t first = std::max(range.first, begin);
+    const uint64_t end = std::min(range.first + range.count, begin + per_matrix());
+    return first < end ? WeightRange{first - begin, end - first} : WeightRange{};
+  }
+
   // What is made again is made of whole rows.
   bool IsWhole(const ChunkAt& at) const {
     const WeightRange range = RangeOf(at);
@@ -145,6 +159,7 @@ class BoundGgml final : public Bound {
 
   bool GoesByChunks(const ObjectSpec& parent) const {
     const uint64_t per_chunk = child().chunk_elems * block_;
+    if (params_.matrices > 1) return false;
     const bool keeps_places =
         params_.head_rows == 0 || per_chunk % (params_.head_rows * params_.columns) == 0;
     const uint64_t parent_block = DTypeBlock(params_.parent_dtype);
@@ -155,8 +170,13 @@ class BoundGgml final : public Bound {
   void TakeFrom(const ChunkAt& at, std::span<const ParentContent> parents, GgmlScratch* own) const {
     const WeightRange range = RangeOf(at);
     own->weights.resize(range.count);
-    TakeWeights(params_, weight_count_, range, parents[kWeights].bytes, &own->values, &own->room,
-                own->weights);
+    uint64_t done = 0;
+    for (uint64_t m = range.first / per_matrix(); done < range.count; ++m) {
+      const WeightRange here = RangeIn(m, range);
+      TakeWeights(params_, per_matrix(), here, parents[m].bytes, &own->values, &own->room,
+                  std::span(own->weights).subspan(done, here.count));
+      done += here.count;
+    }
   }
 
   void Round(GgmlScratch* own) const {
@@ -183,12 +203,12 @@ class BoundGgml final : public Bound {
       QuantizeRows(dtype, own->weights, columns, {}, own->made, &own->search);
       return;
     }
-    const uint64_t rows_of_matrix = std::max<uint64_t>(1, weight_count_ / columns / matrices_);
+    const uint64_t rows_of_matrix = std::max<uint64_t>(1, weight_count_ / columns / counted_);
     const uint64_t first_row = RangeOf(at).first / columns;
     const uint64_t rows = own->weights.size() / columns;
     for (uint64_t done = 0; done < rows;) {
-      const uint64_t matrix = std::min((first_row + done) / rows_of_matrix, matrices_ - 1);
-      const uint64_t end = matrix == matrices_ - 1 ? UINT64_MAX : (matrix + 1) * rows_of_matrix;
+      const uint64_t matrix = std::min((first_row + done) / rows_of_matrix, counted_ - 1);
+      const uint64_t end = matrix == counted_ - 1 ? UINT64_MAX : (matrix + 1) * rows_of_matrix;
       const uint64_t count = std::min(rows - done, end - (first_row + done));
       FindImportance(matrix, parents, own);
       const uint64_t row_bytes = columns / block_ * child().elem_bytes();
@@ -202,10 +222,11 @@ class BoundGgml final : public Bound {
   // The mean of the squares of what each column is multiplied with; 1 where nothing was counted.
   void FindImportance(uint64_t matrix, std::span<const ParentContent> parents,
                       GgmlScratch* own) const {
-    const auto count = std::bit_cast<float>(
-        base::LoadLe<uint32_t>(parents[kCounts].bytes.data() + sizeof(float) * matrix));
+    const auto count = std::bit_cast<float>(base::LoadLe<uint32_t>(
+        parents[params_.matrices + 1].bytes.data() + sizeof(float) * matrix));
     own->importance.resize(params_.columns);
-    const std::byte* sums = parents[kSums].bytes.data() + sizeof(float) * matrix * params_.columns;
+    const std::byte* sums =
+        parents[params_.matrices].bytes.data() + sizeof(float) * matrix * params_.columns;
     for (uint64_t c = 0; c < params_.columns; ++c) {
       const auto sum = std::bit_cast<float>(base::LoadLe<uint32_t>(sums + sizeof(float) * c));
       own->importance[c] = count > 0 ? sum / count : 1.0f;
@@ -272,17 +293,19 @@ class BoundGgml final : public Bound {
   GgmlParams params_;
   uint64_t block_;
   uint64_t weight_count_;
-  uint64_t matrices_ = 1;
+  uint64_t counted_ = 1;  // Matrices that importance is told of.
   bool goes_by_chunks_;
 };
 
 Status CheckImportance(const GgmlParams& params, uint64_t weights,
                        std::span<const ObjectSpec> parents) {
   const uint64_t row_bytes = params.columns * sizeof(float);
-  const uint64_t matrices = parents[kCounts].byte_size / sizeof(float);
-  if (matrices == 0 || parents[kCounts].byte_size % sizeof(float) != 0 ||
-      parents[kSums].byte_size / row_bytes != matrices ||
-      parents[kSums].byte_size % row_bytes != 0 || weights / params.columns % matrices != 0) {
+  const ObjectSpec& sums = parents[params.matrices];
+  const ObjectSpec& counts = parents[params.matrices + 1];
+  const uint64_t matrices = counts.byte_size / sizeof(float);
+  if (matrices == 0 || counts.byte_size % sizeof(float) != 0 ||
+      sums.byte_size / row_bytes != matrices || sums.byte_size % row_bytes != 0 ||
+      weights / params.columns % matrices != 0) {
     return Corrupt("ggml: importance is not of the columns");
   }
   return {};
@@ -293,14 +316,17 @@ Status CheckImportance(const GgmlParams& params, uint64_t weights,
 Result<std::unique_ptr<const Bound>> BindGgml(const ObjectSpec& child,
                                               std::span<const ObjectSpec> parents,
                                               const GgmlParams& params) {
-  const ObjectSpec& weights = parents[kWeights];
   const uint64_t block = DTypeBlock(child.dtype);
   const uint64_t parent_bytes = DTypeBits(params.parent_dtype) / 8;
-  if (weights.byte_size % parent_bytes != 0)
-    return Corrupt("ggml: its parent has no whole elements");
   const uint64_t count = child.elem_count() * block;
-  if (weights.byte_size / parent_bytes * DTypeBlock(params.parent_dtype) != count) {
-    return Corrupt("ggml: its parent has not as many weights");
+  for (const ObjectSpec& weights : parents.first(params.matrices)) {
+    if (weights.byte_size % parent_bytes != 0) {
+      return Corrupt("ggml: its parent has no whole elements");
+    }
+    const uint64_t of_parent = weights.byte_size / parent_bytes * DTypeBlock(params.parent_dtype);
+    if (of_parent > count || of_parent * params.matrices != count || count == 0) {
+      return Corrupt("ggml: its parents have not as many weights");
+    }
   }
   if (block == 1 ? !codec::IsCodedFloat(child.dtype)
                  : codec::LayoutOfBlocks(child.dtype) == nullptr) {
@@ -310,6 +336,7 @@ Result<std::unique_ptr<const Bound>> BindGgml(const ObjectSpec& child,
     return Corrupt("ggml: it is not of whole rows");
   }
   const uint64_t rows = count / params.columns;
+  if (rows % params.matrices != 0) return Corrupt("ggml: it is not of whole matrices");
   if (params.head_rows != 0 && rows % params.head_rows != 0) {
     return Corrupt("ggml: it is not of whole heads");
   }

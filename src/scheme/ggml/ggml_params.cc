@@ -26,6 +26,7 @@ std::vector<std::byte> WriteGgmlParams(const GgmlParams& params) {
   writer.Fixed(static_cast<uint8_t>(params.parent_dtype));
   writer.Varint(params.columns);
   writer.Varint(params.head_rows);
+  writer.Varint(params.matrices);
   return bytes;
 }
 
@@ -37,6 +38,7 @@ Result<GgmlParams> ReadGgmlParams(std::span<const std::byte> bytes) {
   GgmlParams params;
   params.columns = reader.Varint();
   params.head_rows = reader.Varint();
+  params.matrices = reader.Varint();
   if (!reader.ok() || reader.remaining() != 0 || flags > kKnownFlags || via > 2 ||
       dtype >= kDTypeCount) {
     return Corrupt("ggml: parameters out of range");
@@ -50,6 +52,10 @@ Result<GgmlParams> ReadGgmlParams(std::span<const std::byte> bytes) {
   if (params.columns == 0 || params.columns > format::kMaxSize ||
       params.head_rows > format::kMaxSize / params.columns || params.head_rows % 2 != 0) {
     return Corrupt("ggml: rows out of range");
+  }
+  if (params.matrices == 0 || params.matrices > format::kMaxParents - 2 ||
+      (params.matrices > 1 && params.head_rows != 0)) {
+    return Corrupt("ggml: number of matrices out of range");
   }
   if (params.has_importance && !params.is_replayed) {
     return Corrupt("ggml: importance without making blocks again");

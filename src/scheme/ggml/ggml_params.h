@@ -24,6 +24,7 @@ struct GgmlParams {
   Via via = Via::kNone;
   DType parent_dtype = DType::kBF16;
   uint64_t columns = 1;    ///< Weights in a row, the innermost dimension.
+  uint64_t matrices = 1;   ///< Parents, each with as many rows: experts are matrices of their own.
   uint64_t head_rows = 0;  ///< Rows of a head whose halves take turns; 0 where rows keep places.
 };
 

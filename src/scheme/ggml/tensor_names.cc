@@ -113,6 +113,19 @@ constexpr Row kTopRows[] = {
     {"cls.output", {"classifier", "score", "classifier.out_proj"}},
 };
 
+// Those of single experts, with a star for their number.
+constexpr Row kExpertRows[] = {
+    {"ffn_gate_exps",
+     {"mlp.experts.*.gate_proj", "block_sparse_moe.experts.*.w1", "feed_forward.experts.*.w1",
+      "feed_forward.experts.*.gate_proj"}},
+    {"ffn_up_exps",
+     {"mlp.experts.*.up_proj", "block_sparse_moe.experts.*.w3", "feed_forward.experts.*.w3",
+      "feed_forward.experts.*.up_proj"}},
+    {"ffn_down_exps",
+     {"mlp.experts.*.down_proj", "block_sparse_moe.experts.*.w2", "feed_forward.experts.*.w2",
+      "feed_forward.experts.*.down_proj"}},
+};
+
 // What stands before the number of a block, and before other names.
 constexpr std::string_view kBlockPrefixes[] = {"model.layers.",
                                                "layers.",
@@ -214,6 +227,29 @@ std::vector<size_t> TensorsLike(std::string_view name, const TensorTable& other)
     FindAll(kTopPrefixes, {}, *row, name.substr(last + 1), other, &found);
   }
   return found;
+}
+
+std::vector<size_t> ExpertsLike(std::string_view name, uint64_t count, const TensorTable& other) {
+  const auto block = ReadBlockName(name);
+  const Row* row = block ? RowOf(kExpertRows, block->part) : nullptr;
+  if (row == nullptr || count > other.size()) return {};
+  for (const std::string_view prefix : kBlockPrefixes) {
+    for (const std::string_view pattern : row->names) {
+      if (pattern.empty()) break;
+      const size_t star = pattern.find('*');
+      std::vector<size_t> found;
+      for (uint64_t expert = 0; expert < count; ++expert) {
+        std::string full(prefix);
+        full.append(block->number).append(".").append(pattern.substr(0, star));
+        full.append(std::to_string(expert)).append(pattern.substr(star + 1));
+        const auto at = other.Find(full.append(".").append(block->tensor));
+        if (!at) break;
+        found.push_back(*at);
+      }
+      if (found.size() == count && count > 0) return found;
+    }
+  }
+  return {};
 }
 
 std::string_view BlockPartOf(std::string_view name) {
