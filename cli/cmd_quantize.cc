@@ -4,6 +4,7 @@
 
 #include "calibrated.h"
 #include "commands.h"
+#include "gguf_arguments.h"
 #include "qstore_apps/quantize.h"
 #include "qstore_apps/targets.h"
 #include "terminal.h"
@@ -19,7 +20,9 @@ struct QuantizeArguments {
   bool json = false;
   make::QuantizeOptions options;
   CalibratedArguments calibrated;
+  GgufArguments gguf;
   std::vector<const CLI::Option*> not_of_calibrated;
+  std::vector<const CLI::Option*> not_of_gguf;
 };
 
 void PrintNames(const char* what, const std::vector<std::string>& names) {
@@ -98,14 +101,16 @@ void PrintDocument(const QuantizeArguments& arguments, const std::vector<Made>& 
   PrintJson(document);
 }
 
-/// Throws CLI::ValidationError when an option was given that this target does not have.
-void CheckNotGiven(const CLI::Option* option, const std::string& target) {
+/// Throws CLI::ValidationError when an option was given that what is made here does not have.
+void CheckNotGiven(const CLI::Option* option, const std::string& what) {
   if (option == nullptr || option->count() == 0) return;
-  throw CLI::ValidationError(option->get_name(), "has no meaning for --to " + target);
+  throw CLI::ValidationError(option->get_name(), "has no meaning for " + what);
 }
 
 int RunCalibrated(const QuantizeArguments& arguments, const std::string& targets) {
-  for (const CLI::Option* option : arguments.not_of_calibrated) CheckNotGiven(option, arguments.to);
+  const std::string what = "--to " + arguments.to;
+  for (const CLI::Option* option : arguments.not_of_calibrated) CheckNotGiven(option, what);
+  CheckNotGiven(arguments.gguf.given(), what);
   std::vector<std::string> shared;
   if (arguments.options.overwrite) shared.push_back("--force");
   if (arguments.json) shared.push_back("--json");
@@ -151,7 +156,18 @@ int RunList(const QuantizeArguments& arguments, const std::vector<std::string>& 
   return Print(arguments, all, true, line.seconds());
 }
 
+int RunGguf(const QuantizeArguments& arguments) {
+  constexpr char kWhat[] = "GGUF files";
+  for (const CLI::Option* option : arguments.not_of_gguf) CheckNotGiven(option, kWhat);
+  CheckNotGiven(arguments.calibrated.given(), kWhat);
+  const make::QuantizeOptions& options = arguments.options;
+  return arguments.gguf.Run({arguments.source, arguments.output, arguments.to, arguments.list,
+                             arguments.json, options.dry_run, options.overwrite, options.sync,
+                             options.threads});
+}
+
 int RunQuantize(const QuantizeArguments& arguments) {
+  if (GgufArguments::IsGguf(arguments.source)) return RunGguf(arguments);
   const std::string to = CLI::detail::to_lower(arguments.to);
   if (const auto targets = arguments.calibrated.Targets(to)) {
     return RunCalibrated(arguments, *targets);
@@ -159,9 +175,13 @@ int RunQuantize(const QuantizeArguments& arguments) {
   const std::vector<std::string> names = make::SplitAtCommas(to);
   for (const std::string& name : names) {
     if (make::QuantizeTargetOf(name)) continue;
+    if (make::IsGgufTarget(name)) {
+      throw CLI::ValidationError("--to", "'" + name + "' is made of a .gguf file");
+    }
     throw CLI::ValidationError("--to", "'" + name + "' is none of " + make::TargetNames());
   }
-  CheckNotGiven(arguments.calibrated.given(), arguments.to);
+  CheckNotGiven(arguments.calibrated.given(), "--to " + arguments.to);
+  CheckNotGiven(arguments.gguf.given(), "what is no .gguf file");
   return names.size() == 1 ? RunOne(arguments, to) : RunList(arguments, names);
 }
 
@@ -172,34 +192,39 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
   make::QuantizeOptions& options = arguments->options;
   CLI::App* command = app.add_subcommand(
       "quantize",
-      "Make another precision of a model: LLM.int8(), FP8, FP4, int8, int4, GPTQ, BF16, FP16");
-  command->add_option("source", arguments->source, "Model directory or .safetensors file")
+      "Make another precision of a model: LLM.int8(), FP8, FP4, int8, int4, GPTQ, BF16, FP16; or\n"
+      "GGUF files of fewer bits");
+  command->add_option("source", arguments->source, "Model directory, .safetensors or .gguf file")
       ->required();
   command->add_option("-o,--output", arguments->output, "Directory to write")->required();
   command
       ->add_option("--to", arguments->to,
-                   "One of " + make::TargetNames() + "; or a list with commas between")
+                   "One of " + make::TargetNames() + "; of a .gguf file q4_k_m, q8_0, " +
+                       "...; or a list with commas between")
       ->required();
   // Not found by their names later, which in CLI11 ends the process where there is no memory.
   const auto not_of_calibrated = [&](CLI::Option* option) {
     arguments->not_of_calibrated.push_back(option);
   };
-  not_of_calibrated(
-      command
-          ->add_option(
-              "--rest", options.rest,
-              "What becomes of floats that are not quantized: keep (default), bf16 or fp16")
-          ->transform(CLI::CheckedTransformer(
-              std::map<std::string, make::QuantizeRest>{{"keep", make::QuantizeRest::kKeep},
-                                                        {"bf16", make::QuantizeRest::kBF16},
-                                                        {"fp16", make::QuantizeRest::kF16}},
-              CLI::ignore_case)));
-  not_of_calibrated(
+  const auto not_of_both = [&](CLI::Option* option) {
+    arguments->not_of_gguf.push_back(option);
+    not_of_calibrated(option);
+  };
+  not_of_both(command
+                  ->add_option(
+                      "--rest", options.rest,
+                      "What becomes of floats that are not quantized: keep (default), bf16 or fp16")
+                  ->transform(CLI::CheckedTransformer(
+                      std::map<std::string, make::QuantizeRest>{{"keep", make::QuantizeRest::kKeep},
+                                                                {"bf16", make::QuantizeRest::kBF16},
+                                                                {"fp16", make::QuantizeRest::kF16}},
+                      CLI::ignore_case)));
+  not_of_both(
       command
           ->add_option("--include", options.include,
                        "Also quantize matrices of these names; * and ? stand for any characters")
           ->option_text("PATTERN"));
-  not_of_calibrated(
+  not_of_both(
       command->add_option("--exclude", options.exclude, "Do not quantize matrices of these names")
           ->option_text("PATTERN"));
   not_of_calibrated(
@@ -215,6 +240,7 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
       "Replace files of the same names; remove other shards and old indexes beside them");
   command->add_flag("--json", arguments->json, "Print the result as JSON, with --list its lists");
   arguments->calibrated.AddOptions(*command);
+  arguments->gguf.AddOptions(*command);
   command->footer(
       "llm-int8 quantizes every two-dimensional P.weight whose module P is, by its name, no\n"
       "embedding (embed_*, *embedding(s), wte, wpe, shared, ...) and no output head (lm_head,\n"
@@ -227,7 +253,9 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
       "is written to OUTPUT itself, several to 16bit, 8bit, ... in it. An interrupted run leaves\n"
       "OUTPUT.quantizing, from which the same command goes on. QSTORE_PYTHON names the Python "
       "that\n"
-      "has 'qstore[quantize]'.");
+      "has 'qstore[quantize]'.\n"
+      "Of MODEL.gguf each precision of a list becomes OUTPUT/MODEL-PRECISION.gguf, byte for byte\n"
+      "what llama-quantize of llama.cpp makes.");
   command->callback([arguments, exit_code] { *exit_code = RunQuantize(*arguments); });
 }
 

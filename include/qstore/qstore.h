@@ -3,10 +3,12 @@
 
 /// All of the library.
 #include "qstore/archive.h"         // IWYU pragma: export
+#include "qstore/blocks.h"          // IWYU pragma: export
 #include "qstore/byte_source.h"     // IWYU pragma: export
 #include "qstore/checkpoint.h"      // IWYU pragma: export
 #include "qstore/dtype.h"           // IWYU pragma: export
 #include "qstore/estimate.h"        // IWYU pragma: export
+#include "qstore/gguf.h"            // IWYU pragma: export
 #include "qstore/level.h"           // IWYU pragma: export
 #include "qstore/loaded_tensors.h"  // IWYU pragma: export
 #include "qstore/pack.h"            // IWYU pragma: export
