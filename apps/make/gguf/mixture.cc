@@ -143,16 +143,12 @@ class Mixer {
     return static_cast<uint64_t>(*layer);
   }
 
-  static Result<DType> FittingType(const MixtureTensor& tensor, DType type) {
+  /// One whose blocks fill the rows.
+  static DType FittingType(const MixtureTensor& tensor, DType type) {
     const uint64_t columns = tensor.shape.back();
     if (columns % DTypeBlock(type) == 0) return type;
     const auto other = FallbackOf(type);
-    if (!other) {
-      return InvalidArgument("has rows of " + std::to_string(columns) + " weights, and " +
-                             std::string(DTypeName(type)) + " takes multiples of " +
-                             std::to_string(DTypeBlock(type)));
-    }
-    return columns % DTypeBlock(*other) == 0 ? *other : DType::kF16;
+    return other && columns % DTypeBlock(*other) == 0 ? *other : DType::kF16;
   }
 
   const MixtureModel& model_;

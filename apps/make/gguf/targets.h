@@ -41,8 +41,8 @@ enum class GgufFileType : uint32_t {
 struct GgufTarget {
   std::string_view lower;  ///< The name in lower case.
   std::string_view name;   ///< That of the file type, in upper case; of an alias, what it means.
-  GgufFileType file_type;
-  DType dtype;  ///< Of tensors that the mixture says nothing of.
+  GgufFileType file_type = GgufFileType::kF32;
+  DType dtype = DType::kF32;  ///< Of tensors that the mixture says nothing of.
 };
 
 std::span<const GgufTarget> GgufTargets();
