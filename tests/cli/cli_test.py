@@ -13,6 +13,7 @@ import random
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,20 @@ def contents(folder):
 def limited_files():
     """In the child: writing beyond 50 kB of a file fails, as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+
+def small_gguf():
+    """A model of one matrix of 256 by 512 weights in F32."""
+
+    def text(value):
+        return struct.pack("<Q", len(value)) + value.encode()
+
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 2)
+    head += text("general.architecture") + struct.pack("<I", 8) + text("llama")
+    head += text("llama.block_count") + struct.pack("<II", 4, 1)
+    head += text("blk.0.attn_q.weight") + struct.pack("<IQQIQ", 2, 512, 256, 0, 0)
+    head += bytes(-len(head) % 32)
+    return head + struct.pack("<131072f", *(i * i % 1009 - 500 for i in range(131072)))
 
 
 def without_override():
@@ -157,6 +172,53 @@ class Inputs(Case):
         self.refused(FAILED, "not-found", *arguments, mentions="f32")
         differs = f"bf16={self.made}/int8"
         self.refused(CORRUPT, "mismatch", "verify", self.archive, differs)
+
+
+class Gguf(Case):
+    """GGUF files; what is made of them is compared in tests/python."""
+
+    def setUp(self):
+        super().setUp()
+        self.gguf = self.space / "m-f32.gguf"
+        self.gguf.write_bytes(small_gguf())
+
+    def quantize(self, *options, to="q4_0"):
+        return "quantize", self.gguf, "--to", to, "-o", self.space / "out", *options
+
+    def test_list(self):
+        done = ok(*self.quantize("--list", to="q4_0,Q8_0"))
+        self.assertEqual(listing(self.space / "out"), ["m-Q4_0.gguf", "m-Q8_0.gguf"])
+        self.assertIn("Q8_0 blk.0.attn_q.weight\n", done.stdout)
+        self.refused(FAILED, "already-exists", *self.quantize(), mentions="m-Q4_0.gguf")
+        ok(*self.quantize("--force"))
+        report = json.loads(ok(*self.quantize("--json", "--force")).stdout)
+        self.assertEqual((report["target"], report["quantized"], report["kept"]), ("Q4_0", 1, 0))
+        self.assertEqual(report["output_bytes"], Path(report["file"]).stat().st_size)
+
+    def test_dry_run(self):
+        done = ok(*self.quantize("--dry-run"))
+        self.assertEqual(done.stdout, "Q4_0 blk.0.attn_q.weight\n")
+        self.assertFalse((self.space / "out").exists())
+
+    def test_options_without_meaning(self):
+        for options in (("--rest", "bf16"), ("--include", "x"), ("--bits", "4")):
+            self.assertEqual(run(*self.quantize(*options)).returncode, USAGE, options)
+        for to in ("nvfp4", "q4_0,", "q4_2"):
+            self.assertEqual(run(*self.quantize(to=to)).returncode, USAGE, to)
+        self.assertEqual(run(*self.quantize("--output-tensor-type", "q4")).returncode, USAGE)
+        for options in (("--to", "q4_0"), ("--to", "bf16", "--pure")):
+            done = run("quantize", self.model, *options, "-o", self.space / "out")
+            self.assertEqual(done.returncode, USAGE, done.stderr)
+        self.assertEqual(listing(self.space), ["m-f32.gguf"])
+
+    def test_what_cannot_be_is_refused(self):
+        nowhere = "--imatrix", self.space / "nowhere"
+        self.refused(FAILED, "not-found", *self.quantize(*nowhere), mentions="nowhere")
+        self.refused(FAILED, "invalid-argument", *self.quantize(to="f32"), mentions="F32")
+        full = self.quantize(to="q8_0")
+        self.refused(FAILED, "io", *full, mentions="m-Q8_0", preexec_fn=limited_files)
+        self.gguf.write_bytes(small_gguf()[:-1])
+        self.refused(CORRUPT, "corrupt", *self.quantize(), mentions="'blk.0.attn_q.weight'")
 
 
 class Outputs(Case):
