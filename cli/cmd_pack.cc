@@ -8,13 +8,14 @@
 #include "qstore/estimate.h"
 #include "qstore/pack.h"
 #include "terminal.h"
+#include "variant_arguments.h"
 
 namespace qstore::cli {
 namespace {
 
 struct PackArguments {
   std::string output;
-  std::vector<std::string> variants;
+  VariantArguments variants;
   std::vector<std::string> parents;
   PackOptions options;
   bool estimate = false;
@@ -39,11 +40,12 @@ PackOptions OptionsOf(const PackArguments& arguments) {
 }
 
 int RunEstimate(const PackArguments& arguments) {
-  const auto variants = ParseVariants(arguments.variants);
+  const auto variants = arguments.variants.List();
+  if (!variants.ok()) return Report(variants.status());
   PackOptions options = OptionsOf(arguments);
   ProgressLine line("estimating");
   options.progress = line.callback();
-  const auto estimate = EstimatePack(variants, options);
+  const auto estimate = EstimatePack(*variants, options);
   line.Clear();
   if (!estimate.ok()) return Report(estimate.status());
   if (arguments.json) {
@@ -55,11 +57,12 @@ int RunEstimate(const PackArguments& arguments) {
 }
 
 int RunPack(const PackArguments& arguments) {
-  const auto variants = ParseVariants(arguments.variants);
+  const auto variants = arguments.variants.List();
+  if (!variants.ok()) return Report(variants.status());
   PackOptions options = OptionsOf(arguments);
   ProgressLine line("packing");
   options.progress = line.callback();
-  auto report = Pack(variants, arguments.output, options);
+  auto report = Pack(*variants, arguments.output, options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
   const double share = report->source_bytes == 0 ? 0
@@ -93,9 +96,9 @@ void AddPackCommand(CLI::App& app, int* exit_code) {
       command
           ->add_option("-o,--output", arguments->output, "Archive to write; --estimate needs none")
           ->type_name("OUT.qstore");
-  command->add_option("variants", arguments->variants, "Name and model directory or file of each")
-      ->required()
-      ->type_name("NAME=PATH");
+  arguments->variants.AddOptions(
+      command, "Name and model directory or file of each",
+      "Store every model in this folder, named by its file or subfolder; may be repeated");
   command->add_option("--level", arguments->options.level, "fast, balanced (default) or max")
       ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
       ->type_name("LEVEL");
@@ -123,6 +126,7 @@ void AddPackCommand(CLI::App& app, int* exit_code) {
                     "loads would read, from samples of the files");
   command->add_flag("--json", arguments->json, "Print the result as JSON");
   command->callback([=] {
+    if (arguments->variants.empty()) throw CLI::RequiredError("variants");
     if (arguments->estimate) {
       *exit_code = RunEstimate(*arguments);
       return;

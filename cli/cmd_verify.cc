@@ -5,27 +5,29 @@
 #include "commands.h"
 #include "qstore/verify.h"
 #include "terminal.h"
+#include "variant_arguments.h"
 
 namespace qstore::cli {
 namespace {
 
 struct VerifyArguments {
   std::string archive;
-  std::vector<std::string> variants;
+  VariantArguments variants;
   VerifyOptions options;
   ReadLimits limits;
   bool json = false;
 };
 
 int RunVerify(const VerifyArguments& arguments) {
-  const auto originals = ParseVariants(arguments.variants);
+  const auto originals = arguments.variants.List();
+  if (!originals.ok()) return Report(originals.status());
   ProgressLine line("verifying");
   VerifyOptions options = arguments.options;
   options.progress = line.callback();
   options.max_bytes = arguments.limits.max_bytes;
   auto archive = Archive::Open(arguments.archive, arguments.limits.open);
   if (!archive.ok()) return Report(archive.status());
-  auto report = Verify(*archive, originals, options);
+  auto report = Verify(*archive, *originals, options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
   if (arguments.json) {
@@ -54,8 +56,9 @@ void AddVerifyCommand(CLI::App& app, int* exit_code) {
   CLI::App* command =
       app.add_subcommand("verify", "Check an archive, and compare variants with files");
   command->add_option("archive", arguments->archive, "Archive to read")->required();
-  command->add_option("variants", arguments->variants, "Variants to compare with these files")
-      ->type_name("NAME=PATH");
+  arguments->variants.AddOptions(
+      command, "Variants to compare with these files",
+      "Compare with every model in this folder, named as by pack --each; may be repeated");
   command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
       ->type_name("N");
   arguments->limits.AddOptions(command, "the files of all variants");

@@ -15,11 +15,29 @@
 
 namespace qstore {
 
-/// A variant and where its files are: a model directory or one file.
+/// A variant and where its files are: a model directory or one file. One file of a model that is
+/// split, by its name ("m-00001-of-00003.gguf"), stands for all of them.
 struct VariantSource {
   std::string name;  ///< 1 to 255 of A-Z a-z 0-9 . _ + - and neither . nor - in front.
   std::filesystem::path path;
+  /// Of a directory: those of its files and folders that are the variant, by path relative to it,
+  /// '/'-separated. None: all.
+  std::vector<std::string> files = {};
 };
+
+/// The models in a folder as variants, which together have every file of it. First comes, named as
+/// the folder, what is none of the following: safetensors files, configurations, a card. Then, by
+/// path:
+///  - each model that is one file, or several numbered ones (GGUF), named by its file without
+///    ".gguf" and number;
+///  - each subfolder with files of models, named as it is. A subfolder with several models of the
+///    kind above is listed like the folder itself; one without files of models belongs to what is
+///    around it.
+/// In names each character that they may not have becomes '_'. A model of one or several files whose
+/// name another variant has too is named by its first file in full ("m.gguf").
+/// Errors: those of Pack for a directory; kInvalidArgument also where two variants would still have
+/// one name.
+QSTORE_EXPORT Result<std::vector<VariantSource>> ListVariants(const std::filesystem::path& folder);
 
 /// kInvalidArgument, naming the rule broken, when no variant may have that name.
 QSTORE_EXPORT Status CheckVariantName(std::string_view name);
@@ -62,8 +80,8 @@ struct PackReport {
 /// `output` before stands there still. Errors, each naming the file: kInvalidArgument (variant
 /// names, the same path given twice, parents that make a circle or name no variant, a directory
 /// without files, a path that cannot be stored, the output among the inputs or something else than
-/// a regular file, such as a device), kNotFound, kAlreadyExists, kIo, kSourceChanged (an input
-/// changed meanwhile), kLimit, kCancelled.
+/// a regular file, such as a device), kNotFound (also of one of several files that make a model),
+/// kAlreadyExists, kIo, kSourceChanged (an input changed meanwhile), kLimit, kCancelled.
 QSTORE_EXPORT Result<PackReport> Pack(std::span<const VariantSource> variants,
                                       const std::filesystem::path& output,
                                       const PackOptions& options = {});

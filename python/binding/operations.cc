@@ -28,10 +28,30 @@ std::vector<VariantSource> ToSources(const nb::list& sources) {
   return result;
 }
 
-nb::tuple PackFiles(const nb::list& sources, const nb::bytes& output, int level,
-                    const nb::list& parents, const nb::list& direct, bool sha256, unsigned threads,
-                    uint64_t memory, bool overwrite, bool sync, const nb::object& progress) {
+std::vector<std::string> ToPaths(const nb::list& paths) {
+  std::vector<std::string> result;
+  for (const nb::handle path : paths) result.push_back(ToPath(nb::cast<nb::bytes>(path)));
+  return result;
+}
+
+// Calls `work` with `variants` and those of all `folders`.
+template <class Report, class Work>
+Result<Report> WithFolders(std::vector<VariantSource> variants,
+                           const std::vector<std::string>& folders, const Work& work) {
+  for (const std::string& folder : folders) {
+    auto found = ListVariants(folder);
+    if (!found.ok()) return found.status();
+    for (VariantSource& each : *found) variants.push_back(std::move(each));
+  }
+  return work(variants);
+}
+
+nb::tuple PackFiles(const nb::list& sources, const nb::list& each, const nb::bytes& output,
+                    int level, const nb::list& parents, const nb::list& direct, bool sha256,
+                    unsigned threads, uint64_t memory, bool overwrite, bool sync,
+                    const nb::object& progress) {
   const std::vector<VariantSource> variants = ToSources(sources);
+  const std::vector<std::string> folders = ToPaths(each);
   const std::string path = ToPath(output);
   PackOptions options;
   options.level = static_cast<Level>(level);
@@ -48,7 +68,8 @@ nb::tuple PackFiles(const nb::list& sources, const nb::bytes& output, int level,
   const auto report =
       RunInterruptibly<PackReport>(progress, nullptr, [&](const ProgressCallback& callback) {
         options.progress = callback;
-        return Pack(variants, path, options);
+        return WithFolders<PackReport>(variants, folders,
+                                       [&](const auto& all) { return Pack(all, path, options); });
       });
   return nb::make_tuple(report.source_bytes, report.stored_bytes);
 }
@@ -72,31 +93,34 @@ nb::tuple UnpackFiles(const OpenArchive& archive, const nb::str& variant,
   return nb::make_tuple(report.files, report.bytes);
 }
 
-nb::tuple VerifyFiles(const OpenArchive& archive, const nb::list& originals, unsigned threads,
-                      uint64_t max_bytes, const nb::object& progress) {
+nb::tuple VerifyFiles(const OpenArchive& archive, const nb::list& originals, const nb::list& each,
+                      unsigned threads, uint64_t max_bytes, const nb::object& progress) {
   const std::vector<VariantSource> variants = ToSources(originals);
+  const std::vector<std::string> folders = ToPaths(each);
   VerifyOptions options;
   options.threads = threads;
   options.max_bytes = max_bytes;
-  const auto report = RunInterruptibly<VerifyReport>(progress, archive.source(),
-                                                     [&](const ProgressCallback& callback) {
-                                                       options.progress = callback;
-                                                       return Verify(archive, variants, options);
-                                                     });
+  const auto report = RunInterruptibly<VerifyReport>(
+      progress, archive.source(), [&](const ProgressCallback& callback) {
+        options.progress = callback;
+        return WithFolders<VerifyReport>(
+            variants, folders, [&](const auto& all) { return Verify(archive, all, options); });
+      });
   return nb::make_tuple(report.files, report.bytes, report.compared_bytes);
 }
 
 }  // namespace
 
 void BindOperations(nb::module_& module) {
-  module.def("pack", &PackFiles, nb::arg("sources"), nb::arg("output"), nb::arg("level"),
-             nb::arg("parents"), nb::arg("direct"), nb::arg("sha256"), nb::arg("threads"),
-             nb::arg("memory"), nb::arg("overwrite"), nb::arg("sync"), nb::arg("progress").none());
+  module.def("pack", &PackFiles, nb::arg("sources"), nb::arg("each"), nb::arg("output"),
+             nb::arg("level"), nb::arg("parents"), nb::arg("direct"), nb::arg("sha256"),
+             nb::arg("threads"), nb::arg("memory"), nb::arg("overwrite"), nb::arg("sync"),
+             nb::arg("progress").none());
   module.def("unpack", &UnpackFiles, nb::arg("archive"), nb::arg("variant"), nb::arg("directory"),
              nb::arg("tensors"), nb::arg("threads"), nb::arg("max_bytes"), nb::arg("overwrite"),
              nb::arg("sync"), nb::arg("progress").none());
-  module.def("verify", &VerifyFiles, nb::arg("archive"), nb::arg("originals"), nb::arg("threads"),
-             nb::arg("max_bytes"), nb::arg("progress").none());
+  module.def("verify", &VerifyFiles, nb::arg("archive"), nb::arg("originals"), nb::arg("each"),
+             nb::arg("threads"), nb::arg("max_bytes"), nb::arg("progress").none());
 }
 
 }  // namespace qstore::python

@@ -55,6 +55,7 @@ def pack(
     variants: Mapping[str, Path],
     out: Path,
     *,
+    each: Path | Sequence[Path] = (),
     level: str = "balanced",
     parents: Mapping[str, str] | None = None,
     direct: str | Sequence[str] = (),
@@ -67,6 +68,10 @@ def pack(
 ) -> PackReport:
     """Stores {name: directory or file} in one archive at `out`, which appears when complete.
 
+    Of a model that is split over several numbered GGUF files, one of these stands for all.
+    `each` is a folder, or several, of which every model becomes a variant too: a GGUF file by its
+    name without ".gguf", a subfolder with files of models by its name, and all other files of the
+    folder together by the folder's name; see docs/guides/gguf-python.md.
     `level` is "fast", "balanced" or "max". `parents` ({child: parent}) says for variants of which
     other one their tensors may follow from; for others that is measured. Variants named in `direct`
     load from their own bytes. With `sha256` each file's SHA-256 is stored too, see
@@ -80,6 +85,7 @@ def pack(
     with reported(progress, "pack") as tell:
         done = _qstore.pack(
             sources,
+            _folders(each),
             encode(out),
             LEVELS[level],
             list((parents or {}).items()),
@@ -135,13 +141,14 @@ def verify(
     archive: Location,
     originals: Mapping[str, Path] | None = None,
     *,
+    each: Path | Sequence[Path] = (),
     threads: int = 0,
     progress: Progress = None,
     max_memory: int | None = None,
     max_bytes: int | None = None,
 ) -> VerifyReport:
     """Decodes the whole archive, compares the digest of every file, then every variant named in
-    `originals` with the files found at its path.
+    `originals` with the files found at its path, and those of `each` (as of `pack`) with theirs.
 
     Raises CorruptError (the first damage), MismatchError (the first file that is missing, added or
     different), UnknownNameError, PathNotFoundError, IoError, LimitError (as `unpack`), and what
@@ -152,7 +159,8 @@ def verify(
     for name in originals or ():
         opened.find_variant(name)
     with reported(progress, "verify") as tell:
-        done = _qstore.verify(opened._native, _sources(originals or {}), threads, limit, tell)
+        sources = _sources(originals or {})
+        done = _qstore.verify(opened._native, sources, _folders(each), threads, limit, tell)
     return VerifyReport(*done)
 
 
@@ -193,3 +201,8 @@ def quantize(
 
 def _sources(variants: Mapping[str, Path]) -> list[tuple[str, bytes]]:
     return [(name, encode(path)) for name, path in variants.items()]
+
+
+def _folders(each: Path | Sequence[Path]) -> list[bytes]:
+    paths = [each] if isinstance(each, str | os.PathLike) else each
+    return [encode(path) for path in paths]

@@ -60,6 +60,7 @@ class BackgroundReads:
 
 def pack(
     sources: Sources,
+    each: list[bytes],
     output: bytes,
     level: int,
     parents: list[tuple[str, str]],
@@ -83,7 +84,12 @@ def unpack(
     progress: Progress,
 ) -> tuple[int, int]: ...
 def verify(
-    archive: Archive, originals: Sources, threads: int, max_bytes: int, progress: Progress
+    archive: Archive,
+    originals: Sources,
+    each: list[bytes],
+    threads: int,
+    max_bytes: int,
+    progress: Progress,
 ) -> tuple[int, int, int]: ...
 def allocate(size: int) -> memoryview: ...
 def dlpack(memory: Any, shape: tuple[int, ...], code: int, bits: int) -> Any: ...

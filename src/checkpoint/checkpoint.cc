@@ -8,9 +8,9 @@
 
 #include "base/pipeline.h"
 #include "base/status_macros.h"
+#include "container/model_files.h"
 #include "container/registry.h"
 #include "io/file.h"
-#include "io/model_tree.h"
 #include "io/safetensors.h"
 #include "scheme/registry.h"
 
@@ -72,7 +72,7 @@ struct Checkpoint::Model {
   std::vector<Matrix> matrices;  // By module.
 
   Status ReadFiles(const std::filesystem::path& path) {
-    QSTORE_ASSIGN(auto listed, io::ListModelFiles(path));
+    QSTORE_ASSIGN(auto listed, container::ListModelFiles(path));
     std::erase_if(listed, [](const io::ModelFile& file) { return file.is_directory; });
     for (const io::ModelFile& file : listed) {
       // A model of one file keeps it open.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,6 +57,13 @@ struct Entry {
   uint64_t end = 0;
 };
 
+/// A file whose name says of which model it is.
+struct ModelPart {
+  std::string model;    ///< The path of the file without number and extension.
+  uint32_t number = 0;  ///< From 1 to `count`; 0 where the model has this file only.
+  uint32_t count = 0;
+};
+
 /// Gets the entries of a head, names possibly repeated: then the last one counts.
 using EntryTaker = std::function<Status(const Entry& entry)>;
 
@@ -70,6 +78,11 @@ class Container {
 
   /// Whether a file of that path may be one.
   virtual bool Claims(std::string_view path) const = 0;
+  /// Where files of this container are models without other files: of which one that is. Nothing
+  /// where a model is a folder. REQUIRES: Claims.
+  virtual std::optional<ModelPart> PartOfModel(std::string_view path) const = 0;
+  /// The path of another number of that model. REQUIRES: a number from 1 to the count.
+  virtual std::string PathOfPart(const ModelPart& part, uint32_t number) const = 0;
   /// Takes a file apart. Errors: kCorrupt and kLimit naming the rule, where it is none that this
   /// container can have; those of `file`.
   virtual Result<Layout> Parse(const ByteSource& file) const = 0;

@@ -23,6 +23,13 @@ const Container* FindContainer(ContainerId id) {
   return nullptr;
 }
 
+const Container* FindClaimant(std::string_view path) {
+  for (const Container* each : Containers()) {
+    if (each->Claims(path)) return each;
+  }
+  return nullptr;
+}
+
 Result<Opened> OpenContainer(std::string_view path, const ByteSource& file) {
   Opened opened;
   for (const Container* each : Containers()) {

@@ -13,6 +13,9 @@ namespace qstore::container {
 /// Null when there is no container of this number here.
 const Container* FindContainer(ContainerId id);
 
+/// The container that may have made a file of that path, the first of several. Null for none.
+const Container* FindClaimant(std::string_view path);
+
 /// A file taken apart by the container that it is of.
 struct Opened {
   const Container* container = nullptr;

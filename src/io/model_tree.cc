@@ -48,18 +48,12 @@ class Walker {
     return {};
   }
 
-  std::vector<ModelFile> TakeFiles() {
-    std::sort(files_.begin(), files_.end(),
-              [](const ModelFile& a, const ModelFile& b) { return a.path < b.path; });
-    return std::move(files_);
-  }
-
- private:
+  // A file, or all of a directory, that has the path `path` within the model.
   Status Visit(const fs::path& source, const std::string& path) {
     struct stat status;
     if (::stat(source.c_str(), &status) != 0) {
       if (errno == ELOOP) return InvalidArgument(source.string() + ": links form a cycle");
-      if (errno == ENOENT) return NotFound(source.string() + ": links to nothing");
+      if (errno == ENOENT) return NotFound(source.string() + ": is not there, or links to nothing");
       return SystemError(source, "cannot stat", errno);
     }
     if (S_ISDIR(status.st_mode)) return Walk(source, path + "/");
@@ -68,6 +62,13 @@ class Walker {
     return {};
   }
 
+  std::vector<ModelFile> TakeFiles() {
+    std::sort(files_.begin(), files_.end(),
+              [](const ModelFile& a, const ModelFile& b) { return a.path < b.path; });
+    return std::move(files_);
+  }
+
+ private:
   static Status CheckReadable(const fs::path& source) { return SourceFile::Open(source).status(); }
 
   std::vector<DirectoryId> open_;  // The directories on the way to the current one.
@@ -99,6 +100,14 @@ Status CheckShards(const std::vector<ModelFile>& files, const ModelFile& index_f
   return {};
 }
 
+// REQUIRES: `files` sorted by path.
+Status CheckAllShards(const std::vector<ModelFile>& files) {
+  for (const ModelFile& file : files) {
+    if (!file.is_directory) QSTORE_TRY(CheckShards(files, file));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<ModelFile>> ListModelFiles(const fs::path& path) {
@@ -115,9 +124,20 @@ Result<std::vector<ModelFile>> ListModelFiles(const fs::path& path) {
   const bool has_file = std::any_of(files.begin(), files.end(),
                                     [](const ModelFile& file) { return !file.is_directory; });
   if (!has_file) return InvalidArgument(path.string() + ": holds no file");
-  for (const ModelFile& file : files) {
-    if (!file.is_directory) QSTORE_TRY(CheckShards(files, file));
-  }
+  QSTORE_TRY(CheckAllShards(files));
+  return files;
+}
+
+Result<std::vector<ModelFile>> ListModelFiles(const fs::path& directory,
+                                              std::span<const std::string> paths) {
+  Walker walker;
+  for (const std::string& path : paths) QSTORE_TRY(walker.Visit(directory / path, path));
+  std::vector<ModelFile> files = walker.TakeFiles();
+  const auto twice =
+      std::adjacent_find(files.begin(), files.end(),
+                         [](const ModelFile& a, const ModelFile& b) { return a.path == b.path; });
+  if (twice != files.end()) return InvalidArgument(twice->source.string() + ": is given twice");
+  QSTORE_TRY(CheckAllShards(files));
   return files;
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,5 +28,11 @@ struct ModelFile {
 /// Errors, each naming the path: kNotFound (the model, a link's target, a shard), kInvalidArgument
 /// (nothing to store, a link cycle, a pipe, socket or device), kIo (unreadable).
 Result<std::vector<ModelFile>> ListModelFiles(const std::filesystem::path& path);
+
+/// Of a model directory only what is at these paths, relative to it: files, and folders with all
+/// that they hold; empty folders alone will do. Checks and errors as above; kInvalidArgument also for
+/// what comes twice.
+Result<std::vector<ModelFile>> ListModelFiles(const std::filesystem::path& directory,
+                                              std::span<const std::string> paths);
 
 }  // namespace qstore::io

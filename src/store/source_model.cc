@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "container/model_files.h"
 #include "container/registry.h"
 #include "format/limits.h"
 #include "format/names.h"
-#include "io/model_tree.h"
 
 namespace qstore::store {
 namespace {
@@ -53,7 +53,7 @@ Result<SourceVariant> ListVariant(const VariantSource& given) {
   SourceVariant variant;
   variant.name = given.name;
   variant.root = given.path;
-  QSTORE_ASSIGN(auto listed, io::ListModelFiles(given.path));
+  QSTORE_ASSIGN(auto listed, container::ListModelFiles(given.path, given.files));
   for (io::ModelFile& file : listed) {
     QSTORE_ASSIGN(SourceFileEntry entry, Examine(std::move(file)));
     variant.files.push_back(std::move(entry));
@@ -70,10 +70,12 @@ Status CheckDistinct(std::span<const VariantSource> variants) {
     QSTORE_TRY(format::CheckVariantName(variants[i].name));
     for (size_t j = 0; j < i; ++j) {
       if (variants[i].name == variants[j].name) {
-        return InvalidArgument("two variants are named '" + variants[i].name + "'");
+        return InvalidArgument("two variants are named '" + variants[i].name + "': " +
+                               variants[j].path.string() + " and " + variants[i].path.string());
       }
       std::error_code ignored;
-      if (std::filesystem::equivalent(variants[i].path, variants[j].path, ignored)) {
+      if (variants[i].files == variants[j].files &&
+          std::filesystem::equivalent(variants[i].path, variants[j].path, ignored)) {
         return InvalidArgument("variants '" + variants[j].name + "' and '" + variants[i].name +
                                "' are the same path: " + variants[i].path.string());
       }

@@ -13,9 +13,9 @@
 
 #include "base/pipeline.h"
 #include "base/status_macros.h"
+#include "container/model_files.h"
 #include "format/names.h"
 #include "io/file.h"
-#include "io/model_tree.h"
 #include "store/archive_file.h"
 #include "store/file_stream.h"
 
@@ -84,7 +84,7 @@ Status MatchFlags(const io::ModelFile& there, const format::FileEntry& file) {
 // Names and sizes; what differs inside the files is found when they are decoded.
 Status MatchFiles(const ArchiveFile& archive, const format::VariantEntry& variant,
                   const VariantSource& given, CompareSink* sink, uint64_t* bytes) {
-  QSTORE_ASSIGN(auto there, io::ListModelFiles(given.path));
+  QSTORE_ASSIGN(auto there, container::ListModelFiles(given.path, given.files));
   std::sort(there.begin(), there.end(),
             [](const auto& a, const auto& b) { return format::PathLess(a.path, b.path); });
   size_t next = 0;

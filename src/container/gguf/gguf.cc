@@ -6,6 +6,7 @@
 
 #include "base/status_macros.h"
 #include "container/gguf/gguf_head.h"
+#include "container/gguf/gguf_split.h"
 #include "format/limits.h"
 #include "io/safetensors.h"
 
@@ -16,6 +17,7 @@ namespace {
 constexpr uint64_t kLargeValue = 512;
 // Numbers of the metadata that schemes may ask for.
 constexpr size_t kMostNumbers = 256;
+constexpr std::string_view kExtension = ".gguf";
 constexpr std::string_view kTensorList = "tensors";
 
 /// A head in memory.
@@ -46,7 +48,14 @@ class GgufContainer final : public Container {
   ContainerId id() const override { return 2; }
   std::string_view name() const override { return "gguf"; }
 
-  bool Claims(std::string_view path) const override { return path.ends_with(".gguf"); }
+  bool Claims(std::string_view path) const override { return path.ends_with(kExtension); }
+
+  std::optional<ModelPart> PartOfModel(std::string_view path) const override {
+    return GgufPartOf(path.substr(0, path.size() - kExtension.size()));
+  }
+  std::string PathOfPart(const ModelPart& part, uint32_t number) const override {
+    return GgufPathOf(part, number) + std::string(kExtension);
+  }
 
   Result<Layout> Parse(const ByteSource& file) const override {
     Layout layout;

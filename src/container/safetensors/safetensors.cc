@@ -30,6 +30,10 @@ class SafetensorsContainer final : public Container {
 
   bool Claims(std::string_view path) const override { return path.ends_with(".safetensors"); }
 
+  // Files that are numbered have an index beside them, see io::ListModelFiles.
+  std::optional<ModelPart> PartOfModel(std::string_view) const override { return std::nullopt; }
+  std::string PathOfPart(const ModelPart& part, uint32_t) const override { return part.model; }
+
   // Refuses what the reference reader would.
   Result<Layout> Parse(const ByteSource& file) const override {
     QSTORE_ASSIGN(io::SafetensorsHeader header, io::ReadSafetensorsHeader(file));

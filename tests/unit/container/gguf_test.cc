@@ -21,6 +21,30 @@ TEST(Gguf, IsARowOfTheTable) {
   EXPECT_EQ(opened->container, &Gguf());
 }
 
+TEST(Gguf, NamesOfModels) {
+  const auto part = Gguf().PartOfModel("q/Tiny-1B-Q4_K_M-00002-of-00013.gguf");
+  ASSERT_TRUE(part.has_value());
+  EXPECT_EQ(part->model, "q/Tiny-1B-Q4_K_M");
+  EXPECT_EQ(part->number, 2u);
+  EXPECT_EQ(part->count, 13u);
+  EXPECT_EQ(Gguf().PathOfPart(*part, 13), "q/Tiny-1B-Q4_K_M-00013-of-00013.gguf");
+  for (const std::string name :
+       {"m", "m-00000-of-00002", "m-00003-of-00002", "m-1-of-2", "m-00001-of-0002",
+        "00001-of-00002", "-00001-of-00002", "q/-00001-of-00002", "m-0000x-of-00002",
+        "m-00001-Of-00002", "m-00001-of-00002-x", "m_00001-of-00002"}) {
+    const auto whole = Gguf().PartOfModel(name + ".gguf");
+    ASSERT_TRUE(whole.has_value());
+    EXPECT_EQ(whole->model, name);
+    EXPECT_EQ(whole->count, 0u);
+    EXPECT_EQ(Gguf().PathOfPart(*whole, 1), name + ".gguf");
+  }
+  EXPECT_EQ(FindClaimant("a/model.gguf"), &Gguf());
+  EXPECT_EQ(FindClaimant("a/model.bin"), nullptr);
+  const Container* other = FindClaimant("model-00001-of-00002.safetensors");
+  ASSERT_NE(other, nullptr);
+  EXPECT_FALSE(other->PartOfModel("model-00001-of-00002.safetensors").has_value());
+}
+
 TEST(Gguf, TensorsAreByPlace) {
   const Layout layout = Taken(Sample());
   ASSERT_EQ(layout.tensors.size(), 3u);

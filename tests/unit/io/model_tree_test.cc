@@ -88,6 +88,23 @@ TEST(ModelTree, LinkCyclesAndBrokenLinks) {
   ExpectError(ListModelFiles(dir.path()), ErrorCode::kNotFound, "a/broken");
 }
 
+TEST(ModelTree, ListsTheGivenPathsAlone) {
+  TempDir dir;
+  for (const char* name : {"a", "b", "sub/c", "sub/deep/d"}) WriteFile(dir / name, "x");
+  fs::create_directories(dir / "none/inner");
+  fs::create_symlink("absent", dir / "broken");
+  const auto listed = [&](const std::vector<std::string>& paths) {
+    return ListModelFiles(dir.path(), paths);
+  };
+  EXPECT_EQ(Paths(listed({"sub", "b"})), (std::vector<std::string>{"b", "sub/c", "sub/deep/d"}));
+  EXPECT_EQ(Paths(listed({"none"})), std::vector<std::string>{"none/inner"});
+  EXPECT_EQ(listed({"sub/c"})->front().source, dir / "sub/c");
+  ExpectError(listed({"a", "a"}), ErrorCode::kInvalidArgument, "given twice");
+  ExpectError(listed({"sub/deep", "sub"}), ErrorCode::kInvalidArgument, "sub/deep/d");
+  ExpectError(listed({"a", "absent"}), ErrorCode::kNotFound, "absent");
+  ExpectError(listed({"broken"}), ErrorCode::kNotFound, "broken");
+}
+
 TEST(ModelTree, NothingToStore) {
   TempDir dir;
   ExpectError(ListModelFiles(dir / "absent"), ErrorCode::kNotFound, "absent");
