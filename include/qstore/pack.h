@@ -33,8 +33,8 @@ struct VariantSource {
 ///  - each subfolder with files of models, named as it is. A subfolder with several models of the
 ///    kind above is listed like the folder itself; one without files of models belongs to what is
 ///    around it.
-/// In names each character that they may not have becomes '_'. A model of one or several files whose
-/// name another variant has too is named by its first file in full ("m.gguf").
+/// In names each character that they may not have becomes '_'. A model of one or several files
+/// whose name another variant has too is named by its first file in full ("m.gguf").
 /// Errors: those of Pack for a directory; kInvalidArgument also where two variants would still have
 /// one name.
 QSTORE_EXPORT Result<std::vector<VariantSource>> ListVariants(const std::filesystem::path& folder);

@@ -6,6 +6,7 @@
 #include "qstore/blocks.h"          // IWYU pragma: export
 #include "qstore/byte_source.h"     // IWYU pragma: export
 #include "qstore/checkpoint.h"      // IWYU pragma: export
+#include "qstore/dequantize.h"      // IWYU pragma: export
 #include "qstore/dtype.h"           // IWYU pragma: export
 #include "qstore/estimate.h"        // IWYU pragma: export
 #include "qstore/gguf.h"            // IWYU pragma: export

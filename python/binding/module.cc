@@ -35,6 +35,7 @@ NB_MODULE(_qstore, module) {
   module.def("block_types", &qstore::python::BlockTypes);
   qstore::python::BindArchive(module);
   qstore::python::BindBackgroundReads(module);
+  qstore::python::BindDequantize(module);
   qstore::python::BindDlpack(module);
   qstore::python::BindMemory(module);
   qstore::python::BindOperations(module);

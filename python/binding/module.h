@@ -27,6 +27,7 @@ inline void CheckIndex(size_t index, size_t count) {
 void BindArchive(nb::module_& module);
 /// REQUIRES: BindArchive before.
 void BindBackgroundReads(nb::module_& module);
+void BindDequantize(nb::module_& module);
 void BindDlpack(nb::module_& module);
 void BindMemory(nb::module_& module);
 /// REQUIRES: BindArchive before.

@@ -4,8 +4,8 @@
     with qstore.safe_open("m.qstore", "int8", framework="pt") as f:
         weight = f.get_tensor("lm_head.weight")
 
-`qstore.torch` and `qstore.numpy` load whole variants, `qstore.transformers` models; they import
-their framework when first used.
+`qstore.torch` and `qstore.numpy` load whole variants, `qstore.transformers` models, `qstore.gguf`
+reads GGUF models; they import their framework when first used.
 """
 
 from importlib import import_module
@@ -46,7 +46,7 @@ from qstore.errors import (
 )
 
 if TYPE_CHECKING:
-    from qstore import numpy, torch, transformers
+    from qstore import gguf, numpy, torch, transformers
 
 __all__ = [
     "AlreadyExistsError",
@@ -77,6 +77,7 @@ __all__ = [
     "Variant",
     "VerifyReport",
     "__version__",
+    "gguf",
     "inspect",
     "instruction_set",
     "numpy",
@@ -91,6 +92,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("numpy", "torch", "transformers"):
+    if name in ("gguf", "numpy", "torch", "transformers"):
         return import_module(f"qstore.{name}")
     raise AttributeError(f"module 'qstore' has no attribute '{name}'")
