@@ -7,13 +7,14 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from qstore.errors import CorruptError
+from qstore.errors import CorruptError, LimitError
 
 # Gives bytes [begin, end) of the file.
 Read = Callable[[int, int], bytes]
 
 MAX_HEAD = 1 << 27
 _MORE = 1 << 16  # Read at a time behind what is expected.
+_VALUE = 128  # Bytes that one may take in Python, beside its text.
 _ALIGNMENT = "general.alignment"
 _STRING, _ARRAY = 8, 9
 # Values of fixed size, by type: how struct calls them.
@@ -25,9 +26,11 @@ class Head(NamedTuple):
     offsets: dict[str, int]  # Where the content of tensors begins in the file, by name.
 
 
-def read_head(read: Read, file_size: int, expected: int, where: str) -> Head:
-    """Reads a head that is expected to have so many bytes. Raises CorruptError, naming `where`."""
+def read_head(read: Read, file_size: int, expected: int, max_memory: int, where: str) -> Head:
+    """Reads a head that is expected to have so many bytes. Raises CorruptError, and LimitError for
+    more values than go into `max_memory`, naming `where`."""
     cursor = _Cursor(read, min(file_size, MAX_HEAD), expected, where)
+    cursor.values_left = max_memory // _VALUE
     if cursor.take(4) != b"GGUF":
         raise CorruptError(f"{where}: does not begin with GGUF")
     version, tensors, values = cursor.unpack("IQQ")
@@ -36,10 +39,12 @@ def read_head(read: Read, file_size: int, expected: int, where: str) -> Head:
     fields: dict[str, Any] = {}
     for _ in range(values):
         key = cursor.text()
+        cursor.count(1)
         fields[key] = _value(cursor, *cursor.unpack("I"))
     offsets: dict[str, int] = {}
     for _ in range(tensors):
         name = cursor.text()
+        cursor.count(1)
         (rank,) = cursor.unpack("I")
         cursor.take(8 * rank + 4)  # Dimensions and type, which the archive tells.
         (offsets[name],) = cursor.unpack("Q")
@@ -58,6 +63,7 @@ def _value(cursor: _Cursor, kind: int) -> Any:
     if kind != _ARRAY:
         raise CorruptError(f"{cursor.where}: a value of the unknown type {kind}")
     of, count = cursor.unpack("IQ")
+    cursor.count(count)
     if of == _STRING:
         return [cursor.text() for _ in range(count)]
     if of not in _NUMBERS:
@@ -69,9 +75,17 @@ class _Cursor:
     def __init__(self, read: Read, end: int, expected: int, where: str) -> None:
         self.where = where
         self.at = 0
+        self.values_left = 0
         self._read = read
         self._end = end
         self._bytes = read(0, min(end, expected))
+
+    def count(self, values: int) -> None:
+        self.values_left -= values
+        if self.values_left < 0:
+            raise LimitError(
+                f"{self.where}: its metadata takes more than the memory allowed (max_memory)"
+            )
 
     def take(self, size: int) -> bytes:
         end = self.at + size

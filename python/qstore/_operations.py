@@ -71,7 +71,7 @@ def pack(
     Of a model that is split over several numbered GGUF files, one of these stands for all.
     `each` is a folder, or several, of which every model becomes a variant too: a GGUF file by its
     name without ".gguf", a subfolder with files of models by its name, and all other files of the
-    folder together by the folder's name; see docs/guides/gguf-python.md.
+    folder together by the folder's name; see the guide on GGUF models.
     `level` is "fast", "balanced" or "max". `parents` ({child: parent}) says for variants of which
     other one their tensors may follow from; for others that is measured. Variants named in `direct`
     load from their own bytes. With `sha256` each file's SHA-256 is stored too, see

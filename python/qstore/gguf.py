@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from qstore import _qstore
-from qstore._archive import Archive, File, Location, open_archive
+from qstore._archive import MAX_MEMORY, Archive, File, Location, open_archive
 from qstore._gguf_head import Head, read_head
 from qstore.errors import (
     AlreadyExistsError,
@@ -225,6 +225,7 @@ class GgufModel:
             lambda begin, end: native.read_file(self._variant, file, begin, end),
             listed.size,
             max(24, listed.size - behind),
+            self._archive._how[2] or MAX_MEMORY,
             where,
         )
         for tensor in tensors:

@@ -2,8 +2,9 @@
 """The documentation is a site without a broken link, and every block of code in it runs.
 
 A section (from a heading of the second level to the next) is run from top to bottom in a folder of
-its own. There it finds model/, model-int8/ and m.qstore, except those that it makes itself. Blocks
-of Python share their names. What cannot be done here is exchanged: see EXCHANGED and SHIMS.
+its own. There it finds model/, model-int8/ and m.qstore, except those that it makes itself, and a
+folder of GGUF models, tiny-1b/. Blocks of Python share their names. What cannot be done here is
+exchanged: see EXCHANGED and SHIMS.
 """
 
 import os
@@ -15,7 +16,9 @@ import sys
 from pathlib import Path
 
 import fsspec
+import folder_models
 import pytest
+from gguf import GGMLQuantizationType
 from range_server import RangeServer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -64,7 +67,16 @@ def models(installed, tmp_path_factory):
         ["pack", "-o", "m.qstore", "bf16=model", "int8=model-int8"],
     ):
         subprocess.run([qstore, *arguments], cwd=folder, check=True, capture_output=True)
+    write_ladder(folder / "tiny-1b")
     return folder
+
+
+def write_ladder(folder):
+    tensors = folder_models.weights(blocks=1, width=64)
+    for kind, options in (("BF16", {}), ("Q8_0", {}), ("Q4_0", {"split_max_tensors": 3})):
+        path = folder / f"Tiny-1B-{kind}.gguf"
+        folder_models.write(path, tensors, GGMLQuantizationType[kind], **options)
+    (folder / "README.md").write_text("A card.")
 
 
 @pytest.fixture(scope="module")
