@@ -32,7 +32,8 @@ Result<std::vector<float>> ReadFloats(const ByteSource& file, uint64_t begin, ui
 }
 
 Result<std::vector<float>> ReadTensor(const ByteSource& file, const GgufItem& tensor) {
-  if (tensor.dtype != DType::kF32) return Corrupt(tensor.name + " is not F32");
+  if (tensor.dtype != DType::kF32)
+    return Corrupt("tensor " + io::QuotedName(tensor.name) + ": is not F32");
   return ReadFloats(file, tensor.begin, tensor.byte_size / sizeof(float));
 }
 

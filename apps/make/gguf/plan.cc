@@ -41,7 +41,8 @@ Result<MixtureModel> ReadMixtureModel(const ByteSource& file, const GgufContents
   QSTORE_ASSIGN(const auto heads, number(".attention.head_count"));
   QSTORE_ASSIGN(const auto kv_heads, number(".attention.head_count_kv"));
   if (!layers)
-    return InvalidArgument("has no key " + model.architecture + ".block_count: no model");
+    return InvalidArgument("has no key " + io::QuotedName(model.architecture + ".block_count") +
+                           ": no model");
   if (std::find(std::begin(kOtherLayers), std::end(kOtherLayers), model.architecture) !=
       std::end(kOtherLayers)) {
     return InvalidArgument("the mixtures of architecture " + io::QuotedName(model.architecture) +
