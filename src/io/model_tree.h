@@ -30,8 +30,8 @@ struct ModelFile {
 Result<std::vector<ModelFile>> ListModelFiles(const std::filesystem::path& path);
 
 /// Of a model directory only what is at these paths, relative to it: files, and folders with all
-/// that they hold; empty folders alone will do. Checks and errors as above; kInvalidArgument also for
-/// what comes twice.
+/// that they hold; empty folders alone will do. Checks and errors as above; kInvalidArgument also
+/// for what comes twice.
 Result<std::vector<ModelFile>> ListModelFiles(const std::filesystem::path& directory,
                                               std::span<const std::string> paths);
 

@@ -15,8 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fsspec
 import folder_models
+import fsspec
 import pytest
 from gguf import GGMLQuantizationType
 from range_server import RangeServer

@@ -5,8 +5,8 @@ import struct
 import threading
 from types import SimpleNamespace
 
-import gguf
 import folder_models
+import gguf
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as Type
