@@ -48,8 +48,9 @@ enum class ChunkCodec : uint8_t {
   kScheme = 5,  ///< By the object's scheme, from its parents.
   kRows = 6,    ///< Each element as the rows before, and the elements before it, let expect it.
   kBlocks = 7,  ///< Blocks taken apart: a stream for each field of theirs.
+  kBlocksByZero = 8,  ///< The same with codes by context: where between the codes zero lies.
 };
-inline constexpr unsigned kChunkCodecCount = 8;
+inline constexpr unsigned kChunkCodecCount = 9;
 
 /// How a plane stream is coded. docs/format-coding.md, "Plane streams".
 enum class PlaneMode : uint8_t {

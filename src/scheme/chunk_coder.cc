@@ -72,6 +72,14 @@ Status ChunkCoder::Decode(const ObjectSpec& spec, uint64_t chunk, ChunkCodec cod
       status = codec::DecodeBlocks(*layout, &reader, &scratch_->blocks, raw);
       break;
     }
+    case ChunkCodec::kBlocksByZero: {
+      const auto* layout = codec::LayoutOfBlocks(spec.dtype);
+      if (layout == nullptr || layout->zeros == nullptr) {
+        return Corrupt("blocks chunk: its type has no minima");
+      }
+      status = codec::DecodeBlocksByZero(*layout, &reader, &scratch_->blocks, raw);
+      break;
+    }
     case ChunkCodec::kRows: {
       const codec::RowShape shape = RowsOf(spec, raw.size() / spec.elem_bytes());
       if (!codec::IsCodedRows(spec.dtype, shape))

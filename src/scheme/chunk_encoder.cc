@@ -39,8 +39,8 @@ codec::Effort EffortFor(const ObjectSpec& spec, Level level) {
   return fine ? codec::Effort::kRans : codec::Effort::kHuffman;
 }
 
-// At the max level, the share of the size that a model of the rows must get below: it decodes many
-// times more slowly than all else.
+// At the max level, the share of the size that a model of the rows, or codes by context, must get
+// below: they decode many times more slowly than all else.
 constexpr double kRowsWorthwhile = 0.995;
 
 // Bytes from the middle of a chunk on which zstd is tried before it gets the whole.
@@ -119,6 +119,21 @@ class Encoder {
     return {};
   }
 
+  // Replaces *payload if codes by context are worth their time.
+  void TryByZero(const ObjectSpec& spec, std::span<const std::byte> raw, ChunkCodec* codec,
+                 Bytes* payload) {
+    const auto* layout = codec::LayoutOfBlocks(spec.dtype);
+    if (layout == nullptr || layout->zeros == nullptr) return;
+    scratch_.other.clear();
+    codec::EncodeBlocksByZero(*layout, codec::Effort::kRans, raw, &scratch_.blocks,
+                              &scratch_.other);
+    AppendSlack(&scratch_.other);
+    const double limit = kRowsWorthwhile * static_cast<double>(payload->size());
+    if (static_cast<double>(scratch_.other.size()) >= limit) return;
+    std::swap(*payload, scratch_.other);
+    *codec = ChunkCodec::kBlocksByZero;
+  }
+
   // Replaces *payload if modelling rows is worth its time.
   void TryRows(const ObjectSpec& spec, std::span<const std::byte> raw, ChunkCodec* codec,
                Bytes* payload) {
@@ -174,7 +189,10 @@ Result<ChunkCodec> ChunkCoder::Encode(const ObjectSpec& spec, Level level, uint6
     const bool is_plain = own == ChunkCodec::kPlanes && spec.packed_weights == 0;
     const double limit = keep_raw ? worthwhile : is_plain ? own_size : 0.98 * own_size;
     QSTORE_TRY(encoder.TryZstd(raw, level, repeats, limit, &codec, payload));
-    if (level == Level::kMax) encoder.TryRows(spec, raw, &codec, payload);
+    if (level == Level::kMax) {
+      encoder.TryRows(spec, raw, &codec, payload);
+      encoder.TryByZero(spec, raw, &codec, payload);
+    }
   }
   if (payload->size() >= raw.size()) {
     payload->assign(raw.begin(), raw.end());

@@ -35,6 +35,8 @@ std::string_view NameOf(ChunkCodec codec) {
       return "scheme";
     case ChunkCodec::kBlocks:
       return "blocks";
+    case ChunkCodec::kBlocksByZero:
+      return "blocks-by-zero";
     case ChunkCodec::kRows:
       return "rows";
   }

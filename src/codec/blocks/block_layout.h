@@ -30,6 +30,7 @@ struct BlockStream {
 };
 
 inline constexpr size_t kMaxBlockStreams = 6;
+inline constexpr unsigned kZeroPlaces = 64;
 
 /// How blocks of a type are taken apart. Every block is the put together one of its streams.
 struct BlockLayout {
@@ -39,6 +40,11 @@ struct BlockLayout {
   /// Of `count` blocks; streams lie apart, each with its bytes of all blocks end to end.
   void (*split)(const uint8_t* blocks, size_t count, uint8_t* const* streams) = nullptr;
   void (*merge)(const uint8_t* const* streams, size_t count, uint8_t* blocks) = nullptr;
+
+  /// Of blocks whose codes count from a minimum: for each sub-block of `per_sub` weights where
+  /// between its codes zero lies, in half codes, below kZeroPlaces. Null for others.
+  void (*zeros)(const uint8_t* const* streams, size_t count, uint8_t* places) = nullptr;
+  unsigned per_sub = 0;
 
   bool has_codes() const { return streams.back().kind == StreamKind::kCodes; }
   size_t codes() const { return streams.size() - 1; }  ///< Where has_codes.

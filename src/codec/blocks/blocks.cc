@@ -125,6 +125,50 @@ void EncodeBlocks(const BlockLayout& layout, Effort effort, std::span<const std:
   }
 }
 
+namespace {
+
+// Of each weight, from the streams of scales.
+void FindContexts(const BlockLayout& layout, size_t count, BlockScratch* scratch) {
+  const size_t weights = count * layout.weights;
+  scratch->zeros.resize(weights / layout.per_sub);
+  scratch->contexts.resize(weights);
+  std::array<const uint8_t*, kMaxBlockStreams> streams{};
+  for (size_t s = 0; s < layout.codes(); ++s) streams[s] = scratch->stream(s);
+  layout.zeros(streams.data(), count, scratch->zeros.data());
+  for (size_t k = 0; k < scratch->zeros.size(); ++k) {
+    std::fill_n(scratch->contexts.begin() + static_cast<ptrdiff_t>(k * layout.per_sub),
+                layout.per_sub, scratch->zeros[k]);
+  }
+}
+
+}  // namespace
+
+void EncodeBlocksByZero(const BlockLayout& layout, Effort effort, std::span<const std::byte> raw,
+                        BlockScratch* scratch, std::vector<std::byte>* out) {
+  const size_t count = raw.size() / layout.bytes;
+  SplitBlocks(layout, raw, scratch);
+  for (size_t s = 0; s < layout.codes(); ++s) {
+    EncodeBlockStream(layout.streams[s], count, s, effort, scratch, out);
+  }
+  FindContexts(layout, count, scratch);
+  EncodeContextRans({scratch->stream(layout.codes()), count * layout.weights}, scratch->contexts,
+                    kZeroPlaces, &scratch->rans, out);
+}
+
+Status DecodeBlocksByZero(const BlockLayout& layout, base::ByteReader* payload,
+                          BlockScratch* scratch, std::span<std::byte> raw) {
+  const size_t count = raw.size() / layout.bytes;
+  scratch->Resize(layout, count);
+  for (size_t s = 0; s < layout.codes(); ++s) {
+    QSTORE_TRY(DecodeBlockStream(layout.streams[s], count, s, payload, scratch));
+  }
+  FindContexts(layout, count, scratch);
+  QSTORE_TRY(DecodeContextRans(payload, scratch->contexts, kZeroPlaces, &scratch->rans,
+                               scratch->stream(layout.codes())));
+  MergeBlocks(layout, scratch, raw);
+  return {};
+}
+
 Status DecodeBlocks(const BlockLayout& layout, base::ByteReader* payload, BlockScratch* scratch,
                     std::span<std::byte> raw) {
   const size_t count = raw.size() / layout.bytes;

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "codec/blocks/block_layout.h"
+#include "codec/context_rans.h"
 #include "codec/floating.h"
 #include "qstore/status.h"
 
@@ -17,6 +18,9 @@ namespace qstore::codec {
 struct BlockScratch {
   std::vector<uint8_t> streams[kMaxBlockStreams];
   std::vector<uint8_t> packed;
+  std::vector<uint8_t> zeros;
+  std::vector<uint8_t> contexts;
+  ContextRansScratch rans;
   PlaneScratch planes;
 
   /// Makes room for the streams of `count` blocks. They lie there until the next call.
@@ -43,5 +47,12 @@ void EncodeBlocks(const BlockLayout& layout, Effort effort, std::span<const std:
 /// The inverse; fills `raw`. Errors: kCorrupt.
 Status DecodeBlocks(const BlockLayout& layout, base::ByteReader* payload, BlockScratch* scratch,
                     std::span<std::byte> raw);
+
+/// The same with codes by context, which takes fewer bytes and more time. REQUIRES: layout.zeros.
+void EncodeBlocksByZero(const BlockLayout& layout, Effort effort, std::span<const std::byte> raw,
+                        BlockScratch* scratch, std::vector<std::byte>* out);
+/// The inverse. Errors: kCorrupt.
+Status DecodeBlocksByZero(const BlockLayout& layout, base::ByteReader* payload,
+                          BlockScratch* scratch, std::span<std::byte> raw);
 
 }  // namespace qstore::codec

@@ -207,7 +207,7 @@ TEST(Index, AncestorsHaveALimit) {
   EXPECT_EQ(StoreAndRead(ChainOf(kMaxDepth + 2)).code(), ErrorCode::kLimit);
   // Each object of a layer has all of the layer before for parents.
   Index index;
-  constexpr uint32_t kWide = 7;
+  constexpr uint32_t kWide = 16;
   for (uint32_t i = 0; i < 4 * kWide; ++i) {
     AddRaw(&index, DType::kF16, 8, 4, 4);
     std::vector<uint32_t> parents;
