@@ -167,9 +167,9 @@ float NumberOf(const BlockGrid& grid, uint8_t code) {
     case Numbers::kTable:
       return static_cast<float>(kTable[code & 15]);
     case Numbers::kMiniFloat: {
-      // Of an integer, which has one zero.
-      const int number = kMini[code & 7];
-      return static_cast<float>((code & 8) != 0 ? -number : number);
+      const auto number = static_cast<float>(kMini[code & 7]);
+      // Code 8 is no other zero: ggml's numbers are integers.
+      return (code & 15) > 8 ? -number : number;
     }
     default:
       return static_cast<float>(static_cast<int>(code) - grid.bias);
