@@ -3,7 +3,7 @@
 
 import numpy as np
 import planes
-from floats import FLOATS, decode_floats
+from floats import FLOATS, decode_floats, values_of
 from planes import require
 from records import BLOCKS
 
@@ -149,11 +149,39 @@ def decode_stream(cursor, kind, m):
     return np.stack([symbols >> (kind * i) for i in range(to_a_symbol)], axis=1).reshape(-1)
 
 
-def decode_blocks(cursor, dtype, n):
+WITH_MINIMA = {"Q4_1": 32, "Q5_1": 32, "Q2_K": 16, "Q4_K": 32, "Q5_K": 32}
+
+
+def contexts_of_zero(dtype, streams):
+    """Where between the codes of each sub-block zero lies."""
+    scale, minimum = (values_of(s, "F16").astype(np.float32) for s in streams[:2])
+    if len(streams) == 2:
+        minimum = -minimum
+    else:
+        scale, minimum = (
+            halves * numbers.astype(np.float32)
+            for halves, numbers in zip((scale, minimum), streams[2:], strict=True)
+        )
+    with np.errstate(all="ignore"):
+        place = np.float32(2) * (minimum / scale)
+    is_above = place > 0
+    held = np.where(is_above, np.minimum(place, 63), 0).astype(np.int64)
+    has_scale = (scale > 0) | (scale < 0)
+    return np.where(is_above | has_scale, held, 63).reshape(-1)
+
+
+def decode_blocks(cursor, dtype, n, by_zero=False):
     require(dtype in BLOCKS, "blocks chunk of a type that is none of blocks")
+    require(not by_zero or dtype in WITH_MINIMA, "blocks chunk of a type without minima")
     out = np.zeros((n, BLOCKS[dtype][0]), np.uint8)
+    streams = []
     for kind, count, place in STREAMS[dtype]:
-        numbers = decode_stream(cursor, kind, n * count).reshape(n, count)
+        if by_zero and place is STREAMS[dtype][-1][2]:
+            contexts = np.repeat(contexts_of_zero(dtype, streams), WITH_MINIMA[dtype])
+            numbers = planes.decode_context_rans(cursor, contexts, 64).reshape(n, count)
+        else:
+            numbers = decode_stream(cursor, kind, n * count).reshape(n, count)
+            streams.append(numbers)
         for k in range(count):
             at = 0
             for byte, first, bits in place(k):

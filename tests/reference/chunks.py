@@ -72,6 +72,8 @@ def decode_chunk(codec, spec, payload, given=None):
         content = decode_rows(cursor, spec)
     elif codec == "kBlocks":
         content = decode_blocks(cursor, spec.dtype, n)
+    elif codec == "kBlocksByZero":
+        content = decode_blocks(cursor, spec.dtype, n, by_zero=True)
     elif codec == "kScheme":
         scheme, contents = given
         content = scheme.decode(cursor, spec, contents)

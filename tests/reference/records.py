@@ -64,7 +64,17 @@ DTYPE_BITS = {
 }
 DTYPES = list(DTYPE_BITS)
 CONTAINERS = ("", "safetensors", "gguf")
-CODECS = ("kRaw", "kZstd", "kPlanes", "kInt8", "kFloat", "kScheme", "kRows", "kBlocks", "kBlocksByZero")
+CODECS = (
+    "kRaw",
+    "kZstd",
+    "kPlanes",
+    "kInt8",
+    "kFloat",
+    "kScheme",
+    "kRows",
+    "kBlocks",
+    "kBlocksByZero",
+)
 
 
 class Unsupported(Corrupt):

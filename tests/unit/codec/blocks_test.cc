@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
+#include "base/float_convert.h"
 #include "codec/kernels/kernels.h"
 #include "codec/plane.h"
 #include "unit/codec/block_fields.h"
@@ -169,6 +172,69 @@ TEST(Blocks, EncodeAndDecodeAreInverse) {
       }
     }
   }
+}
+
+TEST(Blocks, CodesByZeroComeBack) {
+  unsigned types = 0;
+  for (const DType type : BlockTypes()) {
+    const BlockLayout& layout = *LayoutOfBlocks(type);
+    if (layout.zeros == nullptr) continue;
+    ++types;
+    BlockScratch scratch;
+    std::mt19937 random(8);
+    for (const size_t count : {1, 2, 33, 500}) {
+      const size_t size = count * layout.bytes;
+      for (const Bytes& raw :
+           {Noise(size, 3), Skewed(size, 4), Bytes(size), Bytes(size, std::byte{255})}) {
+        Bytes payload;
+        EncodeBlocksByZero(layout, Effort::kRans, raw, &scratch, &payload);
+        payload.resize(payload.size() + kReadSlack);
+        base::ByteReader reader{std::span(payload)};
+        Bytes out(raw.size());
+        const Status status = DecodeBlocksByZero(layout, &reader, &scratch, out);
+        EXPECT_TRUE(status.ok()) << status.ToString();
+        EXPECT_TRUE(out == raw) << DTypeName(type) << " " << count;
+        EXPECT_EQ(reader.remaining(), kReadSlack);
+        for (int round = 0; round < 40; ++round) {
+          Bytes damaged = payload;
+          damaged[random() % (damaged.size() - kReadSlack)] ^=
+              static_cast<std::byte>(1U << random() % 8);
+          base::ByteReader again{std::span(damaged)};
+          const Status wrong = DecodeBlocksByZero(layout, &again, &scratch, out);
+          if (!wrong.ok()) {
+            EXPECT_EQ(wrong.code(), ErrorCode::kCorrupt) << wrong.ToString();
+          }
+        }
+      }
+    }
+  }
+  EXPECT_EQ(types, 5u);
+}
+
+// Weights around 0 with minima of their own, as quantizers make them.
+TEST(Blocks, CodesByZeroTakeLess) {
+  constexpr size_t kCount = 4000;
+  const BlockLayout& layout = *LayoutOfBlocks(DType::kQ4_1);
+  std::mt19937 random(9);
+  std::normal_distribution<float> normal(0, 0.02f);
+  Bytes raw(kCount * layout.bytes);
+  for (size_t b = 0; b < kCount; ++b) {
+    float weights[32];
+    for (float& w : weights) w = normal(random);
+    const auto [low, high] = std::minmax_element(weights, weights + 32);
+    const float step = (*high - *low) / 15;
+    auto* block = reinterpret_cast<uint8_t*>(raw.data()) + b * layout.bytes;
+    base::StoreLe<uint16_t>(block, base::FloatToFp16(step));
+    base::StoreLe<uint16_t>(block + 2, base::FloatToFp16(*low));
+    for (unsigned j = 0; j < 32; ++j) {
+      const auto code = static_cast<unsigned>((weights[j] - *low) / step + 0.5f);
+      block[4 + j % 16] = static_cast<uint8_t>(block[4 + j % 16] | code << (j < 16 ? 0 : 4));
+    }
+  }
+  BlockScratch scratch;
+  Bytes by_zero;
+  EncodeBlocksByZero(layout, Effort::kRans, raw, &scratch, &by_zero);
+  EXPECT_LT(by_zero.size(), Encoded(layout, Effort::kRans, raw).size() * 995 / 1000);
 }
 
 TEST(Blocks, SkewedBlocksTakeLess) {
