@@ -36,14 +36,15 @@ void StepAndMinimum(Streams streams, size_t count, float* steps, float* offsets)
   }
 }
 
-template <size_t kSubs>
+// Of a stream's symbols no more bits count than a block has room for.
+template <size_t kSubs, unsigned kMask>
 void ScaledPairs(Streams streams, size_t count, float* steps, float* offsets) {
   for (size_t b = 0; b < count; ++b) {
     const float step = Half(streams[0], b);
     const float minimum = Half(streams[1], b);
     for (size_t k = kSubs * b; k < kSubs * (b + 1); ++k) {
-      steps[k] = step * static_cast<float>(streams[2][k]);
-      offsets[k] = -(minimum * static_cast<float>(streams[3][k]));
+      steps[k] = step * static_cast<float>(streams[2][k] & kMask);
+      offsets[k] = -(minimum * static_cast<float>(streams[3][k] & kMask));
     }
   }
 }
@@ -101,10 +102,10 @@ constexpr Row kRows[] = {
     {DType::kQ5_0, {32, Numbers::kLinear, 16, 31, false, StepOnly}},
     {DType::kQ5_1, {32, Numbers::kLinear, 0, 31, true, StepAndMinimum}},
     {DType::kQ8_0, {32, Numbers::kSigned, 127, 254, false, StepOnly}},
-    {DType::kQ2K, {16, Numbers::kLinear, 0, 3, true, ScaledPairs<16>}},
+    {DType::kQ2K, {16, Numbers::kLinear, 0, 3, true, ScaledPairs<16, 15>}},
     {DType::kQ3K, {16, Numbers::kLinear, 4, 7, false, ScaledFrom32<16>}},
-    {DType::kQ4K, {32, Numbers::kLinear, 0, 15, true, ScaledPairs<8>}},
-    {DType::kQ5K, {32, Numbers::kLinear, 0, 31, true, ScaledPairs<8>}},
+    {DType::kQ4K, {32, Numbers::kLinear, 0, 15, true, ScaledPairs<8, 63>}},
+    {DType::kQ5K, {32, Numbers::kLinear, 0, 31, true, ScaledPairs<8, 63>}},
     {DType::kQ6K, {16, Numbers::kLinear, 32, 63, false, ScaledSigned}},
     {DType::kIq4Nl, {32, Numbers::kTable, 0, 15, false, StepOnly}},
     {DType::kIq4Xs, {32, Numbers::kTable, 0, 15, false, ScaledFrom32<8>}},

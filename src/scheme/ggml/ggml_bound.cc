@@ -260,6 +260,7 @@ class BoundGgml final : public Bound {
     own->flags.resize(count + codec::kPlaneSlack);
     QSTORE_ASSIGN(const uint8_t* flags, codec::DecodePlane(payload, count, own->flags.data()));
     Gather(flags, count, own);
+    if (own->unlike_made.empty()) return Corrupt("ggml: no block is another than is made");
     own->unlike.resize(own->unlike_made.size());
     QSTORE_TRY(BlockCoder(child().dtype, &own->coder)
                    .Decode(payload, ReaderOf(own->unlike_weights), own->unlike_made, own->unlike));
@@ -324,7 +325,7 @@ Result<std::unique_ptr<const Bound>> BindGgml(const ObjectSpec& child,
       return Corrupt("ggml: its parent has no whole elements");
     }
     const uint64_t of_parent = weights.byte_size / parent_bytes * DTypeBlock(params.parent_dtype);
-    if (of_parent > count || of_parent * params.matrices != count || count == 0) {
+    if (count == 0 || count % params.matrices != 0 || of_parent != count / params.matrices) {
       return Corrupt("ggml: its parents have not as many weights");
     }
   }
@@ -332,7 +333,8 @@ Result<std::unique_ptr<const Bound>> BindGgml(const ObjectSpec& child,
                  : codec::LayoutOfBlocks(child.dtype) == nullptr) {
     return Corrupt("ggml: it is of neither floats nor blocks");
   }
-  if (count % params.columns != 0 || params.columns % block != 0) {
+  if (count % params.columns != 0 || params.columns % block != 0 ||
+      params.columns % DTypeBlock(params.parent_dtype) != 0) {
     return Corrupt("ggml: it is not of whole rows");
   }
   const uint64_t rows = count / params.columns;
