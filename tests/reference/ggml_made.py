@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of ggml made of rows of weights: "Types with searches", "Plain rules" and "Bytes of blocks"
-of docs/format-ggml.md, read literally."""
+"""Blocks of ggml made of rows of weights: "Types with searches" of docs/format-ggml.md, read
+literally."""
 
 import numpy as np
-from blocks import STREAMS
+from ggml_plain import mxfp4, nvfp4, q8_0, ternary
+from ggml_rows import Rows, blocks_of, column, inverse, put
 from ggml_search import (
     F32,
     LEAST_SIZE,
@@ -13,73 +14,16 @@ from ggml_search import (
     byte,
     cut,
     half,
-    half_bits,
     levels,
     listed,
     listed_code,
     most,
     near,
-    rounded_away,
     symmetric,
     total,
     zeros_of,
 )
 from records import BLOCKS
-
-MINI = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], F32)
-
-
-class Rows:
-    """Weights, and the importance of their columns."""
-
-    def __init__(self, weights, importance):
-        self.weights, self.importance = weights, importance
-        self.columns = weights.shape[1]
-
-    def groups(self, size):
-        """Element by element, of all groups in their order."""
-        return np.ascontiguousarray(self.weights.reshape(-1, size).T)
-
-    def squares(self, size):
-        """Σ x x of each run of `size`."""
-        x = self.groups(size)
-        return total(x * x, zeros_of(x))
-
-    def importance_of(self, size):
-        q = np.broadcast_to(self.importance, self.weights.shape)
-        return np.ascontiguousarray(q.reshape(-1, size).T)
-
-    def errors(self, size, sigma, run):
-        """u with importance; `sigma` is one of each run of `run` weights."""
-        x = self.groups(size)
-        return self.importance_of(size) * np.sqrt(sigma.repeat(run // size) + x * x)
-
-
-def put(name, fields):
-    """Blocks of the numbers of their streams, each of (blocks, numbers)."""
-    out = np.zeros((len(fields[0]), BLOCKS[name][0]), np.uint8)
-    for (_, count, place), numbers in zip(STREAMS[name], fields, strict=True):
-        for k in range(count):
-            at = 0
-            for where, first, bits in place(k):
-                piece = (numbers[:, k].astype(np.int64) >> at) & ((1 << bits) - 1)
-                out[:, where] |= (piece << first).astype(np.uint8)
-                at += bits
-    return out
-
-
-def inverse(f):
-    return np.where(f != 0, F32(1) / f, F32(0))
-
-
-def column(f):
-    return half_bits(f).reshape(-1, 1)
-
-
-def blocks_of(codes, weights):
-    """Codes, element by element, as (blocks, weights)."""
-    return codes.T.reshape(-1, weights)
-
 
 # Affine blocks: weights of a group, the greatest level, the rules without and with importance.
 AFFINE = {
@@ -181,10 +125,8 @@ def q6_k(rows):
 
 def iq4(name, rows):
     x, run = rows.groups(32), BLOCKS[name][1]
-    if rows.importance is None:
-        u = x * x
-    else:
-        u = rows.errors(32, rows.squares(run) * F32(2 / run), run)
+    sigma = rows.squares(run) * F32(2 / run)
+    u = x * x if rows.importance is None else rows.errors(32, sigma, run)
     scales = listed(x, u)
     if name == "IQ4_NL":
         return put(name, [column(scales), listed_code(inverse(scales) * x).T])
@@ -221,79 +163,6 @@ def small(name, rows):
     codes = cut((x - low) * inverse(d) + F32(0.5))
     codes = codes if five else np.minimum(byte(codes), top)
     return put(name, [column(d), column(low), codes.T])
-
-
-def lasting_size(x):
-    """0, and then the size of each element unless it is greater."""
-    size = zeros_of(x)
-    for row in x:
-        size = np.where(size > np.abs(row), size, np.abs(row))
-    return size
-
-
-def q8_0(rows):
-    x = rows.groups(32)
-    d = lasting_size(x) / F32(127)
-    return put("Q8_0", [column(d), cut(rounded_away(x * inverse(d))).T])
-
-
-def ternary(name, rows):
-    x = rows.groups(256)
-    d = lasting_size(x)
-    codes = ((cut(rounded_away(x * inverse(d))) + 1) & 255).T
-    if name == "TQ2_0":
-        return put(name, [column(d), codes])
-    packed = []
-    for first, count, digits in ((0, 32, 5), (160, 16, 5), (240, 4, 4)):
-        v = np.zeros((len(codes), count), np.int64)
-        for k in range(5):
-            begin = first + k * count
-            v = v * 3 + (codes[:, begin : begin + count] if k < digits else 0)
-        packed.append(((v & 255) * 256 + 242) // 243)
-    return put(name, [np.hstack(packed[:2]), packed[2], column(d)])
-
-
-def mini_codes(x, step):
-    best, code = None, np.zeros(x.shape, np.int64)
-    for k, number in enumerate(MINI):
-        error = np.abs(number * step - x)
-        less = error < best if best is not None else np.zeros(x.shape, bool)
-        best = error if best is None else np.where(less, error, best)
-        code = np.where(less, k, code)
-    return code
-
-
-def mxfp4(rows):
-    x = rows.groups(32)
-    _, size = most(x)
-    is_usual = (size > 0) & (size < np.inf)
-    logarithm = np.log2(np.where(is_usual, size, 1).astype(np.float64)).astype(F32)
-    e = np.where(is_usual, np.floor(logarithm).astype(np.int64) + 125, 0) & 255
-    step = np.ldexp(1.0, e - 128).astype(F32)
-    return put("MXFP4", [e.reshape(-1, 1), mini_codes(x, step).T])
-
-
-def e4m3(f):
-    """The code without a sign."""
-    bits = np.where(f > 0, f, F32(0)).view(np.int32)
-    exponent = (bits >> 23) - 127 + 7
-    small = np.minimum(cut(f * F32(512) + F32(0.5)), 7)
-    large = exponent * 8 + (bits >> 20 & 7) + (bits >> 19 & 1)
-    code = np.where(exponent <= 0, small, np.where(large >= 120, 126, large))
-    return np.where(f > 0, code, 0)
-
-
-def half_of_e4m3(code):
-    exponent, mantissa = code >> 3, code & 7
-    normal = np.ldexp(1.0 + mantissa / 8.0, exponent - 8)
-    return np.where(exponent == 0, mantissa / 1024.0, normal).astype(F32)
-
-
-def nvfp4(rows):
-    x = rows.groups(16)
-    code = e4m3(most(x)[1] / F32(6))
-    codes = mini_codes(x, half_of_e4m3(code))
-    return put("NVFP4", [code.reshape(-1, 4), blocks_of(codes, 64)])
 
 
 def maker_of(name):

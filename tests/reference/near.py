@@ -104,7 +104,7 @@ class AwqCodes:
 
 class ExpertValues:
     by_chunks = None
-    by_range = 0
+    by_range = (0,)
 
     def __init__(self, child, parents, params):
         cursor = Cursor(params)
@@ -163,7 +163,7 @@ class Mxfp4Cast:
         require(child.elem_bytes == parents[0].elem_bytes == 1, "mxfp4 cast: elements")
         wanted = parents[0].byte_size * (1 + self.is_scales)
         require(child.byte_size == wanted, "mxfp4 cast: sizes")
-        self.by_chunks, self.by_range = (None, 0) if self.is_scales else (0, None)
+        self.by_chunks, self.by_range = (None, (0,)) if self.is_scales else (0, ())
         if self.is_scales:
             require(parents[1].byte_size == 4, "mxfp4 cast: global scale")
 

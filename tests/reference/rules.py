@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rules that an index must keep, once it is read: docs/format.md."""
 
+from functools import partial
+
 from planes import require
 from records import bytes_of, tensor_bits
 from schemes import SCHEMES
@@ -73,19 +75,23 @@ def check_ancestors(index, number):
     require(depth <= MAX_DEPTH and count <= MAX_ANCESTORS, "too many ancestors")
 
 
-def check_ranges(scheme, thing, parent):
+def check_ranges(need_of, thing, parent):
     size = parent.chunk_elems * parent.elem_bytes
     for first in range(0, thing.elem_count, thing.chunk_elems):
-        need = scheme.need(first, min(thing.chunk_elems, thing.elem_count - first))
+        need = need_of(first, min(thing.chunk_elems, thing.elem_count - first))
+        if not need:
+            continue
         require(need.stop <= parent.byte_size, "range behind the end of a parent")
         end = min(parent.byte_size, -(-need.stop // size) * size)
         require(end - need.start // size * size <= MAX_RANGE_BYTES, "large range of a parent")
 
 
 def check_takes(scheme, thing, parents):
+    by_range = getattr(scheme, "by_range", None) or ()
     for at, parent in enumerate(parents):
-        if at == getattr(scheme, "by_range", None):
-            check_ranges(scheme, thing, parent)
+        if at in by_range:
+            need_of = scheme.need if len(by_range) == 1 else partial(scheme.need, matrix=at)
+            check_ranges(need_of, thing, parent)
             continue
         if at != scheme.by_chunks:
             require(parent.byte_size <= MAX_WHOLE_BYTES, "large parent taken whole")

@@ -4,6 +4,7 @@ the objects that have it."""
 
 import numpy as np
 from floats import FLOATS, decode_bins, decode_cast_delta, first_patterns
+from ggml import GgmlBlocks
 from gptq import Tensor, decode_gptq_codes, decode_gptq_floats, decode_gptq_integers, shape_of
 from grids import GridCodes, GridScales, GridValues, GridWeights, NestedScales
 from near import AwqCodes, ExpertValues, GridNear, Mxfp4Cast
@@ -167,4 +168,5 @@ SCHEMES = {
     12: GridNear,
     13: ExpertValues,
     14: Mxfp4Cast,
+    15: GgmlBlocks,
 }
