@@ -5,24 +5,15 @@ Real models are made once and kept in .cache of the tree, under a name that chan
 libraries and with the code that makes them.
 """
 
-import fcntl
-import hashlib
 import os
 import shutil
-import subprocess
-import sys
-from importlib import metadata
-from pathlib import Path
 
 import pytest
+from made import HERE, environment, made_once, trained_llama
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-
 
 # Tests that a run leaves out unless its option asks for them alone.
 MARKERS = {
@@ -72,35 +63,6 @@ def figure(request):
     return lambda line: request.node.user_properties.append(("figure", line))
 
 
-def made_once(kind, recipe, *command, libraries=(), python=sys.executable):
-    """The folder that `command FOLDER` makes by `python`.
-
-    It is kept under a name that changes with the files of the `recipe`, with this Python, and
-    with the versions of `libraries`.
-    """
-    parts = [path.read_bytes() for path in recipe]
-    parts += [f"{name} {metadata.version(name)}".encode() for name in libraries]
-    if libraries:
-        parts.append(sys.version.encode())
-    key = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
-    cache = ROOT / ".cache" / kind
-    folder = cache / key
-    cache.mkdir(parents=True, exist_ok=True)
-    # Tests run in several processes, of which one makes it.
-    with (cache / f"{key}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return made_in(folder, [python, *command])
-
-
-def made_in(folder, command):
-    if not folder.is_dir():
-        scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
-        shutil.rmtree(scratch, ignore_errors=True)
-        subprocess.run([*command, scratch], check=True)
-        scratch.rename(folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def pairs():
     """The folder of the real models: minilm/ and fcpe/, each with bf16, fp16 and their twins."""
@@ -145,9 +107,7 @@ def trained():
 
     Training takes minutes: for tests marked rest.
     """
-    maker = HERE / "trained_llm.py"
-    libraries = ("torch", "transformers", "tokenizers")
-    return made_once("trained", [maker], maker, "-o", libraries=libraries)
+    return trained_llama()
 
 
 @pytest.fixture(scope="session")
@@ -160,14 +120,13 @@ def awq(trained):
 @pytest.fixture(scope="session")
 def calibrators():
     """The Python that has tools with requirements of their own; for tests marked slow."""
-    tools = ROOT / ".cache" / "calibrators"
-    wanted = HERE / "requirements-calibrated.txt"
-    done = tools / "done"
-    if not done.exists() or done.read_bytes() != wanted.read_bytes():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", tools], check=True)
-        subprocess.run([tools / "bin" / "pip", "install", "-q", "-r", wanted], check=True)
-        done.write_bytes(wanted.read_bytes())
-    return tools / "bin" / "python"
+    return environment("calibrators", HERE / "requirements-calibrated.txt")
+
+
+@pytest.fixture(scope="session")
+def ggml():
+    """The Python that has ggml's code and an engine that loads its files; for tests marked slow."""
+    return environment("ggml", HERE / "requirements-ggml.txt")
 
 
 @pytest.fixture(scope="session")
@@ -190,9 +149,7 @@ def calibrated(trained, calibrators):
 @pytest.fixture(scope="session")
 def untrained():
     """The like of `trained` with random weights, which takes seconds."""
-    maker = HERE / "trained_llm.py"
-    libraries = ("torch", "transformers", "tokenizers")
-    return made_once("untrained", [maker], maker, "--steps", "0", "-o", libraries=libraries)
+    return trained_llama("--steps", "0")
 
 
 @pytest.fixture
