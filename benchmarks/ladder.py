@@ -24,8 +24,7 @@ TWINS = ("llm-int8", "nf4")  # Copies in .safetensors beside the GGUF files.
 WITH_TWINS = ("minilm", "llama")
 # A variant whose loads took so many seconds is not measured in more than so many rounds.
 PATIENCE_S, LEAST_ROUNDS = 3, 3
-# Loads and seconds come from runs in turn: a slow spell of the machine meets all.
-SEED = 1
+SEED = 1  # Of the order of loads.
 
 
 def parse_arguments():

@@ -3,6 +3,8 @@
 
 from .tables import Table, as_markdown
 
+RUNS_FOR_LEAST = 5
+
 HEAD = """\
 # GGUF ladders: quantized copies next to 16-bit weights
 
@@ -16,7 +18,8 @@ many types. `tests/python/make_ggufs.py` makes them by ggml's own code, the pack
 {ladders}
 
 All of a ladder are packed into one archive, and each is compared with its file, byte for byte.
-*Added* is what is stored for a variant alone. `q4_k_m` is mixed as llama.cpp mixes it. All other
+*Added* is what is stored for a variant alone; it may follow from another copy of the ladder, and
+without that one would add more. `q4_k_m` is mixed as llama.cpp mixes it. All other
 files have one type, or what llama.cpp falls back to for rows that do not divide into blocks of 256.
 The imatrix holds random importance.
 
@@ -28,9 +31,11 @@ LOADS = """\
 ## Time of loads
 
 Of the time of the variant `bf16` in the same archive: medians, with the fastest and the slowest run
-in brackets, over the median of `bf16`. Up to {rounds} rounds, each in another order, with a process
-for each load. Archives are in the page cache, their weights trained or random. Tensors go to memory
-that nothing has touched. A variant that follows from 16-bit weights needs those decoded first.
+in brackets, over the median of `bf16`. *Least* is the fastest run over the fastest of `bf16`, which
+other work on the machine touches least; of fewer than {least} runs it would be chance. There are
+up to {rounds} rounds, fewer for slow loads, each in another order, with a process for each load.
+Archives are in the page cache, their weights trained or random. Tensors go to memory that nothing
+has touched. A variant that follows from 16-bit weights needs those decoded first.
 """
 
 OTHERS = """\
@@ -81,8 +86,8 @@ def whole_table(report):
             "BF16 alone MB",
             "archive, of BF16 alone",
             "without 16-bit: raw MB",
-            "archive MB ",
-            "of raw ",
+            "archive MB",
+            "of raw",
             "packed in s",
         ],
     )
@@ -143,18 +148,24 @@ def variant_table(report, ladder):
 
 def load_table(report, ladder):
     levels = report["levels"]
-    table = Table(f"{ladder['name']}: load, of that of bf16", ["variant", *levels])
+    heads = [head for level in levels for head in (level, f"{level}, least")]
+    table = Table(f"{ladder['name']}: load, of that of bf16", ["variant", *heads])
     times = {
         (load["variant"], load["level"]): load
         for load in report["loads"]
         if load["ladder"] == ladder["name"]
     }
-    bases = {level: times["bf16", level]["median_s"] for level in levels}
+    bases = {level: times["bf16", level] for level in levels}
     for name in dict.fromkeys(variant for variant, _ in times):
-        cells = [ratio(times[name, level], bases[level]) for level in levels]
-        table.rows.append([name, *cells])
-    seconds = [f"{1000 * bases[level]:.1f} ms" for level in levels]
-    table.rows.append(["bf16 itself", *seconds])
+        row = [name]
+        for level, base in bases.items():
+            load = times[name, level]
+            row += [ratio(load, base["median_s"]), least_ratio(load, base)]
+        table.rows.append(row)
+    row = ["bf16 itself, ms"]
+    for base in bases.values():
+        row += [f"{1000 * base[key]:.1f}" for key in ("median_s", "min_s")]
+    table.rows.append(row)
     return table
 
 
@@ -163,10 +174,16 @@ def ratio(load, base):
     return f"{middle:.2f} ({low:.2f}–{high:.2f})"
 
 
+def least_ratio(load, base):
+    if min(len(load["runs"]), len(base["runs"])) < RUNS_FOR_LEAST:
+        return "–"
+    return f"{load['min_s'] / base['min_s']:.2f}"
+
+
 def peer_table(ladder):
     table = Table(
         f"{ladder['name']}: by others",
-        ["system", "ladder MB", "of raw", "s", "without 16-bit MB", "of raw "],
+        ["system", "ladder MB", "of raw", "s", "without 16-bit MB", "of raw"],
     )
     rows = {f"qstore {level}": found for level, found in ladder["levels"].items()}
     rows |= ladder["peers"]
@@ -198,7 +215,7 @@ def render(report):
     parts += [as_markdown(reached_table(report)), as_markdown(whole_table(report))]
     twins = twins_table(report)
     parts += [as_markdown(twins)] if twins.rows else []
-    parts += [LOADS.format(rounds=report["rounds"])]
+    parts += [LOADS.format(rounds=report["rounds"], least=RUNS_FOR_LEAST)]
     parts += [as_markdown(load_table(report, ladder)) for ladder in ladders]
     parts += [OTHERS, *(as_markdown(peer_table(ladder)) for ladder in ladders)]
     parts += [f"{name}: {why}.\n" for name, why in report["peers_not_run"].items()]

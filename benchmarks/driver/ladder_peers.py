@@ -13,7 +13,7 @@ from .ladders import GGML, environment
 ZSTD_LEVEL = 9
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements-peers.txt"
 NOTES = {
-    "ggufpacker": "not run: it makes files again by a llama-quantize, which no package has",
+    "ggufpacker": "not run: it wants a llama-quantize binary, which no package used here has",
 }
 
 
