@@ -9,6 +9,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
 from blocks import STREAMS  # noqa: E402
+from ggml_grids import split as split_numbers  # noqa: E402, F401
+from ggml_rows import put  # noqa: E402
 from gguf_head import TYPES  # noqa: E402
 from records import BLOCKS  # noqa: E402
 
@@ -51,6 +53,11 @@ def write_gguf(path, values, tensors, version=3, alignment=32, padding=b"\0", ta
     path.write_bytes((padded(head) if tensors else head) + data + tail)
 
 
+def put_numbers(name, fields):
+    """The bytes of blocks of the numbers of their streams."""
+    return put(name, fields).tobytes()
+
+
 def noise(random, name, rows, blocks):
     size, weights = BLOCKS[name]
     return NUMBERS[name], [rows, blocks * weights], random.bytes(rows * blocks * size)
@@ -58,10 +65,10 @@ def noise(random, name, rows, blocks):
 
 def likely(random, name, rows, blocks):
     """Scales of a size, and numbers near a middle that each field has for itself."""
-    size, weights = BLOCKS[name]
-    out = np.zeros((rows * blocks, size), np.uint8)
-    for field, (kind, count, place) in enumerate(STREAMS[name]):
-        shape = (len(out), count)
+    _, weights = BLOCKS[name]
+    fields = []
+    for field, (kind, count, _) in enumerate(STREAMS[name]):
+        shape = (rows * blocks, count)
         if kind == "F":
             found = np.abs(random.normal(0.01, 0.002, shape)).astype("<f2").view("<u2")
         elif kind == "S":
@@ -70,13 +77,8 @@ def likely(random, name, rows, blocks):
             top = 255 if kind == "B" else (1 << kind) - 1
             middle = random.normal((0.2 + 0.15 * field) * top, top / 16, shape)
             found = np.rint(middle).clip(0, top)
-        found = found.astype(np.int64)
-        for k in range(count):
-            at = 0
-            for byte, first, bits in place(k):
-                out[:, byte] |= (found[:, k] >> at & ((1 << bits) - 1)).astype(np.uint8) << first
-                at += bits
-    return NUMBERS[name], [rows, blocks * weights], out.tobytes()
+        fields.append(found)
+    return NUMBERS[name], [rows, blocks * weights], put_numbers(name, fields)
 
 
 def plain(name, array):

@@ -6,6 +6,7 @@ import struct
 import golden_grids as grids
 import numpy as np
 from golden_gguf import source_gguf
+from golden_ladder import source_blocks, source_importance, source_ladder
 from golden_models import (
     Tensor,
     bf16,
@@ -319,6 +320,7 @@ def source_cast(folder, random):
 
 GRIDS = ("inv", "int8", "int4", "int4z", "nf4", "fp4", "nested", "nvfp4", "mxfp4")
 NEAR = ("awq", "awq-both", "int4", "int4z", "order", "int8")
+LADDER = ("bf16", "f16", "q8", "q6", "types", "odd")
 MORE_GRIDS = (
     *("single", "reciprocal", "wide", "torchao", "quanto", "modelopt", "mxfp8"),
     *(f"mlx{bits}" for bits in (2, 3, 4, 5, 6, 8)),
@@ -356,4 +358,12 @@ ARCHIVES = {
     "native": (source_native, ["bf16=bf16", "native=native"], []),
     "gguf": (source_gguf, ["all=all", "some=some"], []),
     "gguf-fast": (source_gguf, ["all=all", "some=some"], ["--level", "fast"]),
+    "ladder": (source_ladder, ["hf=hf", *(f"{n}={n}" for n in LADDER)], []),
+    "ladder-max": (source_ladder, ["hf=hf", *(f"{n}={n}" for n in LADDER)], ["--level", "max"]),
+    "importance": (
+        source_importance,
+        ["hf=hf", "imatrix=imatrix", "weighted=weighted", "plain=plain"],
+        ["--level", "max"],
+    ),
+    "ladder-of-blocks": (source_blocks, ["q8=q8", "q6=q6", "q4=q4"], ["--level", "max"]),
 }
