@@ -11,6 +11,7 @@
 #include "fuzz/fuzz_input.h"
 #include "qstore/dtype.h"
 #include "scheme/chunk_coder.h"
+#include "scheme/ggml/ggml_params.h"
 #include "scheme/grid/grid_params.h"
 #include "scheme/registry.h"
 
@@ -224,6 +225,36 @@ inline void TakeCastBinding(FuzzInput* in, BindingCase* out) {
   out->params = {std::byte{is_scales}};
 }
 
+/// Blocks of ggml, or floats, given weights (15): made again or not, of heads, of matrices, with
+/// importance.
+inline void TakeGgmlBinding(FuzzInput* in, DType child, BindingCase* out) {
+  static constexpr DType kParents[] = {DType::kBF16, DType::kF16, DType::kF32,  DType::kQ8_0,
+                                       DType::kQ6K,  DType::kQ4K, DType::kMxfp4};
+  scheme::ggml::GgmlParams params;
+  params.parent_dtype = kParents[in->Below(std::size(kParents))];
+  params.columns = 256 * (1 + in->Below(2));
+  params.is_replayed = in->Below(2) != 0;
+  params.has_importance = params.is_replayed && in->Below(2) != 0;
+  params.plus_one = in->Below(4) == 0;
+  params.via = static_cast<scheme::ggml::Via>(in->Below(3));
+  params.matrices = 1 + in->Below(3);
+  params.head_rows = params.matrices == 1 ? 2 * in->Below(3) : 0;
+  const uint64_t rows = 4 * params.matrices;
+  const auto object = [&](DType dtype, uint64_t of_rows) {
+    const uint64_t row = params.columns / DTypeBlock(dtype);
+    return ObjectOf(dtype, of_rows * row, row, (1 + in->Below(of_rows)) * row);
+  };
+  out->child = object(child, rows);
+  out->chunk = in->Below(out->child.chunk_count());
+  out->parents.assign(params.matrices, object(params.parent_dtype, rows / params.matrices));
+  if (params.has_importance) {
+    const uint64_t counts = 1 + in->Below(2);
+    out->parents.push_back(ObjectOf(DType::kF32, counts * params.columns, params.columns, 4096));
+    out->parents.push_back(ObjectOf(DType::kF32, counts, 1, 4096));
+  }
+  out->params = scheme::ggml::WriteGgmlParams(params);
+}
+
 /// One of some plain types, and behind them all block types: inputs count on the order.
 inline DType TakeType(FuzzInput* in) {
   static constexpr DType kPlain[] = {DType::kU8,  DType::kI8,  DType::kF16, DType::kBF16,
@@ -258,6 +289,10 @@ inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
   }
   if (scheme == 14) {
     TakeCastBinding(in, out);
+    return scheme;
+  }
+  if (scheme == 15) {
+    TakeGgmlBinding(in, dtype, out);
     return scheme;
   }
   const uint64_t row_elems = 1 + in->Below(DTypeBlock(dtype) > 1 ? 8 : 300);
