@@ -17,10 +17,15 @@ sys.path.insert(0, str(HERE.parent / "golden"))
 import golden_grids as grids  # noqa: E402
 import golden_models as models  # noqa: E402
 
+sys.path.insert(0, str(HERE.parent / "reference"))
+from ggml_made import make_blocks  # noqa: E402
+from records import BLOCKS  # noqa: E402
+
 BALANCED = 1
 U8 = 0  # The type that a case asks for first; schemes here choose their own.
 GPTQ, GPTQ_INTEGERS, CODES, SCALES, WEIGHTS, VALUES = 3, 4, 5, 6, 7, 8
-GPTQ_CODES, AWQ_CODES, NEAR, EXPERTS, CAST = 10, 11, 12, 13, 14
+GPTQ_CODES, AWQ_CODES, NEAR, EXPERTS, CAST, GGML = 10, 11, 12, 13, 14, 15
+FIRST_BLOCKS = 8  # As a case asks for types: block types come behind plain ones.
 BITS = {4: 0, 8: 1, 2: 2, 3: 3}
 F16_SCALES = 0
 
@@ -129,7 +134,32 @@ def cast_scales(random):
     return front + scales.tobytes() + unit + kept.astype(np.uint8).tobytes()
 
 
+def ggml(random, name, parent, is_made, parts=0, matrices=1, half=0):
+    """4 rows of 256 weights for each matrix, in one chunk; `parts` have importance each."""
+    weights = models.weights(random, 4 * matrices, 256)
+    content = models.tensor(parent, weights)
+    values = models.bf16_values(models.bf16(weights)) if parent == "BF16" else weights
+    importance, sides = None, b""
+    if parts:
+        importance = random.lognormal(0, 1, 256).astype(np.float32)
+        sides = importance.tobytes() * parts + np.ones(parts, np.float32).tobytes()
+    if half:
+        values = values.reshape(-1, 2, half, 256).swapaxes(1, 2).reshape(-1, 256)
+    kind = FIRST_BLOCKS + list(BLOCKS).index(name)
+    front = numbers(BALANCED, kind, GGML, ("BF16", "F16", "F32").index(parent), 0, int(is_made))
+    front += numbers(int(parts > 0)) if is_made else b""
+    front += numbers(1, 0, matrices - 1, *([half] if matrices == 1 else []))
+    front += numbers(4 * matrices - 1, 0, 3, *([parts - 1] if parts else []))
+    return front + content.data + sides + make_blocks(name, values, importance).tobytes()
+
+
 CASES = {
+    "q8_0_bf16": lambda random: ggml(random, "Q8_0", "BF16", True),
+    "q8_0_bf16_heads": lambda random: ggml(random, "Q8_0", "BF16", True, half=2),
+    "q4_k_bf16": lambda random: ggml(random, "Q4_K", "BF16", False),
+    "q4_k_importance": lambda random: ggml(random, "Q4_K", "BF16", True, parts=1),
+    "iq4_nl_f32": lambda random: ggml(random, "IQ4_NL", "F32", False),
+    "q6_k_matrices": lambda random: ggml(random, "Q6_K", "BF16", True, matrices=3),
     "bf16_gptq_4": lambda random: gptq_floats(random, 4),
     "bf16_gptq_8": lambda random: gptq_floats(random, 8),
     "gptq_8_given_4": gptq_integers,
