@@ -2,9 +2,14 @@
 """Archives taken apart, and what is changed in them before they are put together again."""
 
 import struct
+import sys
+from pathlib import Path
 
 import xxhash
 import zstandard
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "reference"))
+import records  # noqa: E402
 
 IDENTITY_SIZE, HEADER_SIZE, FOOTER_SIZE = 24, 72, 56
 
@@ -153,8 +158,13 @@ def objects_of(parts):
     return list(zip(widths, sizes, chunk_elems, schemes, strict=True))
 
 
+def has_payload(parts, chunk):
+    _, start, stop = parts.chunk(chunk)
+    return start < stop
+
+
 def number_of_scheme(scheme, parts):
-    """The first chunk that is coded by that scheme."""
+    """The first chunk that is coded by that scheme, and has a payload."""
     begin, _ = parts.section(5)
     count, at = parts.varint(begin)
     codecs = parts.index[at : at + count]
@@ -162,7 +172,7 @@ def number_of_scheme(scheme, parts):
     for width, size, chunk_elems, number in objects_of(parts):
         chunks = -(-size // (width * chunk_elems))
         for chunk in range(first, first + chunks):
-            if number == scheme and codecs[chunk] == SCHEME:
+            if number == scheme and codecs[chunk] == SCHEME and has_payload(parts, chunk):
                 return chunk
         first += chunks
     raise KeyError(scheme)
@@ -261,14 +271,16 @@ GRID_CODES, GRID_SCALES, GRID_WEIGHTS, GRID_VALUES = (
 )
 NESTED, GPTQ_CODES = "nested-scales", "gptq-codes"
 AWQ_CODES, GRID_NEAR, EXPERTS = "awq-codes", "grid-near", "expert-values"
-MXFP4_CAST = "mxfp4-cast"
+MXFP4_CAST, GGML = "mxfp4-cast", "ggml-blocks"
 SCHEMES = {
     BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4,
     GRID_CODES: 5, GRID_SCALES: 6, GRID_WEIGHTS: 7, GRID_VALUES: 8,
     NESTED: 9, GPTQ_CODES: 10, AWQ_CODES: 11, GRID_NEAR: 12, EXPERTS: 13, MXFP4_CAST: 14,
+    GGML: 15,
 }  # fmt: skip
 # By number of a dtype; 0 for those of parts of bytes.
 DTYPE_BYTES = [1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 4, 4, 4, 8, 8, 8, 8]
+DTYPE_BYTES += [size for size, _ in records.BLOCKS.values()]
 Q4_0, IQ4_NL = 22, 41
 PATH = b"tokenizer/vocab.txt"
 
@@ -332,6 +344,8 @@ DAMAGES = {
     "corrupt.expert-values-listed": ("experts", damage_payload(EXPERTS, 0, 9)),
     "corrupt.mxfp4-cast-listed": ("cast", damage_payload(MXFP4_CAST, 0, 250)),
     "corrupt.grid-values-listed": ("native", damage_payload(GRID_VALUES, 0, 9)),
+    "corrupt.ggml-plane": ("ladder-max", damage_payload(GGML, 0, 9)),
+    "corrupt.ggml-slack": ("ladder", damage_payload(GGML, -1, 1)),
     "unsupported-feature.container": ("gguf", first_of_section(2, 1, 99)),
     "corrupt.other-container": ("gguf", first_of_section(2, 1, 1)),
     "corrupt.gguf-dtype": ("gguf", exchange_tensor_dtype(IQ4_NL, Q4_0)),
