@@ -357,6 +357,7 @@ ARCHIVES = {
     "cast": (source_cast, ["native=native", "cast=cast"], []),
     "native": (source_native, ["bf16=bf16", "native=native"], []),
     "gguf": (source_gguf, ["all=all", "some=some"], []),
+    "gguf-max": (source_gguf, ["all=all", "some=some"], ["--level", "max"]),
     "gguf-fast": (source_gguf, ["all=all", "some=some"], ["--level", "fast"]),
     "ladder": (source_ladder, ["hf=hf", *(f"{n}={n}" for n in LADDER)], []),
     "ladder-max": (source_ladder, ["hf=hf", *(f"{n}={n}" for n in LADDER)], ["--level", "max"]),

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import folder_models
 import fsspec
+import mixture_models
 import pytest
 from gguf import GGMLQuantizationType
 from range_server import RangeServer
@@ -68,6 +69,9 @@ def models(installed, tmp_path_factory):
     ):
         subprocess.run([qstore, *arguments], cwd=folder, check=True, capture_output=True)
     write_ladder(folder / "tiny-1b")
+    mixture_models.make_model(folder / "model-bf16.gguf", layers=1)
+    quantize = ["quantize", "model-bf16.gguf", "--to", "q8_0,q5_k_m,q4_k_m", "-o", "ladder"]
+    subprocess.run([qstore, *quantize], cwd=folder, check=True, capture_output=True)
     return folder
 
 
@@ -111,7 +115,7 @@ def place(models, installed, tmp_path, monkeypatch):
 
 
 def remove_what_is_made(text, folder):
-    for name in ("model", "model-int8", "m.qstore"):
+    for name in ("model", "model-int8", "m.qstore", "ladder"):
         if re.search(rf'-o {re.escape(name)}\b(?!-)|pack\(.*, "{re.escape(name)}"', text):
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
