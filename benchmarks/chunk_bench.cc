@@ -12,6 +12,9 @@
 #include "registry/chunk_parents.h"
 #include "registry/weights.h"
 #include "scheme/chunk_coder.h"
+#include "scheme/ggml/block_values.h"
+#include "scheme/ggml/ggml_params.h"
+#include "scheme/ggml/search/search.h"
 #include "scheme/registry.h"
 
 // Times coding and decoding of chunks in one thread, over a working set larger than the caches.
@@ -71,11 +74,35 @@ void Run(const Subject& subject, Level level) {
     best = std::min(best, Seconds() - start);
   }
   const bool same = out == *subject.content;
-  const auto n = static_cast<double>(spec.elem_count());
+  const auto n = static_cast<double>(spec.elem_count() * qstore::DTypeBlock(spec.dtype));
   std::printf("%-14s level %d codec %d  %7.4f b/w  encode %6.3f Gw/s  decode %6.3f Gw/s %s\n",
               subject.name, static_cast<int>(level), static_cast<int>(codecs[0]),
               8.0 * static_cast<double>(stored) / n, n / (t1 - t0) * 1e-9, n / best * 1e-9,
               same ? "" : "DIFFERS");
+}
+
+// Blocks of ggml given weights: made again, or their scales stored.
+void RunBlocks(DType type, bool is_replayed, const scheme::ObjectSpec& high,
+               const qstore::testing::WeightPair& pair) {
+  namespace ggml = scheme::ggml;
+  std::vector<float> weights(pair.rows * pair.columns);
+  ggml::ValueScratch values;
+  ggml::ValuesOf(high.dtype, pair.high, &values, weights);
+  std::vector<std::byte> blocks(weights.size() / qstore::DTypeBlock(type) *
+                                qstore::DTypeBits(type) / 8);
+  const auto search = std::make_unique<ggml::SearchScratch>();
+  ggml::QuantizeRows(type, weights, pair.columns, {}, blocks, search.get());
+  ggml::GgmlParams params;
+  params.is_replayed = is_replayed;
+  params.parent_dtype = high.dtype;
+  params.columns = pair.columns;
+  const uint64_t shape[2] = {pair.rows, pair.columns};
+  const auto spec = scheme::SpecFor(type, shape, blocks.size());
+  const scheme::ObjectSpec parents[] = {high};
+  const auto bound = scheme::BindScheme(15, spec, parents, ggml::WriteGgmlParams(params));
+  if (!bound.ok()) return std::puts(bound.status().message().c_str()), void();
+  const std::string name = std::string(qstore::DTypeName(type)) + (is_replayed ? " made" : "");
+  Run({name.c_str(), spec, &blocks, bound->get(), {pair.high}}, Level::kMax);
 }
 
 }  // namespace
@@ -97,6 +124,10 @@ int main(int argc, char** argv) {
     Run({"int8", low, &pair.q}, level);
     Run({"float alone", high, &pair.high}, level);
     Run({"float | int8", high, &pair.high, bound->get(), {pair.q, pair.scales}}, level);
+  }
+  for (const DType type : {DType::kQ8_0, DType::kQ4K, DType::kQ6K, DType::kIq4Xs}) {
+    if (columns % qstore::DTypeBlock(type) != 0) continue;
+    for (const bool is_replayed : {false, true}) RunBlocks(type, is_replayed, high, pair);
   }
   return 0;
 }
