@@ -52,7 +52,7 @@ class BlockCoder {
  private:
   void EncodeScales(bool is_told, size_t count, codec::Effort effort, std::vector<std::byte>* out);
   Status DecodeScales(base::ByteReader* payload, bool is_told, size_t count);
-  void EncodeCodes(const WeightReader& weights, size_t count, bool is_told,
+  void EncodeCodes(const WeightReader& weights, size_t count, bool is_told, codec::Effort effort,
                    std::vector<std::byte>* out);
   void ListCodes(size_t count, size_t listed, std::vector<std::byte>* out);
   Status DecodeCodes(base::ByteReader* payload, const WeightReader& weights, size_t count,

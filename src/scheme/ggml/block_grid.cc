@@ -161,6 +161,37 @@ Nearest NearestMini(float value) {
   return {number, distance, static_cast<uint8_t>(code | (is_negative ? 8u : 0u))};
 }
 
+// The codes alone, all weights of a sub-block at a time: such loops are vectors.
+constexpr size_t kMostOfSub = 32;
+
+void CodesInTable(const float* weights, float step, size_t count, uint8_t* codes) {
+  float values[kMostOfSub];
+  int32_t found[kMostOfSub] = {};
+  for (size_t i = 0; i < count; ++i) values[i] = weights[i] / step;
+  for (size_t k = 1; k < kTable.size(); ++k) {
+    const float middle = 0.5f * static_cast<float>(kTable[k - 1] + kTable[k]);
+    for (size_t i = 0; i < count; ++i) found[i] += values[i] >= middle ? 1 : 0;
+  }
+  for (size_t i = 0; i < count; ++i) codes[i] = static_cast<uint8_t>(found[i]);
+}
+
+void MiniCodes(const float* weights, float step, size_t count, uint8_t* codes) {
+  float values[kMostOfSub];
+  int32_t found[kMostOfSub] = {};
+  for (size_t i = 0; i < count; ++i) values[i] = weights[i] / step;
+  for (size_t k = 1; k < kMini.size(); ++k) {
+    const float middle = 0.5f * static_cast<float>(kMini[k - 1] + kMini[k]);
+    for (size_t i = 0; i < count; ++i) {
+      const float size = values[i] < 0 ? -values[i] : values[i];
+      found[i] += size > middle ? 1 : 0;
+    }
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const bool is_negative = values[i] < 0 && found[i] > 0;
+    codes[i] = static_cast<uint8_t>(found[i] | (is_negative ? 8 : 0));
+  }
+}
+
 float NumberOf(const BlockGrid& grid, uint8_t code) {
   switch (grid.numbers) {
     case Numbers::kSigned:
@@ -263,13 +294,16 @@ void NearestCodes(const BlockGrid& grid, const SubScales& scales, size_t first_s
       if (place != nullptr) std::fill_n(place, per_sub, uint8_t{kNearPlaces - 1});
     } else if (IsLinear(grid)) {
       PlacesOfLinear(run, k, place);
+    } else if (place == nullptr) {
+      const auto codes_of = grid.numbers == Numbers::kTable ? CodesInTable : MiniCodes;
+      codes_of(weights.data() + k * per_sub, step, per_sub, to);
     } else {
       for (size_t i = 0; i < per_sub; ++i) {
         const float value = weights[k * per_sub + i] / step;
         const Nearest nearest =
             grid.numbers == Numbers::kTable ? NearestInTable(value) : NearestMini(value);
         to[i] = nearest.code;
-        if (place != nullptr) place[i] = NearPlace(nearest.distance);
+        place[i] = NearPlace(nearest.distance);
       }
     }
   }
