@@ -175,3 +175,10 @@ def source_blocks(folder, random):
         write_ladder(
             folder / kind.lower().split("_")[0] / "m.gguf", file_of(values, lambda _, k=kind: k)
         )
+
+
+def source_minima(folder, random):
+    """Blocks with minima by themselves, enough of them for codes by where zero lies."""
+    kinds = ("Q4_1", "Q5_1", "Q2_K", "Q4_K", "Q5_K")
+    made = {f"{k}.weight": quantized(k, weights(random, 192, 2 * COLUMNS)) for k in kinds}
+    write_ladder(folder / "minima" / "m.gguf", made)

@@ -6,7 +6,7 @@ import struct
 import golden_grids as grids
 import numpy as np
 from golden_gguf import source_gguf
-from golden_ladder import source_blocks, source_importance, source_ladder
+from golden_ladder import source_blocks, source_importance, source_ladder, source_minima
 from golden_models import (
     Tensor,
     bf16,
@@ -366,5 +366,6 @@ ARCHIVES = {
         ["hf=hf", "imatrix=imatrix", "weighted=weighted", "plain=plain"],
         ["--level", "max"],
     ),
+    "minima": (source_minima, ["minima=minima"], ["--level", "max"]),
     "ladder-of-blocks": (source_blocks, ["q8=q8", "q6=q6", "q4=q4"], ["--level", "max"]),
 }

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from command import ROOT, contents, ok_json, pack, unpack
-from conftest import made_once
+from made import made_once
 from make_ladders import TYPES, WEIGHTED
 
 sys.path.insert(0, str(ROOT / "tests" / "reference"))
@@ -65,7 +65,10 @@ def check_shares(own, paths, most, figure, title):
             assert own[kind] <= HEADER, (kind, title)
 
 
-@pytest.mark.parametrize("level", ["balanced", "max"])
+MAX = pytest.param("max", marks=pytest.mark.rest)
+
+
+@pytest.mark.parametrize("level", ["balanced", MAX])
 def test_a_ladder_takes_little_beside_the_weights(space, ladders, figure, level):
     paths = {"hf": ladders / "hf", **ladder(ladders, ("BF16", "F16", *TYPES))}
     own = packed(space, level, paths)
@@ -75,6 +78,7 @@ def test_a_ladder_takes_little_beside_the_weights(space, ladders, figure, level)
     assert own["F16"] <= 4096
 
 
+@pytest.mark.rest
 def test_importance_tells_blocks(space, ladders, figure):
     paths = {"hf": ladders / "hf", "vocabulary": ladders / "vocabulary.gguf"}
     paths |= {kind: ladders / "weighted" / f"{kind}.gguf" for kind in ("imatrix", *WEIGHTED)}
@@ -82,7 +86,9 @@ def test_importance_tells_blocks(space, ladders, figure):
     check_shares(own, paths, dict.fromkeys(WEIGHTED, ROUNDED), figure, "with importance at max")
 
 
-@pytest.mark.parametrize(("level", "most"), [("balanced", 1.35), ("max", 1.15)])
+@pytest.mark.parametrize(
+    ("level", "most"), [("balanced", 1.35), pytest.param("max", 1.15, marks=pytest.mark.rest)]
+)
 def test_a_ladder_without_weights_of_16_bits(space, ladders, figure, level, most):
     kinds = ("Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K")
     packed(space, level, ladder(ladders, kinds))

@@ -116,7 +116,7 @@ def place(models, installed, tmp_path, monkeypatch):
 
 def remove_what_is_made(text, folder):
     for name in ("model", "model-int8", "m.qstore", "ladder"):
-        if re.search(rf'-o {re.escape(name)}\b(?!-)|pack\(.*, "{re.escape(name)}"', text):
+        if re.search(rf'-o {re.escape(name)}(?![-.\w])|pack\(.*, "{re.escape(name)}"', text):
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
