@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/float_convert.h"
+#include "base/float_mode.h"
 #include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "codec/blocks/blocks.h"
@@ -116,6 +117,7 @@ Status BlockMaker::Make(DType from, std::span<const std::byte> rows, DType to, u
                         std::span<const float> importance, std::span<std::byte> out) {
   return base::Guarded([&]() -> Status {
     QSTORE_TRY(CheckSizes(from, rows.size(), to, columns, importance, out.size()));
+    const base::FloatMode ieee;
     const uint64_t count = rows.size() / (DTypeBits(from) / 8) * DTypeBlock(from);
     std::vector<float>& weights = scratch_->weights;
     weights.resize(static_cast<size_t>(count));

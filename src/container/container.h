@@ -89,6 +89,8 @@ class Container {
 
   /// Most bytes that a head may have; what is larger is corrupt.
   virtual uint64_t MaxHeadBytes() const = 0;
+  /// Memory that ReadHead takes for each tensor.
+  virtual uint64_t MemoryOfEntry() const { return 0; }
   /// Lists the tensors of a head. Holds one entry at a time, of `max_rank` dimensions at most.
   /// Errors: kCorrupt naming the rule, those of `take`.
   virtual Status ReadHead(std::span<const std::byte> head, size_t max_rank,

@@ -37,7 +37,8 @@ bool GoByChunks(const Bound& bound, size_t p, const ObjectSpec& parent) {
 // All chunks are looked at: what they need is the scheme's to say, and need not be linear.
 Status CheckRanges(const Bound& bound, size_t p, const ObjectSpec& parent) {
   const ObjectSpec& child = bound.child();
-  for (uint64_t chunk = 0; chunk < child.chunk_count(); ++chunk) {
+  const ChunkRange chunks = bound.ChunksTaking(p);
+  for (uint64_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
     const Region need = bound.NeedOf(p, {child.first_elem(chunk), child.chunk_elem_count(chunk)});
     if (need.size() == 0) continue;
     if (need.begin > parent.byte_size || need.end() > parent.byte_size) {

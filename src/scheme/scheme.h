@@ -81,6 +81,12 @@ class Bound {
     return Whole(parent);
   }
 
+  /// The chunks that may need something of a parent taken by ranges. No other needs any.
+  virtual ChunkRange ChunksTaking(size_t parent) const {
+    (void)parent;
+    return {0, child_.chunk_count()};
+  }
+
   /// Appends a payload without slack from which Decode makes `raw`. `parents` have the sizes that
   /// the region or the parent has.
   virtual Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,

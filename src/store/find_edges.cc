@@ -242,7 +242,7 @@ void EdgeFinder::ProposeFrom(uint32_t id, uint32_t v, const scheme::TensorTable&
   }
   AddProposals(id, v, std::nullopt, &edges, proposals);
   for (const Side& side : sides_) {
-    if (FollowsFrom(side.variant, own)) continue;
+    if (side.variant != own && !MayFollow(own, side.variant)) continue;
     edges.clear();
     side.scheme->DetectWith(target, own_table, other, tables_[side.variant].all(), &edges);
     AddProposals(id, v, side.variant, &edges, proposals);

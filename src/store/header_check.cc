@@ -132,7 +132,9 @@ HeaderCheck::Header* HeaderCheck::HeaderOf(const format::FileEntry& file) const 
   const format::Index& index = archive_.index();
   const format::Range head = index.HeadOf(file);
   const auto objects = std::span(index.parts).subspan(head.begin, head.size());
-  auto& header = headers_[std::vector(objects.begin(), objects.end())];
+  std::vector<uint32_t> key = {file.container};
+  key.insert(key.end(), objects.begin(), objects.end());
+  auto& header = headers_[std::move(key)];
   if (header == nullptr) header = std::make_unique<Header>();
   return header.get();
 }
@@ -172,7 +174,8 @@ Status HeaderCheck::CompareByHeader(const format::FileEntry& file) const {
     return named(Corrupt("a header of " + std::to_string(size) + " bytes is none of " +
                          std::string(container.name())));
   }
-  const uint64_t bytes = size + needs.thread + needs.wholes;
+  const uint64_t names = container.MemoryOfEntry() * file.tensors.size();
+  const uint64_t bytes = size + needs.thread + needs.wholes + names;
   if (bytes > archive_.MemoryLeft()) {
     return archive_.BeyondMemory("the header of file " + io::QuotedName(file.path), bytes);
   }

@@ -44,7 +44,8 @@ class HeaderCheck {
   const ArchiveFile& archive_;
   const std::unique_ptr<std::atomic<bool>[]> is_checked_;  // By file.
   mutable std::mutex mutex_;
-  mutable std::map<std::vector<uint32_t>, std::unique_ptr<Header>> headers_;  // By objects.
+  mutable std::map<std::vector<uint32_t>, std::unique_ptr<Header>>
+      headers_;               // By container and objects.
   mutable std::mutex large_;  // Headers that take much memory are read one at a time.
 };
 

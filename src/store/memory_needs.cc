@@ -25,8 +25,9 @@ uint64_t CoderBytes(const ArchiveFile& archive, uint32_t id) {
   const scheme::Bound* bound = archive.graph().bound(id);
   const uint64_t own = bound == nullptr ? 0 : bound->ScratchBytes(chunk);
   const unsigned block = DTypeBlock(object.dtype);
-  const uint64_t of_blocks = block == 1 ? 0 : 2 * block * (chunk / object.elem_bytes());
-  return std::max({kPlainShare * chunk, of_blocks, own});
+  // A thread has the streams of blocks by themselves beside what a scheme has.
+  const uint64_t of_blocks = block == 1 ? 0 : 3 * block * (chunk / object.elem_bytes());
+  return std::max(kPlainShare * chunk, own) + of_blocks;
 }
 
 // A batch with scratch for each ancestor, and one inside of it for parents that are loaded whole.

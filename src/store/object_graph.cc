@@ -18,7 +18,8 @@ uint64_t MemoryOf(const format::Index& index, uint64_t node_bytes) {
   uint64_t bytes = index.objects.size() * node_bytes + index.parents.size() * sizeof(uint32_t);
   for (const format::ObjectEntry& object : index.objects) {
     if (object.scheme == kNoScheme) continue;
-    bytes += kBoundBytes + object.parents.size() * sizeof(uint64_t);
+    bytes +=
+        kBoundBytes + object.parents.size() * (sizeof(uint64_t) + sizeof(ObjectGraph::RangeParent));
   }
   return bytes;
 }
@@ -26,7 +27,8 @@ uint64_t MemoryOf(const format::Index& index, uint64_t node_bytes) {
 void CountCovered(const scheme::Bound& bound, const scheme::ObjectSpec& parent,
                   ObjectGraph::RangeParent* range) {
   const scheme::ObjectSpec& child = bound.child();
-  for (uint64_t chunk = 0; chunk < child.chunk_count(); ++chunk) {
+  const scheme::ChunkRange chunks = bound.ChunksTaking(range->place);
+  for (uint64_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
     const scheme::Region need =
         bound.NeedOf(range->place, {child.first_elem(chunk), child.chunk_elem_count(chunk)});
     const auto [first, end] = ChunksOf(need, parent.chunk_bytes());
@@ -41,18 +43,18 @@ void CountCovered(const scheme::Bound& bound, const scheme::ObjectSpec& parent,
 void LimitTogether(const scheme::Bound& bound, const format::Index& index,
                    std::span<ObjectGraph::RangeParent> ranges) {
   const scheme::ObjectSpec& child = bound.child();
-  uint64_t left = 0;
-  for (uint64_t chunk = 0; chunk < child.chunk_count(); ++chunk) {
-    const scheme::ChunkAt at{child.first_elem(chunk), child.chunk_elem_count(chunk)};
-    uint64_t bytes = 0;
-    for (const ObjectGraph::RangeParent& range : ranges) {
-      const scheme::Region need = bound.NeedOf(range.place, at);
+  std::vector<uint64_t> bytes(child.chunk_count());  // By chunk.
+  for (const ObjectGraph::RangeParent& range : ranges) {
+    const format::ObjectEntry& parent = index.objects[range.object];
+    const scheme::ChunkRange chunks = bound.ChunksTaking(range.place);
+    for (uint64_t chunk = chunks.first; chunk < chunks.end; ++chunk) {
+      const scheme::Region need =
+          bound.NeedOf(range.place, {child.first_elem(chunk), child.chunk_elem_count(chunk)});
       if (need.size() == 0) continue;
-      const format::ObjectEntry& parent = index.objects[range.object];
-      bytes += CoveredBytes(need, parent.chunk_bytes(), parent.byte_size);
+      bytes[chunk] += CoveredBytes(need, parent.chunk_bytes(), parent.byte_size);
     }
-    left = std::max(left, bytes);
   }
+  uint64_t left = bytes.empty() ? 0 : *std::max_element(bytes.begin(), bytes.end());
   for (ObjectGraph::RangeParent& range : ranges) {
     if (range.most_bytes > left) {
       range.most_bytes = left;
@@ -118,6 +120,13 @@ void ObjectGraph::Connect(const format::Index& index) {
     });
   }
   wholes_.reserve(index.parents.size());
+  size_t ranges = 0;
+  for (uint32_t id = 0; id < nodes_.size(); ++id) {
+    for_each_parent(id, [&](uint32_t, scheme::Take take, uint32_t) {
+      ranges += take == scheme::Take::kRange ? 1 : 0;
+    });
+  }
+  ranges_.reserve(ranges);
   for (uint32_t id = 0; id < nodes_.size(); ++id) {
     Node& node = nodes_[id];
     node.wholes.begin = static_cast<uint32_t>(wholes_.size());

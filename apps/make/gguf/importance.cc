@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
+#include <string_view>
 #include <utility>
 
 #include "base/bytes.h"
@@ -69,22 +71,20 @@ Status ReadMeta(const ByteSource& file, const GgufContents& contents, Importance
 Status ReadGgufForm(const ByteSource& file, Importance* importance) {
   QSTORE_ASSIGN(const GgufContents contents, ReadGguf(file));
   QSTORE_TRY(ReadMeta(file, contents, importance));
-  const auto find = [&](const std::string& name) {
-    return std::find_if(contents.tensors.begin(), contents.tensors.end(),
-                        [&](const GgufItem& tensor) { return tensor.name == name; });
-  };
+  std::map<std::string_view, const GgufItem*> by_name;
+  for (const GgufItem& tensor : contents.tensors) by_name.emplace(tensor.name, &tensor);
   for (const GgufItem& tensor : contents.tensors) {
     const bool is_sums = tensor.name.ends_with(kSums);
     if (!is_sums && !tensor.name.ends_with(kCounts)) continue;
     const std::string name =
         tensor.name.substr(0, tensor.name.size() - (is_sums ? kSums : kCounts).size());
-    const auto counts = find(name + std::string(is_sums ? kCounts : kSums));
-    if (counts == contents.tensors.end()) {
+    const auto counts = by_name.find(name + std::string(is_sums ? kCounts : kSums));
+    if (counts == by_name.end()) {
       return Corrupt("has only one of sums and counts of " + io::QuotedName(name));
     }
     if (!is_sums) continue;
     QSTORE_ASSIGN(std::vector<float> sums, ReadTensor(file, tensor));
-    QSTORE_ASSIGN(const std::vector<float> numbers, ReadTensor(file, *counts));
+    QSTORE_ASSIGN(const std::vector<float> numbers, ReadTensor(file, *counts->second));
     QSTORE_TRY(Normalize(numbers, &sums).WithContext("entry " + io::QuotedName(name)));
     importance->columns[name] = std::move(sums);
   }

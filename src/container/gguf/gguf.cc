@@ -102,6 +102,9 @@ class GgufContainer final : public Container {
 
   uint64_t MaxHeadBytes() const override { return kMaxGgufHead; }
 
+  // Names are held, so that none comes twice.
+  uint64_t MemoryOfEntry() const override { return 128; }
+
   Status ReadHead(std::span<const std::byte> head, size_t max_rank,
                   const EntryTaker& take) const override {
     const GgufVisitor visitor{{}, [&](const GgufTensor& tensor) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/float_mode.h"
 #include "base/pipeline.h"
 #include "scheme/ggml/block_values.h"
 
@@ -28,6 +29,7 @@ Status Run(DType dtype, std::span<const std::byte> content, std::span<float> wei
   const auto work = [&](const base::PipelineItem& item) -> Status {
     const size_t begin = static_cast<size_t>(item.index) * kPiece;
     const size_t count = std::min(kPiece, weights.size() - begin);
+    const base::FloatMode ieee;
     scheme::ggml::ValueScratch scratch;
     scheme::ggml::ValuesOf(dtype, content.subspan(begin / block * bytes, count / block * bytes),
                            &scratch, weights.subspan(begin, count));

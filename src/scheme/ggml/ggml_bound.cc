@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/float_convert.h"
+#include "base/float_mode.h"
 #include "base/status_macros.h"
 #include "codec/floating.h"
 #include "scheme/checks.h"
@@ -21,6 +22,10 @@ namespace {
 constexpr std::string_view kRule = "ggml";
 // Beyond this share of the raw size a chunk may be worth coding alone.
 constexpr double kSuspiciousShare = 0.55;
+// What a chunk may take beyond its own weights: of heads, and of matrices by their number.
+constexpr uint64_t kMostHeadWeights = uint64_t{1} << 23;
+constexpr uint64_t kMostHeadChunks = 64;
+constexpr uint64_t kFewestWeights = 4;  // Of a chunk, for each matrix.
 
 struct GgmlScratch {
   ValueScratch values;
@@ -53,6 +58,12 @@ class BoundGgml final : public Bound {
     if (parent >= params_.matrices) return Take::kWhole;
     return goes_by_chunks_ ? Take::kChunk : Take::kRange;
   }
+  ChunkRange ChunksTaking(size_t parent) const override {
+    if (parent >= params_.matrices || params_.matrices == 1) return Bound::ChunksTaking(parent);
+    const uint64_t per_chunk = child().chunk_elems * block_;
+    const uint64_t begin = parent * per_matrix();
+    return {begin / per_chunk, (begin + per_matrix() - 1) / per_chunk + 1};
+  }
   Region NeedOf(size_t parent, const ChunkAt& at) const override {
     if (parent >= params_.matrices) return Whole(parent);
     const WeightRange here = RangeIn(parent, RangeOf(at));
@@ -62,6 +73,7 @@ class BoundGgml final : public Bound {
   Fit Encode(const ChunkAt& at, std::span<const ParentContent> parents,
              std::span<const std::byte> raw, codec::Effort effort, Scratch* scratch,
              std::vector<std::byte>* out) const override {
+    const base::FloatMode ieee;
     auto* own = scratch->Of<GgmlScratch>();
     if (!IsWhole(at)) return Fit::kNone;
     if (block_ > 1 && !params_.is_replayed) {
@@ -83,6 +95,7 @@ class BoundGgml final : public Bound {
   Status Decode(const ChunkAt& at, std::span<const ParentContent> parents,
                 base::ByteReader* payload, Scratch* scratch,
                 std::span<std::byte> raw) const override {
+    const base::FloatMode ieee;
     auto* own = scratch->Of<GgmlScratch>();
     if (block_ > 1 && !params_.is_replayed) {
       return BlockCoder(child().dtype, &own->coder)
@@ -103,10 +116,18 @@ class BoundGgml final : public Bound {
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
     const uint64_t weights = chunk_bytes / child().elem_bytes() * block_;
     const uint64_t floats = (params_.is_replayed ? 3 : 2) * sizeof(float) * weights;
-    return floats + 3 * chunk_bytes + BlockCoderBytes(weights) + 4 * weights;
+    return floats + 3 * chunk_bytes + BlockCoderBytes(weights) + 4 * weights + RoomBytes(weights);
   }
 
  private:
+  // Of what the parent has of some weights where they are put into another order, or are blocks.
+  uint64_t RoomBytes(uint64_t weights) const {
+    const uint64_t block = DTypeBlock(params_.parent_dtype);
+    if (params_.head_rows == 0 && block == 1) return 0;
+    const uint64_t head = params_.head_rows * params_.columns;
+    return (sizeof(float) + (block == 1 ? 0 : 3)) * (weights + 2 * std::max(head, block));
+  }
+
   static Fit FitOf(std::span<const std::byte> raw, const std::vector<std::byte>& payload) {
     const auto raw_size = static_cast<double>(raw.size());
     const bool is_sure = static_cast<double>(payload.size()) < kSuspiciousShare * raw_size;
@@ -339,12 +360,21 @@ Result<std::unique_ptr<const Bound>> BindGgml(const ObjectSpec& child,
   }
   const uint64_t rows = count / params.columns;
   if (rows % params.matrices != 0) return Corrupt("ggml: it is not of whole matrices");
-  if (params.head_rows != 0 && rows % params.head_rows != 0) {
-    return Corrupt("ggml: it is not of whole heads");
+  const uint64_t per_chunk = child.chunk_elems * block;
+  if (params.head_rows != 0) {
+    if (rows % params.head_rows != 0) return Corrupt("ggml: it is not of whole heads");
+    // A chunk takes whole heads, whichever part of one it has.
+    const uint64_t head = params.head_rows * params.columns;
+    if (head > kMostHeadWeights ||
+        (head > per_chunk && per_chunk < count && head / per_chunk >= kMostHeadChunks)) {
+      return LimitExceeded("ggml: a head has too many weights for its chunks");
+    }
+  }
+  if (params.matrices > 1 && params.matrices > per_chunk / kFewestWeights) {
+    return LimitExceeded("ggml: chunks are too short for so many matrices");
   }
   if (params.is_replayed) {
     if (!IsSearched(child.dtype)) return Corrupt("ggml: nobody makes such blocks again");
-    const uint64_t per_chunk = child.chunk_elems * block;
     if (per_chunk % params.columns != 0) return Corrupt("ggml: chunks are not of whole rows");
   } else if (block > 1 && GridOfBlocks(child.dtype) == nullptr) {
     return Corrupt("ggml: its codes follow from nothing");

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -56,6 +57,10 @@ struct NamePair {
   const char* gguf;
   const char* checkpoint;
 };
+
+void PrintTo(const NamePair& pair, std::ostream* out) {
+  *out << pair.gguf << " of " << pair.checkpoint;
+}
 
 class TensorNames : public ::testing::TestWithParam<NamePair> {};
 

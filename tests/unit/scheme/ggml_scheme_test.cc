@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "base/float_mode.h"
 #include "codec/kernels/kernels.h"
 #include "registry/ggml.h"
 #include "registry/given.h"
@@ -61,6 +62,25 @@ class GgmlScheme : public ::testing::TestWithParam<GgmlKind> {
   std::shared_ptr<const Bound> bound_;
   Scratch scratch_;
 };
+
+#if defined(__x86_64__)
+// Subnormals count, whatever the program around has set for its own floats.
+TEST_P(GgmlScheme, ComesBackWhereSubnormalsAreFlushed) {
+  constexpr unsigned kFlushed = 0x8040;
+  for (uint64_t chunk = 0; chunk < 3; ++chunk) {
+    const Bytes payload = Encoded(chunk);
+    Bytes out;
+    const unsigned before = _mm_getcsr();
+    _mm_setcsr(before | kFlushed);
+    const Bytes again = Encoded(chunk);
+    const Status status = Decode(chunk, payload, &out);
+    _mm_setcsr(before);
+    EXPECT_TRUE(status.ok()) << status.ToString();
+    EXPECT_TRUE(std::ranges::equal(out, RawOf(chunk)));
+    EXPECT_EQ(again, payload);
+  }
+}
+#endif
 
 TEST_P(GgmlScheme, ComesBack) {
   ASSERT_EQ(family_.spec.chunk_count(), 3u);
