@@ -21,7 +21,7 @@ import torch
 from gguf import GGMLQuantizationType as Type
 from safetensors.torch import load_file, save_file
 
-LAYERS = 2
+LAYERS = 1
 COLUMNS = 768  # A multiple of 256, as blocks of K types have so many weights.
 HEADS = 3
 TOKENS = 2000
