@@ -16,6 +16,8 @@ using codec::StreamKind;
 // lists of a few bytes without a look at places.
 constexpr size_t kRare = 16;
 constexpr size_t kSmallList = 32;
+// Up to one in so many are listed where reading fast counts more than bytes.
+constexpr size_t kVeryRare = 100;
 
 // Weights at a time: as floats they stay in a core's first cache.
 constexpr size_t kBatch = 4096;
@@ -180,7 +182,8 @@ void BlockCoder::EncodeCodes(const WeightReader& weights, size_t count, bool is_
   const size_t begin = out->size();
   if (listed <= count / kRare) {
     ListCodes(count, listed, out);
-    if (out->size() - begin <= kSmallList || effort == codec::Effort::kHuffman) return;
+    const bool is_fast = effort == codec::Effort::kHuffman && listed <= count / kVeryRare;
+    if (out->size() - begin <= kSmallList || is_fast) return;
   }
   scratch_.near_bytes.assign(1, static_cast<std::byte>(CodesAs::kNear));
   EncodeNear(layout_.streams.back().bits, {codes, count}, scratch_.nearest, scratch_.places,
