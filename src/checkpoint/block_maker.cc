@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <bit>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/float_convert.h"
 #include "base/float_mode.h"
 #include "base/pipeline.h"
 #include "base/status_macros.h"
@@ -47,20 +45,6 @@ bool AreFiniteHalves(std::span<const std::byte> halves) {
     all &= (base::LoadLe<uint16_t>(halves.data() + i) & 0x7C00) != 0x7C00;
   }
   return all;
-}
-
-void RoundFloats(std::span<const float> weights, DType to, std::span<std::byte> out) {
-  if (to == DType::kF32) {
-    if (!weights.empty()) std::memcpy(out.data(), weights.data(), weights.size_bytes());
-  } else if (to == DType::kF16) {
-    for (size_t i = 0; i < weights.size(); ++i) {
-      base::StoreLe(out.data() + 2 * i, base::FloatToFp16(weights[i]));
-    }
-  } else {
-    for (size_t i = 0; i < weights.size(); ++i) {
-      base::StoreLe(out.data() + 2 * i, base::FloatToBf16(weights[i]));
-    }
-  }
 }
 
 /// Whether no scale is infinity or NaN, as ggml looks at what it makes.
@@ -124,7 +108,7 @@ Status BlockMaker::Make(DType from, std::span<const std::byte> rows, DType to, u
     scheme::ggml::ValuesOf(from, rows, &scratch_->values, weights);
     if (!AreFinite(weights)) return InvalidArgument("holds infinity or NaN");
     if (IsFloat(to)) {
-      RoundFloats(weights, to, out);
+      scheme::ggml::RoundTo(to, weights, out);
     } else {
       scheme::ggml::QuantizeRows(to, weights, columns, importance, out, &scratch_->search);
     }

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/status_macros.h"
+#include "scheme/grid/listed.h"
 
 namespace qstore::scheme::ggml {
 namespace {
@@ -136,17 +137,15 @@ Status BlockCoder::DecodeScales(base::ByteReader* payload, bool is_told, size_t 
 }
 
 void BlockCoder::FindNearest(const WeightReader& weights, size_t count, bool is_told,
-                             bool with_places) {
+                             bool with_places, uint8_t* nearest) {
   std::array<const uint8_t*, codec::kMaxBlockStreams> streams{};
   for (size_t s = 0; s < layout_.codes(); ++s) streams[s] = scratch_.blocks.stream(s);
   scratch_.scales.Fill(*grid_, layout_.weights, streams.data(), count / layout_.weights);
-  scratch_.nearest.resize(count);
   if (with_places) scratch_.places.resize(count);
   for (size_t first = 0; first < count; first += kBatch) {
     const size_t here = std::min(kBatch, count - first);
     NearestCodes(*grid_, scratch_.scales, first / grid_->per_sub, weights(first, here),
-                 scratch_.nearest.data() + first,
-                 with_places ? scratch_.places.data() + first : nullptr);
+                 nearest + first, with_places ? scratch_.places.data() + first : nullptr);
   }
   if (!is_told) return;
   // With the scales that were made come the codes that were made: those of some types are chosen
@@ -155,7 +154,7 @@ void BlockCoder::FindNearest(const WeightReader& weights, size_t count, bool is_
   for (size_t b = 0; b < count / layout_.weights; ++b) {
     const size_t first = b * layout_.weights;
     if (HasScalesMade(b)) {
-      std::copy_n(codes + first, layout_.weights, scratch_.nearest.data() + first);
+      std::copy_n(codes + first, layout_.weights, nearest + first);
     }
   }
 }
@@ -173,7 +172,8 @@ bool BlockCoder::HasScalesMade(size_t block) const {
 
 void BlockCoder::EncodeCodes(const WeightReader& weights, size_t count, bool is_told,
                              codec::Effort effort, std::vector<std::byte>* out) {
-  FindNearest(weights, count, is_told, true);
+  scratch_.nearest.resize(count);
+  FindNearest(weights, count, is_told, true, scratch_.nearest.data());
   const uint8_t* codes = scratch_.blocks.stream(layout_.codes());
   const uint8_t* nearest = scratch_.nearest.data();
   size_t listed = 0;
@@ -181,7 +181,7 @@ void BlockCoder::EncodeCodes(const WeightReader& weights, size_t count, bool is_
   // Tables of places weigh more than a few exceptions, and lists are read ten times as fast.
   const size_t begin = out->size();
   if (listed <= count / kRare) {
-    ListCodes(count, listed, out);
+    ListCodes(count, out);
     const bool is_fast = effort == codec::Effort::kHuffman && listed <= count / kVeryRare;
     if (out->size() - begin <= kSmallList || is_fast) return;
   }
@@ -193,45 +193,29 @@ void BlockCoder::EncodeCodes(const WeightReader& weights, size_t count, bool is_
   out->insert(out->end(), scratch_.near_bytes.begin(), scratch_.near_bytes.end());
 }
 
-// Codes that are not the nearest ones, each with the number of weights skipped.
-void BlockCoder::ListCodes(size_t count, size_t listed, std::vector<std::byte>* out) {
-  const uint8_t* codes = scratch_.blocks.stream(layout_.codes());
+void BlockCoder::ListCodes(size_t count, std::vector<std::byte>* out) {
+  const std::span codes(scratch_.blocks.stream(layout_.codes()), count);
   base::ByteWriter writer(out);
   writer.Fixed(static_cast<uint8_t>(CodesAs::kListed));
-  writer.Varint(listed);
-  for (size_t i = 0, next = 0; i < count; ++i) {
-    if (codes[i] == scratch_.nearest[i]) continue;
-    writer.Varint(i - next);
-    writer.Fixed(codes[i]);
-    next = i + 1;
-  }
+  const size_t listed =
+      EncodeListed(std::as_bytes(std::span(scratch_.nearest)), std::as_bytes(codes), 1, out);
+  // Of none too, as more follows.
+  if (listed == 0) writer.Varint(0);
 }
 
 Status BlockCoder::DecodeCodes(base::ByteReader* payload, const WeightReader& weights, size_t count,
                                bool is_told) {
   const auto as = payload->Fixed<uint8_t>();
   if (as > static_cast<uint8_t>(CodesAs::kNear)) return Corrupt("ggml: codes of no known kind");
-  const bool is_near = as == static_cast<uint8_t>(CodesAs::kNear);
-  FindNearest(weights, count, is_told, is_near);
   uint8_t* codes = scratch_.blocks.stream(layout_.codes());
-  if (is_near) {
+  if (as == static_cast<uint8_t>(CodesAs::kNear)) {
+    scratch_.nearest.resize(count);
+    FindNearest(weights, count, is_told, true, scratch_.nearest.data());
     return DecodeNear(layout_.streams.back().bits, payload, scratch_.nearest, scratch_.places,
                       &scratch_.near, {codes, count});
   }
-  std::copy(scratch_.nearest.begin(), scratch_.nearest.end(), codes);
-  const uint64_t listed = payload->Varint();
-  if (listed > count) return Corrupt("ggml: more exceptions than weights");
-  uint64_t next = 0;
-  for (uint64_t k = 0; k < listed; ++k) {
-    const uint64_t gap = payload->Varint();
-    const auto code = payload->Fixed<uint8_t>();
-    if (!payload->ok() || gap >= count - next) {
-      return Corrupt("ggml: an exception lies beyond the chunk");
-    }
-    codes[next + gap] = code;
-    next += gap + 1;
-  }
-  return payload->ok() ? Status() : Corrupt("ggml: exceptions end too early");
+  FindNearest(weights, count, is_told, false, codes);
+  return DecodeListed(payload, 1, "ggml", std::as_writable_bytes(std::span(codes, count)));
 }
 
 }  // namespace qstore::scheme::ggml

@@ -54,10 +54,11 @@ class BlockCoder {
   Status DecodeScales(base::ByteReader* payload, bool is_told, size_t count);
   void EncodeCodes(const WeightReader& weights, size_t count, bool is_told, codec::Effort effort,
                    std::vector<std::byte>* out);
-  void ListCodes(size_t count, size_t listed, std::vector<std::byte>* out);
+  void ListCodes(size_t count, std::vector<std::byte>* out);
   Status DecodeCodes(base::ByteReader* payload, const WeightReader& weights, size_t count,
                      bool is_told);
-  void FindNearest(const WeightReader& weights, size_t count, bool is_told, bool with_places);
+  void FindNearest(const WeightReader& weights, size_t count, bool is_told, bool with_places,
+                   uint8_t* nearest);
   bool HasScalesMade(size_t block) const;
 
   const codec::BlockLayout& layout_;

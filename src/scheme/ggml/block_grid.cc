@@ -125,43 +125,18 @@ float Within(float value, float low, float high) {
   return above < high ? above : high;
 }
 
-struct Nearest {
-  float number;    // Of the code.
-  float distance;  // Of the value from it, in the steps that there are between codes.
-  uint8_t code;
-};
-
-Nearest NearestInTable(float value) {
-  unsigned code = 0;
-  for (unsigned k = 1; k < kTable.size(); ++k) {
-    const float middle = 0.5f * static_cast<float>(kTable[k - 1] + kTable[k]);
-    code += value >= middle ? 1u : 0u;
-  }
-  const auto number = static_cast<float>(kTable[code]);
-  const unsigned other = value >= number ? std::min(code + 1, 15u) : code - (code > 0 ? 1u : 0u);
-  const auto gap =
-      static_cast<float>(kTable[std::max(code, other)] - kTable[std::min(code, other)]);
-  const float distance = gap == 0 ? value - number : (value - number) / gap;
-  return {number, distance, static_cast<uint8_t>(code)};
+// Of a value from the number of its code, in the gap to the next number on that side. Numbers
+// ascend with codes.
+template <size_t kCount>
+float DistanceIn(const std::array<int8_t, kCount>& numbers, size_t code, float value) {
+  const auto number = static_cast<float>(numbers[code]);
+  const bool is_above = value >= number;
+  const size_t other = is_above ? std::min(code + 1, kCount - 1) : code - (code > 0 ? 1 : 0);
+  const int gap = is_above ? numbers[other] - numbers[code] : numbers[code] - numbers[other];
+  return gap == 0 ? value - number : (value - number) / static_cast<float>(gap);
 }
 
-Nearest NearestMini(float value) {
-  const float size = value < 0 ? -value : value;
-  unsigned code = 0;
-  for (unsigned k = 1; k < kMini.size(); ++k) {
-    const float middle = 0.5f * static_cast<float>(kMini[k - 1] + kMini[k]);
-    code += size > middle ? 1u : 0u;
-  }
-  const auto number = static_cast<float>(kMini[code]);
-  const unsigned other = size >= number ? std::min(code + 1, 7u) : code - (code > 0 ? 1u : 0u);
-  const auto gap = static_cast<float>(kMini[std::max(code, other)] - kMini[std::min(code, other)]);
-  const float distance = gap == 0 ? size - number : (size - number) / gap;
-  const bool is_negative = value < 0 && code > 0;
-  // Codes with a sign count away from 0.
-  return {number, distance, static_cast<uint8_t>(code | (is_negative ? 8u : 0u))};
-}
-
-// The codes alone, all weights of a sub-block at a time: such loops are vectors.
+// All weights of a sub-block at a time: such loops are vectors.
 constexpr size_t kMostOfSub = 32;
 
 void CodesInTable(const float* weights, float step, size_t count, uint8_t* codes) {
@@ -209,13 +184,24 @@ float NumberOf(const BlockGrid& grid, uint8_t code) {
 }
 
 // Between which codes the weights of a sub-block lie.
-void PlacesOfLinear(const GridRun& run, size_t sub, uint8_t* places) {
+void PlacesOf(const BlockGrid& grid, const GridRun& run, size_t sub, const uint8_t* codes,
+              uint8_t* places) {
   const float step = run.steps[sub];
   const float offset = run.offsets == nullptr ? 0 : run.offsets[sub];
   const float* weights = run.weights + sub * run.per_sub;
   for (size_t i = 0; i < run.per_sub; ++i) {
     const float value = (weights[i] - offset) / step;
-    places[i] = NearPlace(value - Rounded(Within(value, run.low, run.high)));
+    switch (grid.numbers) {
+      case Numbers::kTable:
+        places[i] = NearPlace(DistanceIn(kTable, codes[i], value));
+        break;
+      case Numbers::kMiniFloat:
+        // Codes with a sign count away from 0.
+        places[i] = NearPlace(DistanceIn(kMini, codes[i] & 7, value < 0 ? -value : value));
+        break;
+      default:
+        places[i] = NearPlace(value - Rounded(Within(value, run.low, run.high)));
+    }
   }
 }
 
@@ -287,25 +273,15 @@ void NearestCodes(const BlockGrid& grid, const SubScales& scales, size_t first_s
   if (IsLinear(grid) && places == nullptr) return;
   for (size_t k = 0; k < run.subs; ++k) {
     uint8_t* to = codes + k * per_sub;
-    uint8_t* place = places == nullptr ? nullptr : places + k * per_sub;
-    const float step = run.steps[k];
-    if (!IsStep(step)) {
-      std::fill_n(to, per_sub, uint8_t{0});
-      if (place != nullptr) std::fill_n(place, per_sub, uint8_t{kNearPlaces - 1});
-    } else if (IsLinear(grid)) {
-      PlacesOfLinear(run, k, place);
-    } else if (place == nullptr) {
+    const bool is_step = IsStep(run.steps[k]);
+    if (!IsLinear(grid)) {
       const auto codes_of = grid.numbers == Numbers::kTable ? CodesInTable : MiniCodes;
-      codes_of(weights.data() + k * per_sub, step, per_sub, to);
-    } else {
-      for (size_t i = 0; i < per_sub; ++i) {
-        const float value = weights[k * per_sub + i] / step;
-        const Nearest nearest =
-            grid.numbers == Numbers::kTable ? NearestInTable(value) : NearestMini(value);
-        to[i] = nearest.code;
-        place[i] = NearPlace(nearest.distance);
-      }
+      if (is_step) codes_of(weights.data() + k * per_sub, run.steps[k], per_sub, to);
+      if (!is_step) std::fill_n(to, per_sub, uint8_t{0});
     }
+    if (places == nullptr) continue;
+    if (is_step) PlacesOf(grid, run, k, to, places + k * per_sub);
+    if (!is_step) std::fill_n(places + k * per_sub, per_sub, uint8_t{kNearPlaces - 1});
   }
 }
 

@@ -41,4 +41,18 @@ void ValuesOf(DType dtype, std::span<const std::byte> content, ValueScratch* scr
   ValuesOfCodes(grid, scratch->scales, streams[layout.codes()], values);
 }
 
+void RoundTo(DType dtype, std::span<const float> values, std::span<std::byte> out) {
+  if (dtype == DType::kF32) {
+    if (!values.empty()) std::memcpy(out.data(), values.data(), values.size_bytes());
+  } else if (dtype == DType::kF16) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      base::StoreLe(out.data() + 2 * i, base::FloatToFp16(values[i]));
+    }
+  } else {
+    for (size_t i = 0; i < values.size(); ++i) {
+      base::StoreLe(out.data() + 2 * i, base::FloatToBf16(values[i]));
+    }
+  }
+}
+
 }  // namespace qstore::scheme::ggml

@@ -25,4 +25,7 @@ struct ValueScratch {
 void ValuesOf(DType dtype, std::span<const std::byte> content, ValueScratch* scratch,
               std::span<float> values);
 
+/// The inverse for F32, F16 and BF16: to the nearest, ties to even. `out` has room for as many.
+void RoundTo(DType dtype, std::span<const float> values, std::span<std::byte> out);
+
 }  // namespace qstore::scheme::ggml

@@ -23,13 +23,14 @@ using ggml::Via;
 
 double BitsPerWeight(DType dtype) { return double{1} * DTypeBits(dtype) / DTypeBlock(dtype); }
 
-// Blocks that follow from weights by rounding alone, which takes little time.
-bool IsRoundedOnly(DType dtype) {
+// Those of a tensor in an importance matrix: sums of squares of what columns are multiplied with,
+// and how many each sum has.
+constexpr std::string_view kSums = ".in_sum2";
+constexpr std::string_view kCounts = ".counts";
+
+// Blocks that rounding alone makes, whatever the importance of columns.
+bool IsAlwaysRounded(DType dtype) {
   switch (dtype) {
-    case DType::kQ4_0:
-    case DType::kQ4_1:
-    case DType::kQ5_0:
-    case DType::kQ5_1:
     case DType::kQ8_0:
     case DType::kMxfp4:
     case DType::kNvfp4:
@@ -41,23 +42,10 @@ bool IsRoundedOnly(DType dtype) {
   }
 }
 
-// Those of a tensor in an importance matrix: sums of squares of what columns are multiplied with,
-// and how many each sum has.
-constexpr std::string_view kSums = ".in_sum2";
-constexpr std::string_view kCounts = ".counts";
-
-// Blocks that are made with regard to the importance of columns.
-bool IsWeighted(DType dtype) {
-  switch (dtype) {
-    case DType::kQ8_0:
-    case DType::kMxfp4:
-    case DType::kNvfp4:
-    case DType::kTq1_0:
-    case DType::kTq2_0:
-      return false;
-    default:
-      return ggml::IsSearched(dtype);
-  }
+// And those that it makes where importance is not known. It takes little time.
+bool IsRounded(DType dtype) {
+  return IsAlwaysRounded(dtype) || dtype == DType::kQ4_0 || dtype == DType::kQ4_1 ||
+         dtype == DType::kQ5_0 || dtype == DType::kQ5_1;
 }
 
 bool SameWeights(const TensorDesc& a, const TensorDesc& b) {
@@ -146,24 +134,28 @@ class EdgeMaker {
   }
 
   void AddBlocks(size_t parent, GgmlParams params) {
-    const bool is_lossy_f16 =
-        params.parent_dtype == DType::kBF16 || params.parent_dtype == DType::kF32;
-    const bool is_fast = IsRoundedOnly(target_.dtype) && !has_side();
+    const bool is_fast = IsRounded(target_.dtype) && !has_side();
     const Level replayed_from = is_fast ? Level::kFast : Level::kMax;
     if (ggml::IsSearched(target_.dtype)) {
       params.is_replayed = true;
       params.has_importance = has_side();
-      Add(parent, params, replayed_from);
-      if (is_lossy_f16) {
-        params.via = Via::kF16;
+      for (const Via via : ViasFrom(params.parent_dtype)) {
+        params.via = via;
         Add(parent, params, replayed_from);
-        params.via = Via::kNone;
       }
+      params.via = Via::kNone;
       params.is_replayed = false;
       params.has_importance = false;
     }
     if (has_side()) return;
     if (ggml::GridOfBlocks(target_.dtype) != nullptr) Add(parent, params, Level::kFast);
+  }
+
+  // Types that a file of 16 bits between the two may have had.
+  static std::vector<Via> ViasFrom(DType dtype) {
+    if (dtype == DType::kF32) return {Via::kNone, Via::kF16, Via::kBF16};
+    if (dtype == DType::kBF16) return {Via::kNone, Via::kF16};
+    return {Via::kNone};
   }
 
   // Of which heads rows may have changed their places: as the file says, or as is usual.
@@ -174,7 +166,7 @@ class EdgeMaker {
     if ((!is_q && part != "attn_k") || weights.name == target_.name || target_.shape.empty()) {
       return found;
     }
-    const uint64_t rows = target_.shape.size() == 1 ? target_.shape[0] : target_.shape[0];
+    const uint64_t rows = target_.shape[0];
     const auto heads = own_.Number(is_q ? "attention.head_count" : "attention.head_count_kv");
     if (heads && *heads > 0 && rows % *heads == 0 && rows / *heads % 2 == 0) {
       found.push_back(rows / *heads);
@@ -238,7 +230,7 @@ class GgmlScheme final : public Scheme {
   }
   void DetectWith(const TensorDesc& target, const TensorTable& own, const TensorTable& other,
                   const TensorTable& side, std::vector<Edge>* edges) const override {
-    if (!IsWeighted(target.dtype)) return;
+    if (!ggml::IsSearched(target.dtype) || IsAlwaysRounded(target.dtype)) return;
     EdgeMaker maker(*this, target, own, other, edges);
     maker.UseSide(side);
     if (!maker.has_side()) return;

@@ -2,17 +2,17 @@
 #include "scheme/ggml/ggml_bound.h"
 
 #include <algorithm>
-#include <cstring>
+#include <bit>
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/float_convert.h"
 #include "base/float_mode.h"
 #include "base/status_macros.h"
 #include "codec/floating.h"
 #include "scheme/checks.h"
 #include "scheme/ggml/block_coder.h"
 #include "scheme/ggml/search/search.h"
+#include "scheme/ggml/unlike_blocks.h"
 #include "scheme/ggml/weight_rows.h"
 #include "scheme/grid/listed.h"
 
@@ -31,13 +31,9 @@ struct GgmlScratch {
   ValueScratch values;
   std::vector<float> room;
   std::vector<float> weights;
-  std::vector<float> unlike_weights;
   std::vector<float> importance;
-  std::vector<std::byte> made;
-  std::vector<std::byte> unlike_made;
-  std::vector<std::byte> unlike;
-  std::vector<uint8_t> flags;
-  BlockCoderScratch coder;
+  std::vector<std::byte> made;  // By the encoder: the decoder makes blocks where they belong.
+  UnlikeScratch unlike;
   SearchScratch search;
 };
 
@@ -77,18 +73,17 @@ class BoundGgml final : public Bound {
     auto* own = scratch->Of<GgmlScratch>();
     if (!IsWhole(at)) return Fit::kNone;
     if (block_ > 1 && !params_.is_replayed) {
-      BlockCoder(child().dtype, &own->coder)
+      BlockCoder(child().dtype, &own->unlike.coder)
           .Encode(ReaderOf(at, parents, own), {}, raw, effort, out);
       return FitOf(raw, *out);
     }
-    TakeFrom(at, parents, own);
+    own->made.resize(raw.size());
+    Make(at, parents, own, own->made);
     if (block_ == 1) {
-      Round(own);
       return FitOfListed(EncodeListed(own->made, raw, child().elem_bytes(), out), at.elem_count);
     }
-    Replay(at, parents, own);
     if (std::equal(raw.begin(), raw.end(), own->made.begin())) return Fit::kSure;
-    EncodeUnlike(raw, effort, own, out);
+    EncodeUnlike(child().dtype, own->weights, own->made, raw, effort, &own->unlike, out);
     return FitOf(raw, *out);
   }
 
@@ -98,19 +93,13 @@ class BoundGgml final : public Bound {
     const base::FloatMode ieee;
     auto* own = scratch->Of<GgmlScratch>();
     if (block_ > 1 && !params_.is_replayed) {
-      return BlockCoder(child().dtype, &own->coder)
+      return BlockCoder(child().dtype, &own->unlike.coder)
           .Decode(payload, ReaderOf(at, parents, own), {}, raw);
     }
-    TakeFrom(at, parents, own);
-    if (block_ == 1) {
-      Round(own);
-      std::copy(own->made.begin(), own->made.end(), raw.begin());
-      return DecodeListed(payload, child().elem_bytes(), kRule, raw);
-    }
-    Replay(at, parents, own);
-    std::copy(own->made.begin(), own->made.end(), raw.begin());
+    Make(at, parents, own, raw);
+    if (block_ == 1) return DecodeListed(payload, child().elem_bytes(), kRule, raw);
     if (payload->remaining() == 0) return {};
-    return DecodeUnlike(payload, own, raw);
+    return DecodeUnlike(child().dtype, payload, own->weights, &own->unlike, raw);
   }
 
   uint64_t ScratchBytes(uint64_t chunk_bytes) const override {
@@ -200,28 +189,23 @@ class BoundGgml final : public Bound {
     }
   }
 
-  void Round(GgmlScratch* own) const {
-    const size_t size = child().elem_bytes();
-    own->made.resize(own->weights.size() * size);
-    std::byte* out = own->made.data();
-    for (size_t i = 0; i < own->weights.size(); ++i) {
-      const float weight = own->weights[i];
-      if (child().dtype == DType::kF32) {
-        std::memcpy(out + 4 * i, &weight, 4);
-      } else {
-        const bool is_f16 = child().dtype == DType::kF16;
-        base::StoreLe<uint16_t>(out + 2 * i,
-                                is_f16 ? base::FloatToFp16(weight) : base::FloatToBf16(weight));
-      }
+  // Fills `out` with what weights become: floats of the child's type, or its blocks.
+  void Make(const ChunkAt& at, std::span<const ParentContent> parents, GgmlScratch* own,
+            std::span<std::byte> out) const {
+    TakeFrom(at, parents, own);
+    if (block_ == 1) {
+      RoundTo(child().dtype, own->weights, out);
+    } else {
+      MakeBlocks(at, parents, own, out);
     }
   }
 
-  void Replay(const ChunkAt& at, std::span<const ParentContent> parents, GgmlScratch* own) const {
-    own->made.resize(own->weights.size() / block_ * child().elem_bytes());
+  void MakeBlocks(const ChunkAt& at, std::span<const ParentContent> parents, GgmlScratch* own,
+                  std::span<std::byte> out) const {
     const DType dtype = child().dtype;
     const uint64_t columns = params_.columns;
     if (!params_.has_importance) {
-      QuantizeRows(dtype, own->weights, columns, {}, own->made, &own->search);
+      QuantizeRows(dtype, own->weights, columns, {}, out, &own->search);
       return;
     }
     const uint64_t rows_of_matrix = std::max<uint64_t>(1, weight_count_ / columns / counted_);
@@ -234,8 +218,7 @@ class BoundGgml final : public Bound {
       FindImportance(matrix, parents, own);
       const uint64_t row_bytes = columns / block_ * child().elem_bytes();
       QuantizeRows(dtype, std::span(own->weights).subspan(done * columns, count * columns), columns,
-                   own->importance,
-                   std::span(own->made).subspan(done * row_bytes, count * row_bytes), &own->search);
+                   own->importance, out.subspan(done * row_bytes, count * row_bytes), &own->search);
       done += count;
     }
   }
@@ -251,64 +234,6 @@ class BoundGgml final : public Bound {
     for (uint64_t c = 0; c < params_.columns; ++c) {
       const auto sum = std::bit_cast<float>(base::LoadLe<uint32_t>(sums + sizeof(float) * c));
       own->importance[c] = count > 0 ? sum / count : 1.0f;
-    }
-  }
-
-  // Blocks that are not as they are made: which, and what they are.
-  void EncodeUnlike(std::span<const std::byte> raw, codec::Effort effort, GgmlScratch* own,
-                    std::vector<std::byte>* out) const {
-    const size_t size = child().elem_bytes();
-    own->flags.resize(raw.size() / size);
-    for (size_t b = 0; b < own->flags.size(); ++b) {
-      own->flags[b] =
-          std::memcmp(raw.data() + b * size, own->made.data() + b * size, size) != 0 ? 1 : 0;
-    }
-    codec::EncodePlane(own->flags, effort, out);
-    Gather(own->flags.data(), own->flags.size(), own);
-    own->unlike.clear();
-    for (size_t b = 0; b < own->flags.size(); ++b) {
-      if (own->flags[b] == 0) continue;
-      const auto block = raw.subspan(b * size, size);
-      own->unlike.insert(own->unlike.end(), block.begin(), block.end());
-    }
-    BlockCoder(child().dtype, &own->coder)
-        .Encode(ReaderOf(own->unlike_weights), own->unlike_made, own->unlike, effort, out);
-  }
-
-  Status DecodeUnlike(base::ByteReader* payload, GgmlScratch* own, std::span<std::byte> raw) const {
-    const size_t size = child().elem_bytes();
-    const size_t count = raw.size() / size;
-    own->flags.resize(count + codec::kPlaneSlack);
-    QSTORE_ASSIGN(const uint8_t* flags, codec::DecodePlane(payload, count, own->flags.data()));
-    Gather(flags, count, own);
-    if (own->unlike_made.empty()) return Corrupt("ggml: no block is another than is made");
-    own->unlike.resize(own->unlike_made.size());
-    QSTORE_TRY(BlockCoder(child().dtype, &own->coder)
-                   .Decode(payload, ReaderOf(own->unlike_weights), own->unlike_made, own->unlike));
-    size_t at = 0;
-    for (size_t b = 0; b < count; ++b) {
-      if (flags[b] == 0) continue;
-      std::memcpy(raw.data() + b * size, own->unlike.data() + at, size);
-      at += size;
-    }
-    return {};
-  }
-
-  static WeightReader ReaderOf(std::span<const float> weights) {
-    return [weights](size_t first, size_t count) { return weights.subspan(first, count); };
-  }
-
-  // Weights of the blocks with a flag, and what was made of them.
-  void Gather(const uint8_t* flags, size_t count, GgmlScratch* own) const {
-    const size_t size = child().elem_bytes();
-    own->unlike_weights.clear();
-    own->unlike_made.clear();
-    for (size_t b = 0; b < count; ++b) {
-      if (flags[b] == 0) continue;
-      const auto weights = std::span(own->weights).subspan(b * block_, block_);
-      own->unlike_weights.insert(own->unlike_weights.end(), weights.begin(), weights.end());
-      const auto made = std::span(own->made).subspan(b * size, size);
-      own->unlike_made.insert(own->unlike_made.end(), made.begin(), made.end());
     }
   }
 
