@@ -32,7 +32,7 @@ struct BlockStream {
 inline constexpr size_t kMaxBlockStreams = 6;
 inline constexpr unsigned kZeroPlaces = 64;
 
-/// How blocks of a type are taken apart. Every block is the put together one of its streams.
+/// How blocks of a type are taken apart: the streams, put together, are the block again.
 struct BlockLayout {
   unsigned weights = 0;  ///< In a block.
   unsigned bytes = 0;    ///< Of a block.

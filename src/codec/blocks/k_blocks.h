@@ -139,62 +139,55 @@ struct BlockQ3K {
   }
 };
 
-struct BlockQ4K {
-  static constexpr unsigned kWeights = 256;
-  static constexpr unsigned kBytes = 144;
-  static constexpr BlockStream kStreams[] = {{StreamKind::kHalf, 1, 16},
-                                             {StreamKind::kHalf, 1, 16},
-                                             {StreamKind::kSymbols, 8, 6},
-                                             {StreamKind::kSymbols, 8, 6},
-                                             {StreamKind::kCodes, 256, 4}};
-  static void Split(const uint8_t* block, uint8_t* const* streams) {
-    std::memcpy(streams[0], block, 2);
-    std::memcpy(streams[1], block + 2, 2);
-    SixBitPairs::Split(block + 4, streams[2], streams[3]);
-    FourBits256::Split(block + 16, streams[4]);
+/// Bit k of byte l is the fifth bit of weight 32 k + l.
+struct FifthBits256 {
+  static void Split(const uint8_t* bytes, uint8_t* codes) {
+    for (unsigned k = 0; k < 8; ++k) {
+      for (size_t l = 0; l < 32; ++l) {
+        codes[32 * k + l] = static_cast<uint8_t>(codes[32 * k + l] | (bytes[l] >> k & 1) << 4);
+      }
+    }
   }
-  static void Merge(const uint8_t* const* streams, uint8_t* block) {
-    std::memcpy(block, streams[0], 2);
-    std::memcpy(block + 2, streams[1], 2);
-    SixBitPairs::Merge(streams[2], streams[3], block + 4);
-    FourBits256::Merge(streams[4], block + 16);
+  static void Merge(const uint8_t* codes, uint8_t* bytes) {
+    for (size_t l = 0; l < 32; ++l) bytes[l] = 0;
+    for (unsigned k = 0; k < 8; ++k) {
+      for (size_t l = 0; l < 32; ++l) {
+        bytes[l] = static_cast<uint8_t>(bytes[l] | (codes[32 * k + l] >> 4 & 1) << k);
+      }
+    }
   }
 };
 
-struct BlockQ5K {
+/// Q4_K, and Q5_K with a fifth bit.
+template <unsigned kCodeBits>
+struct BlockOfPairs {
   static constexpr unsigned kWeights = 256;
-  static constexpr unsigned kBytes = 176;
+  static constexpr unsigned kFifths = 16;  // Where they are.
+  static constexpr unsigned kNibbles = kFifths + (kCodeBits == 5 ? 32 : 0);
+  static constexpr unsigned kBytes = kNibbles + 128;
   static constexpr BlockStream kStreams[] = {{StreamKind::kHalf, 1, 16},
                                              {StreamKind::kHalf, 1, 16},
                                              {StreamKind::kSymbols, 8, 6},
                                              {StreamKind::kSymbols, 8, 6},
-                                             {StreamKind::kCodes, 256, 5}};
+                                             {StreamKind::kCodes, 256, kCodeBits}};
   static void Split(const uint8_t* block, uint8_t* const* streams) {
     std::memcpy(streams[0], block, 2);
     std::memcpy(streams[1], block + 2, 2);
     SixBitPairs::Split(block + 4, streams[2], streams[3]);
-    uint8_t* codes = streams[4];
-    FourBits256::Split(block + 48, codes);
-    for (unsigned k = 0; k < 8; ++k) {
-      for (size_t l = 0; l < 32; ++l) {
-        codes[32 * k + l] = static_cast<uint8_t>(codes[32 * k + l] | (block[16 + l] >> k & 1) << 4);
-      }
-    }
+    FourBits256::Split(block + kNibbles, streams[4]);
+    if constexpr (kCodeBits == 5) FifthBits256::Split(block + kFifths, streams[4]);
   }
   static void Merge(const uint8_t* const* streams, uint8_t* block) {
     std::memcpy(block, streams[0], 2);
     std::memcpy(block + 2, streams[1], 2);
     SixBitPairs::Merge(streams[2], streams[3], block + 4);
-    const uint8_t* codes = streams[4];
-    for (size_t l = 0; l < 32; ++l) block[16 + l] = 0;
-    for (unsigned k = 0; k < 8; ++k) {
-      for (size_t l = 0; l < 32; ++l) {
-        block[16 + l] = static_cast<uint8_t>(block[16 + l] | (codes[32 * k + l] >> 4 & 1) << k);
-      }
-    }
-    FourBits256::Merge(codes, block + 48);
+    if constexpr (kCodeBits == 5) FifthBits256::Merge(streams[4], block + kFifths);
+    FourBits256::Merge(streams[4], block + kNibbles);
   }
 };
+
+using BlockQ4K = BlockOfPairs<4>;
+using BlockQ5K = BlockOfPairs<5>;
 
 struct BlockQ6K {
   static constexpr unsigned kWeights = 256;

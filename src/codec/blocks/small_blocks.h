@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -29,48 +30,6 @@ struct NibbleHalves {
   }
 };
 
-/// `kHead` bytes of F16 (one or two), then codes of 4 bits.
-template <unsigned kHalves>
-struct Nibbles32 {
-  static constexpr unsigned kWeights = 32;
-  static constexpr unsigned kBytes = 2 * kHalves + 16;
-  static void SplitCodes(const uint8_t* block, uint8_t* codes) {
-    NibbleHalves<32>::Split(block + size_t{2} * kHalves, codes);
-  }
-  static void MergeCodes(const uint8_t* codes, uint8_t* block) {
-    NibbleHalves<32>::Merge(codes, block + size_t{2} * kHalves);
-  }
-};
-
-/// Also IQ4_NL, whose codes are places in a table.
-struct BlockQ4_0 : Nibbles32<1> {
-  static constexpr BlockStream kStreams[] = {{StreamKind::kHalf, 1, 16},
-                                             {StreamKind::kCodes, 32, 4}};
-  static void Split(const uint8_t* block, uint8_t* const* streams) {
-    std::memcpy(streams[0], block, 2);
-    SplitCodes(block, streams[1]);
-  }
-  static void Merge(const uint8_t* const* streams, uint8_t* block) {
-    std::memcpy(block, streams[0], 2);
-    MergeCodes(streams[1], block);
-  }
-};
-
-struct BlockQ4_1 : Nibbles32<2> {
-  static constexpr BlockStream kStreams[] = {
-      {StreamKind::kHalf, 1, 16}, {StreamKind::kHalf, 1, 16}, {StreamKind::kCodes, 32, 4}};
-  static void Split(const uint8_t* block, uint8_t* const* streams) {
-    std::memcpy(streams[0], block, 2);
-    std::memcpy(streams[1], block + 2, 2);
-    SplitCodes(block, streams[2]);
-  }
-  static void Merge(const uint8_t* const* streams, uint8_t* block) {
-    std::memcpy(block, streams[0], 2);
-    std::memcpy(block + 2, streams[1], 2);
-    MergeCodes(streams[2], block);
-  }
-};
-
 /// Bit j of a word is the fifth bit of weight j.
 struct FifthBits {
   static void Split(const uint8_t* word, uint8_t* codes) {
@@ -86,41 +45,37 @@ struct FifthBits {
   }
 };
 
-struct BlockQ5_0 {
+/// 32 weights: a scale, with two halves a minimum too; the fifth bits of codes that have such; the
+/// low four bits.
+template <unsigned kHalves, unsigned kCodeBits>
+struct Block32 {
   static constexpr unsigned kWeights = 32;
-  static constexpr unsigned kBytes = 22;
-  static constexpr BlockStream kStreams[] = {{StreamKind::kHalf, 1, 16},
-                                             {StreamKind::kCodes, 32, 5}};
+  static constexpr unsigned kFifths = 2 * kHalves;  // Where they are.
+  static constexpr unsigned kNibbles = kFifths + (kCodeBits == 5 ? 4 : 0);
+  static constexpr unsigned kBytes = kNibbles + 16;
+  static constexpr std::array<BlockStream, kHalves + 1> kStreams = [] {
+    std::array<BlockStream, kHalves + 1> streams;
+    streams.fill({StreamKind::kHalf, 1, 16});
+    streams.back() = {StreamKind::kCodes, 32, kCodeBits};
+    return streams;
+  }();
+
   static void Split(const uint8_t* block, uint8_t* const* streams) {
-    std::memcpy(streams[0], block, 2);
-    NibbleHalves<32>::Split(block + 6, streams[1]);
-    FifthBits::Split(block + 2, streams[1]);
+    for (size_t s = 0; s < kHalves; ++s) std::memcpy(streams[s], block + 2 * s, 2);
+    NibbleHalves<32>::Split(block + kNibbles, streams[kHalves]);
+    if constexpr (kCodeBits == 5) FifthBits::Split(block + kFifths, streams[kHalves]);
   }
   static void Merge(const uint8_t* const* streams, uint8_t* block) {
-    std::memcpy(block, streams[0], 2);
-    FifthBits::Merge(streams[1], block + 2);
-    NibbleHalves<32>::Merge(streams[1], block + 6);
+    for (size_t s = 0; s < kHalves; ++s) std::memcpy(block + 2 * s, streams[s], 2);
+    if constexpr (kCodeBits == 5) FifthBits::Merge(streams[kHalves], block + kFifths);
+    NibbleHalves<32>::Merge(streams[kHalves], block + kNibbles);
   }
 };
 
-struct BlockQ5_1 {
-  static constexpr unsigned kWeights = 32;
-  static constexpr unsigned kBytes = 24;
-  static constexpr BlockStream kStreams[] = {
-      {StreamKind::kHalf, 1, 16}, {StreamKind::kHalf, 1, 16}, {StreamKind::kCodes, 32, 5}};
-  static void Split(const uint8_t* block, uint8_t* const* streams) {
-    std::memcpy(streams[0], block, 2);
-    std::memcpy(streams[1], block + 2, 2);
-    NibbleHalves<32>::Split(block + 8, streams[2]);
-    FifthBits::Split(block + 4, streams[2]);
-  }
-  static void Merge(const uint8_t* const* streams, uint8_t* block) {
-    std::memcpy(block, streams[0], 2);
-    std::memcpy(block + 2, streams[1], 2);
-    FifthBits::Merge(streams[2], block + 4);
-    NibbleHalves<32>::Merge(streams[2], block + 8);
-  }
-};
+using BlockQ4_0 = Block32<1, 4>;  ///< Also IQ4_NL, whose codes are places in a table.
+using BlockQ4_1 = Block32<2, 4>;
+using BlockQ5_0 = Block32<1, 5>;
+using BlockQ5_1 = Block32<2, 5>;
 
 struct BlockQ8_0 {
   static constexpr unsigned kWeights = 32;
