@@ -95,6 +95,10 @@ class Checker {
     if (ancestors > kMaxAncestors) return LimitExceeded("has more than 4095 ancestors");
     depth_[id] = static_cast<uint8_t>(depth);
     ancestors_[id] = static_cast<uint16_t>(ancestors);
+    all_ancestors_ += ancestors;
+    if (all_ancestors_ > kMaxAllAncestors) {
+      return LimitExceeded("all objects have more than 2^26 ancestors");
+    }
     return {};
   }
 
@@ -191,7 +195,8 @@ class Checker {
   static constexpr uint8_t kUnknown = UINT8_MAX;
   std::vector<uint8_t> depth_;       // By object: ancestors in the longest row of them.
   std::vector<uint16_t> ancestors_;  // By object: ancestors, each for every way to it.
-  std::vector<uint8_t> seen_;        // By part of the file at hand.
+  uint64_t all_ancestors_ = 0;
+  std::vector<uint8_t> seen_;  // By part of the file at hand.
 };
 
 }  // namespace

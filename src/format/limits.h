@@ -32,6 +32,8 @@ inline constexpr uint64_t kMaxRangeBytes = uint64_t{1} << 26;
 inline constexpr unsigned kMaxDepth = 8;
 /// Ancestors of an object, each counted for every way to it.
 inline constexpr unsigned kMaxAncestors = 4095;
+/// Those of all objects together: what is done for each is little, but done.
+inline constexpr uint64_t kMaxAllAncestors = uint64_t{1} << 26;
 inline constexpr size_t kMaxParents = 1024;
 /// Parameters of an object's scheme.
 inline constexpr size_t kMaxParamBytes = 1024;

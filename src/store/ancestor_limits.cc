@@ -31,11 +31,13 @@ AncestorLimits::Ancestors AncestorLimits::AncestorsOf(uint32_t id) {
     found.depth = std::max(found.depth, of_parent.depth + 1);
     found.count += of_parent.count + 1;
   }
-  if (found.depth > format::kMaxDepth || found.count > format::kMaxAncestors) {
+  if (found.depth > format::kMaxDepth || found.count > format::kMaxAncestors ||
+      found.count > format::kMaxAllAncestors - all_) {
     PartFromParents(&plan_.objects[id]);
     found = {};
   }
   found.is_known = true;
+  all_ += found.count;
   known_[id] = found;
   return found;
 }

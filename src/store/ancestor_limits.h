@@ -31,6 +31,7 @@ class AncestorLimits {
 
   PackPlan& plan_;
   std::vector<Ancestors> known_;  // By object.
+  uint64_t all_ = 0;              // Ancestors of all objects that are known.
 };
 
 }  // namespace qstore::store

@@ -38,6 +38,7 @@ class Index:
     """Variants, files, tensors, objects and chunks; a chunk's offset counts from the first one."""
 
     def __init__(self, raw):
+        self.all_ancestors = 0
         cursor = Cursor(raw)
         sections = {}
         last = 0

@@ -10,6 +10,7 @@ from schemes import SCHEMES
 MAX_SIZE = 1 << 62
 MAX_DEPTH = 8
 MAX_ANCESTORS = 4095
+MAX_ALL_ANCESTORS = 1 << 26
 MAX_WHOLE_BYTES = 1 << 29
 MAX_RANGE_BYTES = 1 << 26
 
@@ -73,6 +74,8 @@ def check_ancestors(index, number):
 
     depth, count = ancestors(number, 0)
     require(depth <= MAX_DEPTH and count <= MAX_ANCESTORS, "too many ancestors")
+    index.all_ancestors += count
+    require(index.all_ancestors <= MAX_ALL_ANCESTORS, "too many ancestors of all objects")
 
 
 def check_ranges(need_of, thing, parent):

@@ -221,6 +221,25 @@ TEST(Index, AncestorsHaveALimit) {
   EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kLimit);
 }
 
+TEST(Index, AncestorsOfAllObjectsHaveALimit) {
+  const auto with_children = [](uint32_t children) {
+    Index index;
+    for (uint32_t i = 0; i < children + 2; ++i) {
+      AddRaw(&index, DType::kF16, 8, 4, 4);
+      if (i == 1) SetParents(&index, i, 2, {}, std::vector<uint32_t>(1023, 0));
+      if (i > 1) SetParents(&index, i, 2, {}, {1, 1, 1});
+      index.parts.push_back(i);
+    }
+    const auto count = static_cast<uint32_t>(index.parts.size());
+    index.variants = {{"v", {0, 1}}};
+    index.files = {{"f", 8 * uint64_t{count}, {}, kNoContainer, 0, {0, count}, {0, 0}}};
+    return index;
+  };
+  const auto most = static_cast<uint32_t>((kMaxAllAncestors - 1023) / (3 * 1024));
+  EXPECT_TRUE(StoreAndRead(with_children(most)).ok());
+  EXPECT_EQ(StoreAndRead(with_children(most + 1)).code(), ErrorCode::kLimit);
+}
+
 TEST(Index, ParentsMayComeLaterButNotInACircle) {
   Index index = ChainOf(4);
   index.objects[0].scheme = 2;
