@@ -31,12 +31,6 @@ bool CanDequantizeType(const nb::str& name) {
   return dtype && CanDequantize(*dtype);
 }
 
-// Of an element.
-nb::tuple SizesOfType(const nb::str& name) {
-  const DType dtype = TypeOf(name);
-  return nb::make_tuple(DTypeBlock(dtype), DTypeBits(dtype));
-}
-
 void DequantizeBlocks(const nb::str& name, const Blocks& blocks, const Weights& out,
                       unsigned threads) {
   const DType dtype = TypeOf(name);
@@ -54,7 +48,6 @@ void DequantizeBlocks(const nb::str& name, const Blocks& blocks, const Weights& 
 
 void BindDequantize(nb::module_& module) {
   module.def("can_dequantize", &CanDequantizeType, nb::arg("dtype"));
-  module.def("dtype_sizes", &SizesOfType, nb::arg("dtype"));
   module.def("dequantize", &DequantizeBlocks, nb::arg("dtype"), nb::arg("blocks").noconvert(),
              nb::arg("out").noconvert(), nb::arg("threads") = 0);
 }

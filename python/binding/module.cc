@@ -10,15 +10,13 @@
 namespace qstore::python {
 namespace {
 
-// By name: weights and bytes of a block.
-nb::dict BlockTypes() {
+// By name: the weights in an element, and its bits. Of blocks these are more than one.
+nb::dict Types() {
   nb::dict types;
   for (unsigned number = 0; number < kDTypeCount; ++number) {
     const auto dtype = static_cast<DType>(number);
-    if (DTypeBlock(dtype) == 1) continue;
     const std::string_view name = DTypeName(dtype);
-    types[nb::str(name.data(), name.size())] =
-        nb::make_tuple(DTypeBlock(dtype), DTypeBits(dtype) / 8);
+    types[nb::str(name.data(), name.size())] = nb::make_tuple(DTypeBlock(dtype), DTypeBits(dtype));
   }
   return types;
 }
@@ -32,7 +30,7 @@ NB_MODULE(_qstore, module) {
   nanobind::set_leak_warnings(false);
   module.attr("__version__") = QSTORE_VERSION;
   module.def("instruction_set", &qstore::InstructionSet);
-  module.def("block_types", &qstore::python::BlockTypes);
+  module.def("types", &qstore::python::Types);
   qstore::python::BindArchive(module);
   qstore::python::BindBackgroundReads(module);
   qstore::python::BindDequantize(module);

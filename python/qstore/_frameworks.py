@@ -44,7 +44,9 @@ _ML_DTYPES = {
 
 # Types of ggml, each with the weights and the bytes of a block. Tensors of them are bytes, rows of
 # whole blocks, as the package gguf has them.
-_BLOCKS = _qstore.block_types()
+_BLOCKS = {
+    name: (weights, bits // 8) for name, (weights, bits) in _qstore.types().items() if weights > 1
+}
 _TORCH_TYPES |= dict.fromkeys(_BLOCKS, "uint8")
 _NUMPY_TYPES |= dict.fromkeys(_BLOCKS, "uint8")
 

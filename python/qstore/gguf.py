@@ -37,6 +37,7 @@ Floats = numpy.ndarray[Any, numpy.dtype[numpy.float32]]
 
 # How llama.cpp names the files of a model that is split.
 _SPLIT = re.compile(r"(.+)-\d{5}-of-(\d{5})\.gguf", re.DOTALL)
+_TYPES = _qstore.types()
 _PIECE = 64 << 20  # Bytes of a file written at a time.
 
 
@@ -57,7 +58,7 @@ class GgufTensor(NamedTuple):
 
     @property
     def row_bytes(self) -> int:
-        weights, bits = _qstore.dtype_sizes(self.type)
+        weights, bits = _TYPES[self.type]
         return (self.shape[-1] if self.shape else 1) // weights * bits // 8
 
 
@@ -251,7 +252,7 @@ def dequantize(blocks: Bytes, type: str, *, threads: int = 0) -> Floats:
     blocks = numpy.asarray(blocks)
     if blocks.dtype != numpy.uint8 or not blocks.shape:
         raise InvalidArgumentError("blocks are an array of uint8, with a dimension or more")
-    weights, bits = _qstore.dtype_sizes(type)
+    weights, bits = _TYPES[type]
     if blocks.shape[-1] % (bits // 8) != 0:
         raise InvalidArgumentError(f"{blocks.shape[-1]} bytes are no whole blocks of {type}")
     columns = blocks.shape[-1] // (bits // 8) * weights

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "registry/table.h"
 #include "scheme/ggml/ggml.h"
 #include "scheme/ggml/ggml_params.h"
 #include "scheme/ggml/tensor_names.h"
@@ -17,41 +18,7 @@ namespace qstore::scheme::ggml {
 namespace {
 
 using Shape = std::vector<uint64_t>;
-
-class Table final : public TensorTable {
- public:
-  Table() = default;
-  explicit Table(std::vector<std::string> names) {
-    for (auto& name : names) Add(std::move(name), DType::kBF16, {64, 256});
-  }
-  void Add(std::string name, DType dtype, Shape shape) {
-    tensors_.push_back({std::move(name), dtype, std::move(shape)});
-  }
-  std::map<std::string, uint64_t, std::less<>> numbers;
-
-  size_t size() const override { return tensors_.size(); }
-  TensorDesc tensor(size_t i) const override {
-    return {tensors_[i].name, tensors_[i].dtype, tensors_[i].shape};
-  }
-  std::optional<size_t> Find(std::string_view name) const override {
-    for (size_t i = 0; i < tensors_.size(); ++i) {
-      if (tensors_[i].name == name) return i;
-    }
-    return std::nullopt;
-  }
-  std::optional<uint64_t> Number(std::string_view key_end) const override {
-    const auto found = numbers.find(key_end);
-    return found == numbers.end() ? std::nullopt : std::optional(found->second);
-  }
-
- private:
-  struct Tensor {
-    std::string name;
-    DType dtype;
-    Shape shape;
-  };
-  std::vector<Tensor> tensors_;
-};
+using testing::Table;
 
 struct NamePair {
   const char* gguf;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which tensors of a file are taken for those of a quantized format.
+#include "registry/table.h"
 #include "scheme/grid/grid_format.h"
 
 #include <gtest/gtest.h>
@@ -10,29 +11,8 @@
 namespace qstore::scheme {
 namespace {
 
-struct Listed {
-  std::string name;
-  DType dtype;
-  std::vector<uint64_t> shape;
-};
-
-class Table final : public TensorTable {
- public:
-  explicit Table(std::vector<Listed> tensors) : tensors_(std::move(tensors)) {}
-  size_t size() const override { return tensors_.size(); }
-  TensorDesc tensor(size_t i) const override {
-    return {tensors_[i].name, tensors_[i].dtype, tensors_[i].shape};
-  }
-  std::optional<size_t> Find(std::string_view name) const override {
-    for (size_t i = 0; i < tensors_.size(); ++i) {
-      if (tensors_[i].name == name) return i;
-    }
-    return std::nullopt;
-  }
-
- private:
-  std::vector<Listed> tensors_;
-};
+using testing::Listed;
+using testing::Table;
 
 // What the formats make of the first tensor, the codes.
 std::vector<GridTensors> FindAll(const Table& table) {
