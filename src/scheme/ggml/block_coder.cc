@@ -17,8 +17,9 @@ using codec::StreamKind;
 // lists of a few bytes without a look at places.
 constexpr size_t kRare = 16;
 constexpr size_t kSmallList = 32;
-// Up to one in so many are listed where reading fast counts more than bytes.
-constexpr size_t kVeryRare = 100;
+// Up to one in so many are listed where reading fast counts more than bytes: two bytes each are at
+// most a sixteenth of a bit for each weight.
+constexpr size_t kVeryRare = 256;
 
 // Weights at a time: as floats they stay in a core's first cache.
 constexpr size_t kBatch = 4096;
