@@ -147,8 +147,14 @@ class EdgeMaker {
       params.is_replayed = false;
       params.has_importance = false;
     }
-    if (has_side()) return;
-    if (ggml::GridOfBlocks(target_.dtype) != nullptr) Add(parent, params, Level::kFast);
+    if (has_side() || ggml::GridOfBlocks(target_.dtype) == nullptr) return;
+    Add(parent, params, Level::kFast);
+    // Of F32 the rounding between moves many codes, of BF16 those of tiny weights alone.
+    if (params.parent_dtype != DType::kF32) return;
+    for (const Via via : {Via::kF16, Via::kBF16}) {
+      params.via = via;
+      Add(parent, params, Level::kFast);
+    }
   }
 
   // Types that a file of 16 bits between the two may have had.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <ostream>
 #include <string>
@@ -120,7 +121,7 @@ std::vector<Edge> EdgesTo(const Table& own, const Table& other) {
 
 GgmlParams ParamsOf(const Edge& edge) { return ReadGgmlParams(edge.params).value(); }
 
-bool Has(const std::vector<Edge>& edges, bool (*is_wanted)(const GgmlParams&)) {
+bool Has(const std::vector<Edge>& edges, const std::function<bool(const GgmlParams&)>& is_wanted) {
   return std::any_of(edges.begin(), edges.end(),
                      [&](const Edge& edge) { return is_wanted(ParamsOf(edge)); });
 }
@@ -141,6 +142,19 @@ TEST(GgmlEdges, BlocksAreMadeAgainOrTheirScalesStored) {
     EXPECT_EQ(edge.from_level, Level::kFast);
     EXPECT_FALSE(edge.is_fallback);
     EXPECT_EQ(ParamsOf(edge).columns, 256u);
+  }
+}
+
+TEST(GgmlEdges, WeightsOf32BitsMayHaveHad16) {
+  Table own, other;
+  own.Add("blk.1.ffn_up.weight", DType::kQ4K, {64, 256});
+  other.Add("model.layers.1.mlp.up_proj.weight", DType::kF32, {64, 256});
+  const auto edges = EdgesTo(own, other);
+  for (const bool is_replayed : {false, true}) {
+    for (const Via via : {Via::kNone, Via::kF16, Via::kBF16}) {
+      EXPECT_TRUE(
+          Has(edges, [&](const auto& p) { return p.is_replayed == is_replayed && p.via == via; }));
+    }
   }
 }
 
