@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <span>
+
+#include "qstore/status.h"
+#include "scheme/ggml/ggml_params.h"
+#include "scheme/object_spec.h"
+
+namespace qstore::scheme::ggml {
+
+/// Whether child and parents fit the parameters and one another. docs/format-ggml.md, "Scheme".
+/// REQUIRES: as many parents as the parameters ask for.
+/// Errors: kCorrupt and kLimit naming the rule.
+Status CheckGgml(const ObjectSpec& child, std::span<const ObjectSpec> parents,
+                 const GgmlParams& params);
+
+}  // namespace qstore::scheme::ggml
