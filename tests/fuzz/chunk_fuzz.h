@@ -225,8 +225,8 @@ inline void TakeCastBinding(FuzzInput* in, BindingCase* out) {
   out->params = {std::byte{is_scales}};
 }
 
-/// Blocks of ggml, or floats, given weights (15): made again or not, of heads, of matrices, with
-/// importance.
+/// Blocks of ggml, or floats, given weights (15): made again or not, of heads, of matrices,
+/// transposed, with importance.
 inline void TakeGgmlBinding(FuzzInput* in, DType child, BindingCase* out) {
   static constexpr DType kParents[] = {DType::kBF16, DType::kF16, DType::kF32,  DType::kQ8_0,
                                        DType::kQ6K,  DType::kQ4K, DType::kMxfp4};
@@ -235,10 +235,13 @@ inline void TakeGgmlBinding(FuzzInput* in, DType child, BindingCase* out) {
   params.columns = 256 * (1 + in->Below(2));
   params.is_replayed = in->Below(2) != 0;
   params.has_importance = params.is_replayed && in->Below(2) != 0;
-  params.plus_one = in->Below(4) == 0;
+  const uint64_t kind = in->Below(4);
+  params.plus_one = kind == 0;
   params.via = static_cast<scheme::ggml::Via>(in->Below(3));
   params.matrices = 1 + in->Below(3);
   params.head_rows = params.matrices == 1 ? 2 * in->Below(3) : 0;
+  params.is_transposed = kind == 2 && params.matrices == 1 && params.head_rows == 0 &&
+                         DTypeBlock(params.parent_dtype) == 1;
   const uint64_t rows = 4 * params.matrices;
   const auto object = [&](DType dtype, uint64_t of_rows) {
     const uint64_t row = params.columns / DTypeBlock(dtype);

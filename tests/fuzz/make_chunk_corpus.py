@@ -134,7 +134,7 @@ def cast_scales(random):
     return front + scales.tobytes() + unit + kept.astype(np.uint8).tobytes()
 
 
-def ggml(random, name, parent, is_made, parts=0, matrices=1, half=0):
+def ggml(random, name, parent, is_made, parts=0, matrices=1, half=0, turned=False):
     """4 rows of 256 weights for each matrix, in one chunk; `parts` have importance each."""
     weights = models.weights(random, 4 * matrices, 256)
     content = models.tensor(parent, weights)
@@ -148,7 +148,9 @@ def ggml(random, name, parent, is_made, parts=0, matrices=1, half=0):
     kind = FIRST_BLOCKS + list(BLOCKS).index(name)
     front = numbers(BALANCED, kind, GGML, ("BF16", "F16", "F32").index(parent), 0, int(is_made))
     front += numbers(int(parts > 0)) if is_made else b""
-    front += numbers(1, 0, matrices - 1, *([half] if matrices == 1 else []))
+    if turned:
+        content = models.tensor(parent, np.ascontiguousarray(weights.T))
+    front += numbers(2 if turned else 1, 0, matrices - 1, *([half] if matrices == 1 else []))
     front += numbers(4 * matrices - 1, 0, 3, *([parts - 1] if parts else []))
     return front + content.data + sides + make_blocks(name, values, importance).tobytes()
 
@@ -157,6 +159,8 @@ CASES = {
     "q8_0_bf16": lambda random: ggml(random, "Q8_0", "BF16", True),
     "q8_0_bf16_heads": lambda random: ggml(random, "Q8_0", "BF16", True, half=2),
     "q4_k_bf16": lambda random: ggml(random, "Q4_K", "BF16", False),
+    "q4_k_bf16_transposed": lambda random: ggml(random, "Q4_K", "BF16", False, turned=True),
+    "q8_0_f32_transposed": lambda random: ggml(random, "Q8_0", "F32", True, turned=True),
     "q4_k_importance": lambda random: ggml(random, "Q4_K", "BF16", True, parts=1),
     "iq4_nl_f32": lambda random: ggml(random, "IQ4_NL", "F32", False),
     "q6_k_matrices": lambda random: ggml(random, "Q6_K", "BF16", True, matrices=3),

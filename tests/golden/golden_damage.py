@@ -272,6 +272,8 @@ GRID_CODES, GRID_SCALES, GRID_WEIGHTS, GRID_VALUES = (
 NESTED, GPTQ_CODES = "nested-scales", "gptq-codes"
 AWQ_CODES, GRID_NEAR, EXPERTS = "awq-codes", "grid-near", "expert-values"
 MXFP4_CAST, GGML = "mxfp4-cast", "ggml-blocks"
+# Parameters of a matrix of BF16 without heads.
+TRANSPOSED = b"\x10\0\x0e\x80\2\0\1"
 SCHEMES = {
     BINS: 1, CAST: 2, GPTQ_FLOATS: 3, GPTQ_INTEGERS: 4,
     GRID_CODES: 5, GRID_SCALES: 6, GRID_WEIGHTS: 7, GRID_VALUES: 8,
@@ -346,6 +348,7 @@ DAMAGES = {
     "corrupt.grid-values-listed": ("native", damage_payload(GRID_VALUES, 0, 9)),
     "corrupt.ggml-plane": ("ladder-max", damage_payload(GGML, 0, 9)),
     "corrupt.ggml-slack": ("ladder", damage_payload(GGML, -1, 1)),
+    "corrupt.ggml-transposed": ("transposed", swap(TRANSPOSED, TRANSPOSED[:-2] + b"\2\1")),
     "unsupported-feature.container": ("gguf", first_of_section(2, 1, 99)),
     "corrupt.other-container": ("gguf", first_of_section(2, 1, 1)),
     "corrupt.gguf-dtype": ("gguf", exchange_tensor_dtype(IQ4_NL, Q4_0)),

@@ -177,6 +177,30 @@ def source_blocks(folder, random):
         )
 
 
+def source_transposed(folder, random):
+    """Matrices of a GPT-2, transposed in the checkpoint, one of them square; odd blocks in one."""
+    shapes = {
+        "attn.c_attn": ("attn_qkv", 72, COLUMNS),
+        "attn.c_proj": ("attn_output", COLUMNS, COLUMNS),
+        "mlp.c_fc": ("ffn_up", 70, COLUMNS),
+        "mlp.c_proj": ("ffn_down", 67, 2 * COLUMNS),
+    }
+    model, values = {}, {}
+    for title, (short, rows, columns) in shapes.items():
+        value = bf16_values(bf16(weights(random, rows, columns)))
+        model[f"transformer.h.0.{title}.weight"] = tensor("BF16", np.ascontiguousarray(value.T))
+        values[f"blk.0.{short}.weight"] = value
+    write_safetensors(folder / "hf" / "model.safetensors", model)
+    for kind in ("BF16", "F16", "Q8_0", "Q6_K"):
+        write_ladder(
+            folder / kind.lower().split("_")[0] / "m.gguf", file_of(values, lambda _, k=kind: k)
+        )
+    made = file_of(values, lambda _: "Q4_K")
+    odd = "blk.0.ffn_up.weight"
+    made[odd] = odd_blocks(random, "Q4_K", made[odd], 0.003)
+    write_ladder(folder / "odd" / "m.gguf", made)
+
+
 def source_minima(folder, random):
     """Blocks with minima by themselves, enough of them for codes by where zero lies."""
     kinds = ("Q4_1", "Q5_1", "Q2_K", "Q4_K", "Q5_K")

@@ -6,7 +6,13 @@ import struct
 import golden_grids as grids
 import numpy as np
 from golden_gguf import source_gguf
-from golden_ladder import source_blocks, source_importance, source_ladder, source_minima
+from golden_ladder import (
+    source_blocks,
+    source_importance,
+    source_ladder,
+    source_minima,
+    source_transposed,
+)
 from golden_models import (
     Tensor,
     bf16,
@@ -365,6 +371,11 @@ ARCHIVES = {
         source_importance,
         ["hf=hf", "imatrix=imatrix", "weighted=weighted", "plain=plain"],
         ["--level", "max"],
+    ),
+    "transposed": (
+        source_transposed,
+        ["hf=hf", *(f"{n}={n}" for n in ("bf16", "f16", "q8", "q6", "odd"))],
+        [],
     ),
     "minima": (source_minima, ["minima=minima"], ["--level", "max"]),
     "ladder-of-blocks": (source_blocks, ["q8=q8", "q6=q6", "q4=q4"], ["--level", "max"]),

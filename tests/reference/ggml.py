@@ -23,8 +23,9 @@ class Params:
         flags, via, dtype = cursor.byte(), cursor.byte(), cursor.byte()
         self.columns, self.head_rows, self.matrices = (cursor.varint() for _ in range(3))
         require(cursor.at == len(params), "ggml: parameters")
-        require(flags < 8 and via < 3 and dtype < len(DTYPES), "ggml: parameters")
+        require(flags & ~23 == 0 and via < 3 and dtype < len(DTYPES), "ggml: parameters")
         self.is_made, self.has_importance, self.plus_one = (flags >> i & 1 for i in range(3))
+        self.is_transposed = flags >> 4 & 1
         self.via, self.dtype = VIA[via], DTYPES[dtype]
         require(self.dtype in FLOATS or self.dtype in GRIDS, "ggml: type of weights")
         require(0 < self.columns <= MAX_SIZE, "ggml: columns")
@@ -33,6 +34,9 @@ class Params:
         require(0 < self.matrices <= MAX_MATRICES, "ggml: matrices")
         require(self.matrices == 1 or not self.head_rows, "ggml: heads of many matrices")
         require(self.is_made or not self.has_importance, "ggml: importance")
+        if self.is_transposed:
+            require(self.matrices == 1 and not self.head_rows, "ggml: transposed")
+            require(self.dtype in FLOATS, "ggml: transposed blocks")
 
 
 def decode_codes(cursor, name, fields, weights, made):
@@ -123,14 +127,19 @@ class GgmlBlocks:
 
     def find_takes(self, weights, per_chunk):
         p = self.params
+        self.by_chunks, self.by_range = None, ()
+        if p.is_transposed:
+            return
         by_chunks = (
             p.matrices == 1
             and weights[0].chunk_elems * self.of_parent == per_chunk
             and weights[0].elem_bytes == self.parent_bytes
             and (not p.head_rows or per_chunk % (p.head_rows * p.columns) == 0)
         )
-        self.by_chunks = 0 if by_chunks else None
-        self.by_range = None if by_chunks else range(p.matrices)
+        if by_chunks:
+            self.by_chunks = 0
+        else:
+            self.by_range = range(p.matrices)
 
     def need(self, first, count, matrix=0):
         """The range of a matrix for some elements; empty where it has none of their weights."""
@@ -159,6 +168,8 @@ class GgmlBlocks:
         begin = spec.first_elem * self.block
         if self.by_chunks is not None:
             begin = 0
+        if p.is_transposed:
+            found = found.reshape(p.columns, self.rows).T.reshape(-1)
         if p.head_rows:
             halves = found.reshape(-1, 2, p.head_rows // 2, p.columns)
             found = halves.transpose(0, 2, 1, 3).reshape(-1)

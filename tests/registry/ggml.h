@@ -30,7 +30,9 @@ struct GgmlKind {
   uint64_t head_rows = 0;
   scheme::ggml::Via via = scheme::ggml::Via::kNone;
   bool plus_one = false;
-  double odd = 0;  ///< The share of the child's blocks that have a byte of their own.
+  bool is_transposed = false;
+  bool cuts_rows = false;  ///< Chunks end within rows.
+  double odd = 0;          ///< The share of the child's blocks that have a byte of their own.
 
   std::string name() const {
     std::string name(DTypeName(child));
@@ -40,6 +42,8 @@ struct GgmlKind {
     if (head_rows > 0) name += "Heads";
     if (via != scheme::ggml::Via::kNone) name += "Via";
     if (plus_one) name += "PlusOne";
+    if (is_transposed) name += "Transposed";
+    if (cuts_rows) name += "Cut";
     return odd > 0 ? name + "Odd" : name;
   }
 };
@@ -94,6 +98,7 @@ inline std::vector<float> WeightsOfChild(const GgmlKind& kind, const std::vector
       const uint64_t place = row % 2 * (kind.head_rows / 2) + row / 2;
       from = (head * kind.head_rows + place) * columns + i % columns;
     }
+    if (kind.is_transposed) from = i % columns * GgmlFamily::kRows + i / columns;
     float w = values[from];
     if (kind.via == scheme::ggml::Via::kF16) w = base::Fp16ToFloat(base::FloatToFp16(w));
     if (kind.via == scheme::ggml::Via::kBF16) w = base::Bf16ToFloat(base::FloatToBf16(w));
@@ -153,6 +158,7 @@ inline GgmlFamily MakeGgml(const GgmlKind& kind, uint32_t seed = 5) {
   }
   family.content = Content(kind, WeightsOfChild(kind, values), importance);
   family.spec = Spec(kind.child, family.content, 20);
+  if (kind.cuts_rows) family.spec.chunk_elems = 37 * 256 / DTypeBlock(kind.child);
   const uint64_t size = DTypeBits(kind.child) / 8;
   for (uint64_t b = 0; b < family.content.size() / size; ++b) {
     if (std::uniform_real_distribution<double>()(random) >= kind.odd) continue;
@@ -162,12 +168,31 @@ inline GgmlFamily MakeGgml(const GgmlKind& kind, uint32_t seed = 5) {
   family.params.is_replayed = kind.is_replayed;
   family.params.has_importance = kind.importance > 0;
   family.params.plus_one = kind.plus_one;
+  family.params.is_transposed = kind.is_transposed;
   family.params.via = kind.via;
   family.params.parent_dtype = kind.parent;
   family.params.columns = GgmlFamily::kColumns;
   family.params.matrices = kind.matrices;
   family.params.head_rows = kind.head_rows;
   return family;
+}
+
+/// Children of matrices that lie by columns.
+inline void AddTransposed(std::vector<GgmlKind>* kinds) {
+  using scheme::ggml::Via;
+  const auto add = [kinds](GgmlKind kind) {
+    kind.is_transposed = true;
+    kinds->push_back(kind);
+  };
+  for (const DType parent : {DType::kF32, DType::kF16, DType::kBF16}) {
+    add({.child = DType::kQ8_0, .parent = parent, .is_replayed = true, .odd = 0.1});
+    add({.child = DType::kQ4K, .parent = parent, .odd = 0.1});
+    add({.child = DType::kQ6K, .parent = parent, .cuts_rows = true});
+    add({.child = DType::kF16, .parent = parent, .via = Via::kBF16, .odd = 0.001});
+    add({.child = DType::kF32, .parent = parent, .cuts_rows = true});
+  }
+  add({.is_replayed = true, .importance = 1});
+  add({.child = DType::kQ3K, .parent = DType::kF32, .is_replayed = true, .via = Via::kF16});
 }
 
 /// Every type of child by what it may follow from.
@@ -203,6 +228,7 @@ inline std::vector<GgmlKind> GgmlKinds() {
     kinds.push_back({.child = type, .parent = DType::kF32, .plus_one = true, .odd = 0.001});
     kinds.push_back({.child = type, .parent = DType::kF16, .matrices = 3});
   }
+  AddTransposed(&kinds);
   return kinds;
 }
 

@@ -48,14 +48,23 @@ bool IsRounded(DType dtype) {
          dtype == DType::kQ5_0 || dtype == DType::kQ5_1;
 }
 
+std::span<const uint64_t> Trimmed(std::span<const uint64_t> shape) {
+  while (!shape.empty() && shape.front() == 1) shape = shape.subspan(1);
+  return shape;
+}
+
 bool SameWeights(const TensorDesc& a, const TensorDesc& b) {
-  const auto trimmed = [](std::span<const uint64_t> shape) {
-    while (!shape.empty() && shape.front() == 1) shape = shape.subspan(1);
-    return shape;
-  };
-  const auto x = trimmed(a.shape);
-  const auto y = trimmed(b.shape);
+  const auto x = Trimmed(a.shape);
+  const auto y = Trimmed(b.shape);
   return std::equal(x.begin(), x.end(), y.begin(), y.end());
+}
+
+// Where both sides are equal names tell: else every square matrix would be tried both ways.
+bool MayBeTransposed(const TensorDesc& target, const TensorDesc& weights) {
+  const auto x = Trimmed(target.shape);
+  const auto y = Trimmed(weights.shape);
+  if (DTypeBlock(weights.dtype) > 1 || x.size() != 2 || y.size() != 2) return false;
+  return x[0] == y[1] && x[1] == y[0] && (x[0] != x[1] || ggml::IsLikeConv1d(weights.name));
 }
 
 /// The edges into one target.
@@ -101,30 +110,37 @@ class EdgeMaker {
 
   void AddFrom(size_t parent) {
     const TensorDesc weights = other_.tensor(parent);
-    if (!ggml::HasValues(weights.dtype) || !SameWeights(target_, weights)) return;
+    if (!ggml::HasValues(weights.dtype)) return;
+    GgmlParams params;
+    params.parent_dtype = weights.dtype;
+    params.columns = target_.shape.empty() ? 1 : target_.shape.back();
+    if (SameWeights(target_, weights)) AddMatrix(parent, params);
+    params.is_transposed = true;
+    if (MayBeTransposed(target_, weights)) AddMatrix(parent, params);
+  }
+
+ private:
+  void AddMatrix(size_t parent, GgmlParams params) {
+    const TensorDesc weights = other_.tensor(parent);
     const bool is_block = DTypeBlock(target_.dtype) > 1;
     const bool of_blocks = DTypeBlock(weights.dtype) > 1;
     // What has lost more tells of what has lost less, but not the other way round.
     if (of_blocks && BitsPerWeight(weights.dtype) <= BitsPerWeight(target_.dtype)) return;
-    GgmlParams params;
-    params.parent_dtype = weights.dtype;
-    params.columns = target_.shape.empty() ? 1 : target_.shape.back();
     is_fallback_ = of_blocks;
     if (!is_block) {
       AddFloats(parent, params);
       return;
     }
-    for (const uint64_t head_rows : HeadRows(weights)) {
+    for (const uint64_t head_rows : HeadRows(weights, params)) {
       params.head_rows = head_rows;
       AddBlocks(parent, params);
     }
   }
 
- private:
   void AddFloats(size_t parent, GgmlParams params) {
     if (is_fallback_) return;
     const bool is_matrix = target_.shape.size() > 1;
-    for (const uint64_t head_rows : HeadRows(other_.tensor(parent))) {
+    for (const uint64_t head_rows : HeadRows(other_.tensor(parent), params)) {
       params.head_rows = head_rows;
       Add(parent, params, Level::kFast);
       params.plus_one = true;
@@ -165,8 +181,9 @@ class EdgeMaker {
   }
 
   // Of which heads rows may have changed their places: as the file says, or as is usual.
-  std::vector<uint64_t> HeadRows(const TensorDesc& weights) const {
+  std::vector<uint64_t> HeadRows(const TensorDesc& weights, const GgmlParams& params) const {
     std::vector<uint64_t> found = {0};
+    if (params.is_transposed) return found;
     const std::string_view part = ggml::BlockPartOf(target_.name);
     const bool is_q = part == "attn_q";
     if ((!is_q && part != "attn_k") || weights.name == target_.name || target_.shape.empty()) {

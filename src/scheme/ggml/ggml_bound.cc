@@ -47,7 +47,8 @@ class BoundGgml final : public Bound {
   }
 
   Take TakeOf(size_t parent) const override {
-    if (parent >= params_.matrices) return Take::kWhole;
+    // A chunk has a part of each row of a transposed matrix: by range it would decode nearly all.
+    if (parent >= params_.matrices || params_.is_transposed) return Take::kWhole;
     return goes_by_chunks_ ? Take::kChunk : Take::kRange;
   }
   ChunkRange ChunksTaking(size_t parent) const override {
@@ -107,6 +108,7 @@ class BoundGgml final : public Bound {
  private:
   // Of what the parent has of some weights where they are put into another order, or are blocks.
   uint64_t RoomBytes(uint64_t weights) const {
+    if (params_.is_transposed) return kTransposingBytes;
     const uint64_t block = DTypeBlock(params_.parent_dtype);
     if (params_.head_rows == 0 && block == 1) return 0;
     const uint64_t head = params_.head_rows * params_.columns;
@@ -124,7 +126,7 @@ class BoundGgml final : public Bound {
                         GgmlScratch* own) const {
     const bool is_plain = params_.matrices == 1 && params_.head_rows == 0 &&
                           params_.via == Via::kNone && !params_.plus_one &&
-                          DTypeBlock(params_.parent_dtype) == 1;
+                          !params_.is_transposed && DTypeBlock(params_.parent_dtype) == 1;
     if (!is_plain) {
       TakeFrom(at, parents, own);
       return [own](size_t first, size_t count) {
@@ -165,7 +167,7 @@ class BoundGgml final : public Bound {
 
   bool GoesByChunks(const ObjectSpec& parent) const {
     const uint64_t per_chunk = child().chunk_elems * block_;
-    if (params_.matrices > 1) return false;
+    if (params_.matrices > 1 || params_.is_transposed) return false;
     const bool keeps_places =
         params_.head_rows == 0 || per_chunk % (params_.head_rows * params_.columns) == 0;
     const uint64_t parent_block = DTypeBlock(params_.parent_dtype);
@@ -179,7 +181,7 @@ class BoundGgml final : public Bound {
     uint64_t done = 0;
     for (uint64_t m = range.first / per_matrix(); done < range.count; ++m) {
       const WeightRange here = RangeIn(m, range);
-      TakeWeights(params_, per_matrix(), here, parents[m].bytes, &own->values, &own->room,
+      TakeWeights(params_, per_matrix(), here, parents[m], &own->values, &own->room,
                   std::span(own->weights).subspan(done, here.count));
       done += here.count;
     }

@@ -11,16 +11,17 @@ namespace {
 constexpr unsigned kReplayed = 1;
 constexpr unsigned kImportance = 2;
 constexpr unsigned kPlusOne = 4;
-constexpr uint8_t kKnownFlags = 7;
+constexpr unsigned kTransposed = 16;
+constexpr unsigned kKnownFlags = kReplayed | kImportance | kPlusOne | kTransposed;
 
 }  // namespace
 
 std::vector<std::byte> WriteGgmlParams(const GgmlParams& params) {
   std::vector<std::byte> bytes;
   base::ByteWriter writer(&bytes);
-  const unsigned flags = (params.is_replayed ? kReplayed : 0u) |
-                         (params.has_importance ? kImportance : 0u) |
-                         (params.plus_one ? kPlusOne : 0u);
+  const unsigned flags =
+      (params.is_replayed ? kReplayed : 0u) | (params.has_importance ? kImportance : 0u) |
+      (params.plus_one ? kPlusOne : 0u) | (params.is_transposed ? kTransposed : 0u);
   writer.Fixed(static_cast<uint8_t>(flags));
   writer.Fixed(static_cast<uint8_t>(params.via));
   writer.Fixed(static_cast<uint8_t>(params.parent_dtype));
@@ -39,13 +40,14 @@ Result<GgmlParams> ReadGgmlParams(std::span<const std::byte> bytes) {
   params.columns = reader.Varint();
   params.head_rows = reader.Varint();
   params.matrices = reader.Varint();
-  if (!reader.ok() || reader.remaining() != 0 || flags > kKnownFlags || via > 2 ||
+  if (!reader.ok() || reader.remaining() != 0 || (flags & ~kKnownFlags) != 0 || via > 2 ||
       dtype >= kDTypeCount) {
     return Corrupt("ggml: parameters out of range");
   }
   params.is_replayed = (flags & kReplayed) != 0;
   params.has_importance = (flags & kImportance) != 0;
   params.plus_one = (flags & kPlusOne) != 0;
+  params.is_transposed = (flags & kTransposed) != 0;
   params.via = static_cast<Via>(via);
   params.parent_dtype = static_cast<DType>(dtype);
   if (!HasValues(params.parent_dtype)) return Corrupt("ggml: its parent's type has no values");
@@ -59,6 +61,10 @@ Result<GgmlParams> ReadGgmlParams(std::span<const std::byte> bytes) {
   }
   if (params.has_importance && !params.is_replayed) {
     return Corrupt("ggml: importance without making blocks again");
+  }
+  if (params.is_transposed &&
+      (params.matrices > 1 || params.head_rows != 0 || DTypeBlock(params.parent_dtype) > 1)) {
+    return Corrupt("ggml: transposed, but not one matrix of floats in its order");
   }
   return params;
 }

@@ -21,6 +21,8 @@ struct GgmlParams {
   /// Of the columns, by two more parents: sums of squares of activations, and how many.
   bool has_importance = false;
   bool plus_one = false;  ///< As norms of Gemma have it.
+  /// The matrix has the rows of the child for columns, as GPT-2 has its weights.
+  bool is_transposed = false;
   Via via = Via::kNone;
   DType parent_dtype = DType::kBF16;
   uint64_t columns = 1;    ///< Weights in a row, the innermost dimension.

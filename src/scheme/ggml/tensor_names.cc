@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -250,6 +251,12 @@ std::vector<size_t> ExpertsLike(std::string_view name, uint64_t count, const Ten
     }
   }
   return {};
+}
+
+bool IsLikeConv1d(std::string_view name) {
+  constexpr std::string_view kNames[] = {".c_attn.weight", ".c_proj.weight", ".c_fc.weight"};
+  return std::any_of(std::begin(kNames), std::end(kNames),
+                     [name](std::string_view end) { return name.ends_with(end); });
 }
 
 std::string_view BlockPartOf(std::string_view name) {

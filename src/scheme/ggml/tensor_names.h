@@ -18,6 +18,10 @@ std::vector<size_t> TensorsLike(std::string_view name, const TensorTable& other)
 /// of a block. Empty where there are not `count` of them.
 std::vector<size_t> ExpertsLike(std::string_view name, uint64_t count, const TensorTable& other);
 
+/// Whether a checkpoint's tensor is named as those that GPT-2 has transposed: the weights of a
+/// Conv1D, but also of other modules.
+bool IsLikeConv1d(std::string_view name);
+
 /// Of which part of a block a GGUF name is: "attn_q" of "blk.7.attn_q.weight"; empty for others.
 std::string_view BlockPartOf(std::string_view name);
 

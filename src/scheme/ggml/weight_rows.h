@@ -10,24 +10,29 @@
 #include "scheme/ggml/block_values.h"
 #include "scheme/ggml/ggml_params.h"
 #include "scheme/region.h"
+#include "scheme/scheme.h"
 
 // The weights that a chunk is made of: rows of the parent, in the order that the child has them.
 // docs/format-ggml.md, "Weights".
 
 namespace qstore::scheme::ggml {
 
-/// Weights of the child, from `first` on: whole rows, or of one row.
+/// Weights of the child, from `first` on.
 struct WeightRange {
   uint64_t first = 0;
   uint64_t count = 0;
 };
 
-/// Bytes of the parent that have these weights.
+/// Of `room`, where a matrix is transposed.
+inline constexpr uint64_t kTransposingBytes = 64 * 68 * sizeof(float);
+
+/// Bytes of the parent that have these weights; of a transposed one, their rows.
 Region RegionOf(const GgmlParams& params, uint64_t weight_count, const WeightRange& range);
 
-/// Fills `weights` with those of the range, from the bytes that RegionOf says.
+/// Fills `weights` with those of the range, from the bytes that RegionOf says, or a transposed
+/// parent that is whole.
 void TakeWeights(const GgmlParams& params, uint64_t weight_count, const WeightRange& range,
-                 std::span<const std::byte> content, ValueScratch* scratch,
-                 std::vector<float>* room, std::span<float> weights);
+                 const ParentContent& given, ValueScratch* scratch, std::vector<float>* room,
+                 std::span<float> weights);
 
 }  // namespace qstore::scheme::ggml

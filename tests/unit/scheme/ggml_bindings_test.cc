@@ -60,6 +60,12 @@ Binding Heads() {
   return Given(params, DType::kQ3K, DType::kQ8_0);
 }
 
+Binding Transposed() {
+  GgmlParams params = Params(DType::kBF16);
+  params.is_transposed = true;
+  return Given(params, DType::kQ4K, DType::kBF16);
+}
+
 Binding Floats() { return Given(Params(DType::kBF16), DType::kF32, DType::kBF16); }
 
 // The parameters of a binding become others.
@@ -73,7 +79,7 @@ std::function<void(Binding*)> With(Change change) {
 }
 
 TEST(GgmlBindings, BindWhatFits) {
-  for (const Binding& binding : {Codes(), Made(), Experts(), Heads(), Floats()}) {
+  for (const Binding& binding : {Codes(), Made(), Experts(), Heads(), Transposed(), Floats()}) {
     EXPECT_TRUE(binding.Bind().ok()) << binding.Bind().ToString();
   }
 }
@@ -85,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         WrongCase{"ParamsMissing", Codes, [](Binding* b) { b->params.pop_back(); }},
         WrongCase{"ParamsMore", Codes, [](Binding* b) { b->params.push_back({}); }},
-        WrongCase{"Flags", Codes, [](Binding* b) { b->params[0] = std::byte{8}; }},
+        WrongCase{"Flags", Codes, [](Binding* b) { b->params[0] = std::byte{32}; }},
         WrongCase{"Via", Codes, [](Binding* b) { b->params[1] = std::byte{3}; }},
         WrongCase{"NoType", Codes, [](Binding* b) { b->params[2] = std::byte{kDTypeCount}; }},
         WrongCase{"WeightsOfOtherType", Codes, With([](auto* p) { p->parent_dtype = DType::kI8; })},
@@ -97,6 +103,21 @@ INSTANTIATE_TEST_SUITE_P(
         WrongCase{"LargeHeads", Heads, With([](auto* p) { p->head_rows = uint64_t{1} << 60; })},
         WrongCase{"CutHeads", Heads, With([](auto* p) { p->head_rows = 10; })},
         WrongCase{"HeadsOfMatrices", Experts, With([](auto* p) { p->head_rows = 2; })},
+        WrongCase{"TransposedHeads", Heads, With([](auto* p) {
+                    p->parent_dtype = DType::kBF16;
+                    p->is_transposed = true;
+                  })},
+        WrongCase{"TransposedMatrices", Experts, With([](auto* p) { p->is_transposed = true; })},
+        WrongCase{"TransposedBlocks", Transposed,
+                  With([](auto* p) { p->parent_dtype = DType::kQ8_0; })},
+        WrongCase{"TransposedOfOtherCount", Transposed,
+                  [](Binding* b) { b->parents[0].byte_size -= 2 * kColumns; }},
+        WrongCase{"TransposedAndLarge", Transposed,
+                  [](Binding* b) {
+                    b->child = Object(DType::kF16, (uint64_t{1} << 28) + kColumns, kColumns, 1 << 18);
+                    b->parents = {b->child};
+                  },
+                  ErrorCode::kLimit},
         WrongCase{"NoMatrices", Codes, With([](auto* p) { p->matrices = 0; })},
         WrongCase{"ManyMatrices", Codes,
                   With([](auto* p) { p->matrices = format::kMaxParents - 1; })},

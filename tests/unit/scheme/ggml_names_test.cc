@@ -71,7 +71,10 @@ constexpr NamePair kPairs[] = {
     {"token_embd.weight", "transformer.wte.weight"},
     {"position_embd.weight", "wpe.weight"},
     {"blk.11.attn_qkv.weight", "transformer.h.11.attn.c_attn.weight"},
+    {"blk.11.attn_qkv.bias", "h.11.attn.c_attn.bias"},
+    {"blk.11.attn_output.weight", "transformer.h.11.attn.c_proj.weight"},
     {"blk.11.ffn_up.weight", "h.11.mlp.c_fc.weight"},
+    {"blk.11.ffn_down.weight", "h.11.mlp.c_proj.weight"},
     {"output_norm.bias", "transformer.ln_f.bias"},
     // Experts' routers, and parameters that are no module's tensors.
     {"blk.3.ffn_gate_inp.weight", "model.layers.3.block_sparse_moe.gate.weight"},
@@ -178,6 +181,51 @@ TEST(GgmlEdges, RowsOfHeadsMayHaveChangedPlaces) {
   EXPECT_FALSE(Has(EdgesTo(own, other), [](const auto& p) { return p.head_rows == 64; }));
   own.numbers = {{"attention.head_count_kv", 0}};
   EXPECT_FALSE(Has(EdgesTo(own, other), [](const auto& p) { return p.head_rows != 0; }));
+}
+
+bool IsTransposed(const GgmlParams& params) { return params.is_transposed; }
+
+TEST(GgmlEdges, MatricesOfReversedShapeAreTransposed) {
+  for (const DType type : {DType::kQ4K, DType::kQ8_0, DType::kBF16, DType::kF16}) {
+    Table own, other;
+    own.Add("blk.1.ffn_up.weight", type, {1024, 256});
+    other.Add("transformer.h.1.mlp.c_fc.weight", DType::kBF16, {256, 1024});
+    const auto edges = EdgesTo(own, other);
+    ASSERT_FALSE(edges.empty());
+    for (const Edge& edge : edges) {
+      EXPECT_TRUE(IsTransposed(ParamsOf(edge)));
+      EXPECT_EQ(ParamsOf(edge).columns, 256u);
+    }
+  }
+}
+
+TEST(GgmlEdges, SquareMatricesMayLieBothWaysByTheirNames) {
+  for (const bool may_be : {true, false}) {
+    Table own, other;
+    own.Add("blk.1.attn_output.weight", DType::kQ8_0, {256, 256});
+    other.Add(may_be ? "h.1.attn.c_proj.weight" : "model.layers.1.self_attn.o_proj.weight",
+              DType::kF32, {256, 256});
+    const auto edges = EdgesTo(own, other);
+    EXPECT_FALSE(IsTransposed(ParamsOf(edges.at(0))));
+    EXPECT_EQ(Has(edges, IsTransposed), may_be);
+  }
+}
+
+TEST(GgmlEdges, NothingElseIsTransposed) {
+  const auto is_transposed = [](Shape own_shape, Shape shape, DType type = DType::kF16) {
+    Table own, other;
+    own.Add("blk.1.ffn_down.weight", DType::kQ4_0, std::move(own_shape));
+    other.Add("h.1.mlp.c_proj.weight", type, std::move(shape));
+    return Has(EdgesTo(own, other), IsTransposed);
+  };
+  EXPECT_TRUE(is_transposed({32, 256}, {256, 32}));
+  EXPECT_FALSE(is_transposed({32, 256}, {32, 256}));
+  EXPECT_FALSE(is_transposed({32, 256}, {256, 64}));
+  EXPECT_FALSE(is_transposed({32, 256}, {8192}));
+  EXPECT_FALSE(is_transposed({1, 256}, {256, 1}));
+  EXPECT_FALSE(is_transposed({2, 32, 256}, {256, 32, 2}));
+  EXPECT_FALSE(is_transposed({32, 256}, {256, 32}, DType::kI16));
+  EXPECT_FALSE(is_transposed({32, 256}, {256, 32}, DType::kQ8_0)) << "blocks lie by rows";
 }
 
 TEST(GgmlEdges, NormsMayHaveOneAdded) {

@@ -148,6 +148,36 @@ TEST_F(GgufLadder, ASideTellsImportance) {
   EXPECT_GT(StoredBytes(without, ObjectOf(without, "q4", kUp)), 100u);
 }
 
+std::vector<std::byte> Transposed(const std::vector<std::byte>& bf16) {
+  std::vector<std::byte> out(bf16.size());
+  for (size_t i = 0; i < bf16.size() / 2; ++i) {
+    const size_t to = i % kColumns * kRows + i / kColumns;
+    std::copy_n(&bf16[2 * i], 2, &out[2 * to]);
+  }
+  return out;
+}
+
+TEST_F(GgufLadder, CheckpointsMayHaveMatricesTransposed) {
+  WriteSafetensors(
+      dir_ / "gpt2/model.safetensors",
+      {{"transformer.h.0.mlp.c_fc.weight", DType::kBF16, {kColumns, kRows}, Transposed(high_)}});
+  WriteBlocks("q4", DType::kQ4K);
+  WriteBlocks("q8", DType::kQ8_0);
+  GgufFile file;
+  const std::string_view high(reinterpret_cast<const char*>(high_.data()), high_.size());
+  file.Add({std::string(kUp), NumberOf(DType::kBF16), {kColumns, kRows}, std::string(high)});
+  WriteFile(dir_ / "bf16/m.gguf", file.Bytes());
+  for (const Level level : {Level::kBalanced, Level::kMax}) {
+    for (const char* name : {"q4", "q8", "bf16"}) {
+      const Archive archive = Packed({"gpt2", name}, level);
+      const auto& object = ObjectOf(archive, name, kUp);
+      EXPECT_TRUE(ParamsOf(object).is_transposed) << name;
+      EXPECT_LE(StoredBytes(archive, object), object.byte_size / (name[1] == '4' ? 8 : 1000));
+    }
+    Packed({"gpt2", "q4", "q8", "bf16", "hf"}, level);
+  }
+}
+
 TEST_F(GgufLadder, ManyParentsTakeLittleMemory) {
   constexpr uint32_t kExperts = 300;
   std::vector<TestTensor> experts;
