@@ -251,9 +251,12 @@ inline void TakeGgmlBinding(FuzzInput* in, DType child, BindingCase* out) {
   out->chunk = in->Below(out->child.chunk_count());
   out->parents.assign(params.matrices, object(params.parent_dtype, rows / params.matrices));
   if (params.has_importance) {
-    const uint64_t counts = 1 + in->Below(2);
+    const uint64_t form = in->Below(3);
+    const uint64_t counts = form == 1 ? 2 : 1;
+    params.counts_are_calls = form == 2;
     out->parents.push_back(ObjectOf(DType::kF32, counts * params.columns, params.columns, 4096));
-    out->parents.push_back(ObjectOf(DType::kF32, counts, 1, 4096));
+    const DType of_counts = params.counts_are_calls ? DType::kI32 : DType::kF32;
+    out->parents.push_back(ObjectOf(of_counts, counts, 1, 4096));
   }
   out->params = scheme::ggml::WriteGgmlParams(params);
 }

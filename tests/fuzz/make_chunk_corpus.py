@@ -134,8 +134,9 @@ def cast_scales(random):
     return front + scales.tobytes() + unit + kept.astype(np.uint8).tobytes()
 
 
-def ggml(random, name, parent, is_made, parts=0, matrices=1, half=0, turned=False):
-    """4 rows of 256 weights for each matrix, in one chunk; `parts` have importance each."""
+def ggml(random, name, parent, is_made, parts=0, matrices=1, half=0, turned=False, calls=0):
+    """4 rows of 256 weights for each matrix, in one chunk; `parts` have importance each, or all of
+    them, divided by `calls`."""
     weights = models.weights(random, 4 * matrices, 256)
     content = models.tensor(parent, weights)
     values = models.bf16_values(models.bf16(weights)) if parent == "BF16" else weights
@@ -143,15 +144,19 @@ def ggml(random, name, parent, is_made, parts=0, matrices=1, half=0, turned=Fals
     if parts:
         importance = random.lognormal(0, 1, 256).astype(np.float32)
         sides = importance.tobytes() * parts + np.ones(parts, np.float32).tobytes()
+    if calls:
+        importance = random.lognormal(0, 1, 256).astype(np.float32)
+        sides = importance.tobytes() + numbers(calls)
+        importance /= np.float32(calls)
     if half:
         values = values.reshape(-1, 2, half, 256).swapaxes(1, 2).reshape(-1, 256)
     kind = FIRST_BLOCKS + list(BLOCKS).index(name)
     front = numbers(BALANCED, kind, GGML, ("BF16", "F16", "F32").index(parent), 0, int(is_made))
-    front += numbers(int(parts > 0)) if is_made else b""
+    front += numbers(int(parts > 0 or calls > 0)) if is_made else b""
     if turned:
         content = models.tensor(parent, np.ascontiguousarray(weights.T))
     front += numbers(2 if turned else 1, 0, matrices - 1, *([half] if matrices == 1 else []))
-    front += numbers(4 * matrices - 1, 0, 3, *([parts - 1] if parts else []))
+    front += numbers(4 * matrices - 1, 0, 3, *([parts - 1] if parts else [2] if calls else []))
     return front + content.data + sides + make_blocks(name, values, importance).tobytes()
 
 
@@ -162,6 +167,7 @@ CASES = {
     "q4_k_bf16_transposed": lambda random: ggml(random, "Q4_K", "BF16", False, turned=True),
     "q8_0_f32_transposed": lambda random: ggml(random, "Q8_0", "F32", True, turned=True),
     "q4_k_importance": lambda random: ggml(random, "Q4_K", "BF16", True, parts=1),
+    "q4_k_calls": lambda random: ggml(random, "Q4_K", "BF16", True, calls=3),
     "iq4_nl_f32": lambda random: ggml(random, "IQ4_NL", "F32", False),
     "q6_k_matrices": lambda random: ggml(random, "Q6_K", "BF16", True, matrices=3),
     "bf16_gptq_4": lambda random: gptq_floats(random, 4),

@@ -23,9 +23,10 @@ class Params:
         flags, via, dtype = cursor.byte(), cursor.byte(), cursor.byte()
         self.columns, self.head_rows, self.matrices = (cursor.varint() for _ in range(3))
         require(cursor.at == len(params), "ggml: parameters")
-        require(flags & ~23 == 0 and via < 3 and dtype < len(DTYPES), "ggml: parameters")
-        self.is_made, self.has_importance, self.plus_one = (flags >> i & 1 for i in range(3))
-        self.is_transposed = flags >> 4 & 1
+        require(flags & ~31 == 0 and via < 3 and dtype < len(DTYPES), "ggml: parameters")
+        self.is_made, self.has_importance, self.plus_one, self.has_calls, self.is_transposed = (
+            flags >> i & 1 for i in range(5)
+        )
         self.via, self.dtype = VIA[via], DTYPES[dtype]
         require(self.dtype in FLOATS or self.dtype in GRIDS, "ggml: type of weights")
         require(0 < self.columns <= MAX_SIZE, "ggml: columns")
@@ -34,6 +35,7 @@ class Params:
         require(0 < self.matrices <= MAX_MATRICES, "ggml: matrices")
         require(self.matrices == 1 or not self.head_rows, "ggml: heads of many matrices")
         require(self.is_made or not self.has_importance, "ggml: importance")
+        require(self.has_importance or not self.has_calls, "ggml: calls")
         if self.is_transposed:
             require(self.matrices == 1 and not self.head_rows, "ggml: transposed")
             require(self.dtype in FLOATS, "ggml: transposed blocks")
@@ -121,6 +123,9 @@ class GgmlBlocks:
 
     def check_importance(self, sums, counts):
         self.parts, rest = divmod(counts.byte_size, 4)
+        if self.params.has_calls:
+            require(counts.byte_size == 4, "ggml: calls")
+            self.parts = sums.byte_size // (4 * self.params.columns)
         require(self.parts > 0 and rest == 0, "ggml: counts")
         require(sums.byte_size == 4 * self.parts * self.params.columns, "ggml: sums")
         require(self.rows % self.parts == 0, "ggml: parts")
@@ -181,8 +186,11 @@ class GgmlBlocks:
     def importance(self, contents, row):
         p = self.params
         part = row // (self.rows // self.parts)
-        count = np.frombuffer(contents[-1], "<f4")[part]
         sums = np.frombuffer(contents[-2], "<f4").reshape(self.parts, p.columns)[part]
+        if p.has_calls:
+            calls = np.frombuffer(contents[-1], "<i4")[0]
+            return sums / np.float32(calls) if calls > 0 else sums
+        count = np.frombuffer(contents[-1], "<f4")[part]
         return sums / count if count > 0 else np.ones(p.columns, np.float32)
 
     def make(self, contents, spec, weights):

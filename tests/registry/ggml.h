@@ -26,6 +26,7 @@ struct GgmlKind {
   DType parent = DType::kBF16;
   bool is_replayed = false;
   uint64_t importance = 0;  ///< Counts, or none.
+  bool has_calls = false;   ///< In place of counts.
   uint64_t matrices = 1;
   uint64_t head_rows = 0;
   scheme::ggml::Via via = scheme::ggml::Via::kNone;
@@ -38,6 +39,7 @@ struct GgmlKind {
     std::string name(DTypeName(child));
     name.append("From").append(DTypeName(parent)).append(is_replayed ? "Made" : "");
     if (importance > 0) name += "Importance" + std::to_string(importance);
+    if (has_calls) name += "Calls";
     if (matrices > 1) name += "Matrices";
     if (head_rows > 0) name += "Heads";
     if (via != scheme::ggml::Via::kNone) name += "Via";
@@ -122,6 +124,17 @@ inline std::vector<std::byte> Content(const GgmlKind& kind, const std::vector<fl
   return content;
 }
 
+// Of columns whose sums are `sums`.
+inline std::vector<float> Importance(const GgmlKind& kind, const std::vector<float>& sums,
+                                     const std::vector<float>& counts) {
+  std::vector<float> importance;
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const float count = kind.has_calls ? 3 : counts[i / GgmlFamily::kColumns];
+    importance.push_back(count > 0 ? sums[i] / count : 1);
+  }
+  return importance;
+}
+
 }  // namespace ggml_family
 
 /// Two chunks or three, of whole heads or not.
@@ -147,13 +160,14 @@ inline GgmlFamily MakeGgml(const GgmlKind& kind, uint32_t seed = 5) {
     std::vector<float> sums(kind.importance * GgmlFamily::kColumns), counts(kind.importance);
     for (float& s : sums) s = std::fabs(normal(random));
     for (size_t m = 0; m < counts.size(); ++m) counts[m] = m == 1 ? 0 : static_cast<float>(3 + m);
-    for (size_t i = 0; i < sums.size(); ++i) {
-      const float count = counts[i / GgmlFamily::kColumns];
-      importance.push_back(count > 0 ? sums[i] / count : 1);
-    }
+    importance = Importance(kind, sums, counts);
     for (const auto* side : {&sums, &counts}) {
       family.parents.push_back(Stored(DType::kF32, *side));
       family.specs.push_back(Spec(DType::kF32, family.parents.back(), 1));
+    }
+    if (kind.has_calls) {
+      family.parents.back() = {std::byte{3}, std::byte{0}, std::byte{0}, std::byte{0}};
+      family.specs.back() = Spec(DType::kI32, family.parents.back(), 1);
     }
   }
   family.content = Content(kind, WeightsOfChild(kind, values), importance);
@@ -167,6 +181,7 @@ inline GgmlFamily MakeGgml(const GgmlKind& kind, uint32_t seed = 5) {
   }
   family.params.is_replayed = kind.is_replayed;
   family.params.has_importance = kind.importance > 0;
+  family.params.counts_are_calls = kind.has_calls;
   family.params.plus_one = kind.plus_one;
   family.params.is_transposed = kind.is_transposed;
   family.params.via = kind.via;
@@ -192,6 +207,7 @@ inline void AddTransposed(std::vector<GgmlKind>* kinds) {
     add({.child = DType::kF32, .parent = parent, .cuts_rows = true});
   }
   add({.is_replayed = true, .importance = 1});
+  add({.is_replayed = true, .importance = 1, .has_calls = true});
   add({.child = DType::kQ3K, .parent = DType::kF32, .is_replayed = true, .via = Via::kF16});
 }
 
@@ -214,6 +230,8 @@ inline std::vector<GgmlKind> GgmlKinds() {
   kinds.push_back({.is_replayed = true, .importance = 1, .odd = 0.1});
   kinds.push_back({.child = DType::kQ3K, .is_replayed = true, .importance = 3, .matrices = 3});
   kinds.push_back({.child = DType::kIq4Xs, .is_replayed = true, .importance = 6});
+  kinds.push_back({.is_replayed = true, .importance = 1, .has_calls = true, .odd = 0.1});
+  kinds.push_back({.child = DType::kQ6K, .is_replayed = true, .importance = 4, .has_calls = true});
   kinds.push_back({.child = DType::kQ6K, .is_replayed = true, .matrices = 4, .odd = 0.1});
   kinds.push_back({.child = DType::kQ8_0, .parent = DType::kF32, .matrices = 6, .odd = 0.1});
   kinds.push_back({.is_replayed = true, .head_rows = 16, .via = Via::kF16});

@@ -27,6 +27,9 @@ double BitsPerWeight(DType dtype) { return double{1} * DTypeBits(dtype) / DTypeB
 // and how many each sum has.
 constexpr std::string_view kSums = ".in_sum2";
 constexpr std::string_view kCounts = ".counts";
+// In the older form: what becomes means when it is divided by the number of calls.
+constexpr std::string_view kValues = ".values";
+constexpr std::string_view kCalls = ".calls";
 
 // Blocks that rounding alone makes, whatever the importance of columns.
 bool IsAlwaysRounded(DType dtype) {
@@ -76,13 +79,10 @@ class EdgeMaker {
 
   /// Edges with the importance of columns that `side` has, if any.
   void UseSide(const TensorTable& side) {
-    const std::string name(target_.name);
-    const auto sums = side.Find(name + std::string(kSums));
-    const auto counts = side.Find(name + std::string(kCounts));
-    if (!sums || !counts) return;
-    if (side.tensor(*sums).dtype != DType::kF32 || side.tensor(*counts).dtype != DType::kF32)
-      return;
-    importance_ = {{false, *sums, true}, {false, *counts, true}};
+    UseSums(side, kSums, kCounts, DType::kF32);
+    if (has_side()) return;
+    UseSums(side, kValues, kCalls, DType::kI32);
+    counts_are_calls_ = has_side();
   }
   bool has_side() const { return !importance_.empty(); }
 
@@ -120,6 +120,16 @@ class EdgeMaker {
   }
 
  private:
+  void UseSums(const TensorTable& side, std::string_view sums_end, std::string_view counts_end,
+               DType of_counts) {
+    const std::string name(target_.name);
+    const auto sums = side.Find(name + std::string(sums_end));
+    const auto counts = side.Find(name + std::string(counts_end));
+    if (!sums || !counts) return;
+    if (side.tensor(*sums).dtype != DType::kF32 || side.tensor(*counts).dtype != of_counts) return;
+    importance_ = {{false, *sums, true}, {false, *counts, true}};
+  }
+
   void AddMatrix(size_t parent, GgmlParams params) {
     const TensorDesc weights = other_.tensor(parent);
     const bool is_block = DTypeBlock(target_.dtype) > 1;
@@ -155,13 +165,14 @@ class EdgeMaker {
     if (ggml::IsSearched(target_.dtype)) {
       params.is_replayed = true;
       params.has_importance = has_side();
+      params.counts_are_calls = counts_are_calls_;
       for (const Via via : ViasFrom(params.parent_dtype)) {
         params.via = via;
         Add(parent, params, replayed_from);
       }
       params.via = Via::kNone;
       params.is_replayed = false;
-      params.has_importance = false;
+      params.has_importance = params.counts_are_calls = false;
     }
     if (has_side() || ggml::GridOfBlocks(target_.dtype) == nullptr) return;
     Add(parent, params, Level::kFast);
@@ -221,6 +232,7 @@ class EdgeMaker {
   const TensorTable& other_;
   std::vector<Edge>& edges_;
   std::vector<ParentRef> importance_;
+  bool counts_are_calls_ = false;
   std::vector<size_t> further_;  // Matrices behind the first.
   bool is_fallback_ = false;
 };
@@ -247,7 +259,8 @@ class GgmlScheme final : public Scheme {
 
   bool IsSide(const TensorTable& table) const override {
     for (size_t i = 0; i < table.size(); ++i) {
-      if (table.tensor(i).name.ends_with(kSums)) return true;
+      const std::string_view name = table.tensor(i).name;
+      if (name.ends_with(kSums) || name.ends_with(kCalls)) return true;
     }
     return false;
   }

@@ -42,7 +42,7 @@ class BoundGgml final : public Bound {
         weight_count_(child.elem_count() * block_),
         goes_by_chunks_(GoesByChunks(parents[0])) {
     if (params.has_importance) {
-      counted_ = parents[params.matrices + 1].byte_size / sizeof(float);
+      counted_ = ImportanceParts(params, parents);
     }
   }
 
@@ -221,17 +221,27 @@ class BoundGgml final : public Bound {
     }
   }
 
-  // The mean of the squares of what each column is multiplied with; 1 where nothing was counted.
+  // What the sums of a matrix are divided by, if that is above 0.
+  float CountOf(uint64_t matrix, std::span<const ParentContent> parents) const {
+    const std::byte* counts = parents[params_.matrices + 1].bytes.data();
+    if (params_.counts_are_calls) {
+      return static_cast<float>(static_cast<int32_t>(base::LoadLe<uint32_t>(counts)));
+    }
+    return std::bit_cast<float>(base::LoadLe<uint32_t>(counts + sizeof(float) * matrix));
+  }
+
+  // The mean of the squares of what each column is multiplied with. Where nothing was counted it is
+  // 1, or without calls what stands there.
   void FindImportance(uint64_t matrix, std::span<const ParentContent> parents,
                       GgmlScratch* own) const {
-    const auto count = std::bit_cast<float>(base::LoadLe<uint32_t>(
-        parents[params_.matrices + 1].bytes.data() + sizeof(float) * matrix));
+    const float count = CountOf(matrix, parents);
     own->importance.resize(params_.columns);
     const std::byte* sums =
         parents[params_.matrices].bytes.data() + sizeof(float) * matrix * params_.columns;
     for (uint64_t c = 0; c < params_.columns; ++c) {
       const auto sum = std::bit_cast<float>(base::LoadLe<uint32_t>(sums + sizeof(float) * c));
-      own->importance[c] = count > 0 ? sum / count : 1.0f;
+      const float uncounted = params_.counts_are_calls ? sum : 1.0f;
+      own->importance[c] = count > 0 ? sum / count : uncounted;
     }
   }
 

@@ -10,7 +10,7 @@
 namespace qstore::scheme::ggml {
 
 /// Blocks, or floats, made of weights. Parents: the weights; with importance sums of squares and
-/// counts. Errors: kCorrupt naming the rule.
+/// counts or calls. Errors: kCorrupt naming the rule.
 Result<std::unique_ptr<const Bound>> BindGgml(const ObjectSpec& child,
                                               std::span<const ObjectSpec> parents,
                                               const GgmlParams& params);

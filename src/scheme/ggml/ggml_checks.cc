@@ -19,7 +19,10 @@ Status CheckImportance(const GgmlParams& params, uint64_t weights,
   const uint64_t row_bytes = params.columns * sizeof(float);
   const ObjectSpec& sums = parents[params.matrices];
   const ObjectSpec& counts = parents[params.matrices + 1];
-  const uint64_t matrices = counts.byte_size / sizeof(float);
+  const uint64_t matrices = ImportanceParts(params, parents);
+  if (params.counts_are_calls && counts.byte_size != sizeof(int32_t)) {
+    return Corrupt("ggml: the number of calls is no I32");
+  }
   if (matrices == 0 || counts.byte_size % sizeof(float) != 0 ||
       sums.byte_size / row_bytes != matrices || sums.byte_size % row_bytes != 0 ||
       weights / params.columns % matrices != 0) {
@@ -29,6 +32,11 @@ Status CheckImportance(const GgmlParams& params, uint64_t weights,
 }
 
 }  // namespace
+
+uint64_t ImportanceParts(const GgmlParams& params, std::span<const ObjectSpec> parents) {
+  if (!params.counts_are_calls) return parents[params.matrices + 1].byte_size / sizeof(float);
+  return parents[params.matrices].byte_size / (params.columns * sizeof(float));
+}
 
 Status CheckGgml(const ObjectSpec& child, std::span<const ObjectSpec> parents,
                  const GgmlParams& params) {

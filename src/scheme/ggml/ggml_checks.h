@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "qstore/status.h"
@@ -14,5 +15,9 @@ namespace qstore::scheme::ggml {
 /// Errors: kCorrupt and kLimit naming the rule.
 Status CheckGgml(const ObjectSpec& child, std::span<const ObjectSpec> parents,
                  const GgmlParams& params);
+
+/// Parts of the rows that have importance of their own.
+/// REQUIRES: parameters with importance, and as many parents as they ask for.
+uint64_t ImportanceParts(const GgmlParams& params, std::span<const ObjectSpec> parents);
 
 }  // namespace qstore::scheme::ggml

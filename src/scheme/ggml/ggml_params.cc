@@ -11,8 +11,9 @@ namespace {
 constexpr unsigned kReplayed = 1;
 constexpr unsigned kImportance = 2;
 constexpr unsigned kPlusOne = 4;
+constexpr unsigned kCalls = 8;
 constexpr unsigned kTransposed = 16;
-constexpr unsigned kKnownFlags = kReplayed | kImportance | kPlusOne | kTransposed;
+constexpr unsigned kKnownFlags = kReplayed | kImportance | kPlusOne | kCalls | kTransposed;
 
 }  // namespace
 
@@ -21,7 +22,8 @@ std::vector<std::byte> WriteGgmlParams(const GgmlParams& params) {
   base::ByteWriter writer(&bytes);
   const unsigned flags =
       (params.is_replayed ? kReplayed : 0u) | (params.has_importance ? kImportance : 0u) |
-      (params.plus_one ? kPlusOne : 0u) | (params.is_transposed ? kTransposed : 0u);
+      (params.plus_one ? kPlusOne : 0u) | (params.counts_are_calls ? kCalls : 0u) |
+      (params.is_transposed ? kTransposed : 0u);
   writer.Fixed(static_cast<uint8_t>(flags));
   writer.Fixed(static_cast<uint8_t>(params.via));
   writer.Fixed(static_cast<uint8_t>(params.parent_dtype));
@@ -47,6 +49,7 @@ Result<GgmlParams> ReadGgmlParams(std::span<const std::byte> bytes) {
   params.is_replayed = (flags & kReplayed) != 0;
   params.has_importance = (flags & kImportance) != 0;
   params.plus_one = (flags & kPlusOne) != 0;
+  params.counts_are_calls = (flags & kCalls) != 0;
   params.is_transposed = (flags & kTransposed) != 0;
   params.via = static_cast<Via>(via);
   params.parent_dtype = static_cast<DType>(dtype);
@@ -61,6 +64,9 @@ Result<GgmlParams> ReadGgmlParams(std::span<const std::byte> bytes) {
   }
   if (params.has_importance && !params.is_replayed) {
     return Corrupt("ggml: importance without making blocks again");
+  }
+  if (params.counts_are_calls && !params.has_importance) {
+    return Corrupt("ggml: calls without importance");
   }
   if (params.is_transposed &&
       (params.matrices > 1 || params.head_rows != 0 || DTypeBlock(params.parent_dtype) > 1)) {

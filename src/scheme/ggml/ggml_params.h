@@ -20,6 +20,8 @@ struct GgmlParams {
   bool is_replayed = false;
   /// Of the columns, by two more parents: sums of squares of activations, and how many.
   bool has_importance = false;
+  /// The counts are the calls of the older form of importance matrices, one I32 for all sums.
+  bool counts_are_calls = false;
   bool plus_one = false;  ///< As norms of Gemma have it.
   /// The matrix has the rows of the child for columns, as GPT-2 has its weights.
   bool is_transposed = false;

@@ -45,6 +45,15 @@ Binding Made() {
   return binding;
 }
 
+Binding MadeOfCalls() {
+  GgmlParams params = Params(DType::kBF16);
+  params.is_replayed = params.has_importance = params.counts_are_calls = true;
+  Binding binding = Given(params, DType::kQ4K, DType::kBF16);
+  binding.parents.push_back(Object(DType::kF32, 3 * kColumns, kColumns, 3 * kColumns));
+  binding.parents.push_back(Object(DType::kI32, 1, 1, 1));
+  return binding;
+}
+
 Binding Experts() {
   GgmlParams params = Params(DType::kF16);
   params.is_replayed = true;
@@ -79,7 +88,8 @@ std::function<void(Binding*)> With(Change change) {
 }
 
 TEST(GgmlBindings, BindWhatFits) {
-  for (const Binding& binding : {Codes(), Made(), Experts(), Heads(), Transposed(), Floats()}) {
+  for (const Binding& binding :
+       {Codes(), Made(), MadeOfCalls(), Experts(), Heads(), Transposed(), Floats()}) {
     EXPECT_TRUE(binding.Bind().ok()) << binding.Bind().ToString();
   }
 }
@@ -157,7 +167,14 @@ INSTANTIATE_TEST_SUITE_P(
                     b->parents[1].byte_size = 5 * 4 * kColumns;
                     b->parents[2].byte_size = 20;
                   }},
-        WrongCase{"CutSums", Made, [](Binding* b) { b->parents[1].byte_size += 4; }}),
+        WrongCase{"CutSums", Made, [](Binding* b) { b->parents[1].byte_size += 4; }},
+        WrongCase{"CallsWithoutImportance", Codes, With([](auto* p) { p->counts_are_calls = true; })},
+        WrongCase{"NoCalls", MadeOfCalls, [](Binding* b) { b->parents[2].byte_size = 0; }},
+        WrongCase{"SeveralCalls", MadeOfCalls, [](Binding* b) { b->parents[2].byte_size = 12; }},
+        WrongCase{"NoSumsOfCalls", MadeOfCalls, [](Binding* b) { b->parents[1].byte_size = 0; }},
+        WrongCase{"CutSumsOfCalls", MadeOfCalls, [](Binding* b) { b->parents[1].byte_size += 4; }},
+        WrongCase{"CallsOfCutParts", MadeOfCalls,
+                  [](Binding* b) { b->parents[1].byte_size = 5 * 4 * kColumns; }}),
     [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

@@ -272,5 +272,36 @@ TEST(GgmlEdges, AFileOfImportanceIsASide) {
   EXPECT_TRUE(edges.empty()) << "importance changes nothing of Q8_0";
 }
 
+TEST(GgmlEdges, SoIsOneOfTheOlderForm) {
+  Table own, other, side;
+  own.Add("blk.0.ffn_up.weight", DType::kQ4K, {64, 256});
+  other.Add("model.layers.0.mlp.up_proj.weight", DType::kBF16, {64, 256});
+  side.Add("blk.0.ffn_up.weight.values", DType::kF32, {256});
+  EXPECT_FALSE(Ggml().IsSide(side));
+  side.Add("blk.0.ffn_up.weight.calls", DType::kI32, {1});
+  EXPECT_TRUE(Ggml().IsSide(side));
+  const auto edges_with = [&](const Table& given) {
+    std::vector<Edge> edges;
+    Ggml().DetectWith(own.tensor(0), own, other, given, &edges);
+    return edges;
+  };
+  const auto edges = edges_with(side);
+  ASSERT_FALSE(edges.empty());
+  for (const Edge& edge : edges) {
+    EXPECT_TRUE(ParamsOf(edge).has_importance && ParamsOf(edge).counts_are_calls);
+    ASSERT_EQ(edge.parents.size(), 3u);
+    EXPECT_EQ(edge.parents[1].tensor, 0u);
+    EXPECT_EQ(edge.parents[2].tensor, 1u);
+  }
+  // Where both forms are in one variant, the newer one counts.
+  side.Add("blk.0.ffn_up.weight.in_sum2", DType::kF32, {1, 256});
+  side.Add("blk.0.ffn_up.weight.counts", DType::kF32, {1, 1});
+  for (const Edge& edge : edges_with(side)) EXPECT_FALSE(ParamsOf(edge).counts_are_calls);
+  Table floats;
+  floats.Add("blk.0.ffn_up.weight.values", DType::kF32, {256});
+  floats.Add("blk.0.ffn_up.weight.calls", DType::kF32, {1});
+  EXPECT_TRUE(edges_with(floats).empty());
+}
+
 }  // namespace
 }  // namespace qstore::scheme::ggml
