@@ -41,7 +41,7 @@ struct FileInfo {
   std::string_view path;  ///< Relative, '/'-separated.
   uint64_t size = 0;
   std::array<uint8_t, 16> digest{};  ///< XXH3-128, the bytes that `xxhsum -H2` prints.
-  std::string_view container;        ///< "safetensors", "gguf"; empty for other bytes.
+  std::string_view container;        ///< "safetensors", "gguf", "imatrix"; empty for other bytes.
   bool is_directory = false;         ///< Of a directory without files, which has no content.
   bool is_executable = false;
   /// Where it was packed with PackOptions::sha256: what `sha256sum` prints. None of a directory.

@@ -41,7 +41,8 @@ struct Tensor {
 /// A file taken apart.
 struct Layout {
   /// The file from its first byte to its last, without gaps. What no tensor has is headers and
-  /// padding. The parts before the first that a tensor has are the head: one or more.
+  /// padding. The parts before the first that a tensor has are the head: one or more. Where a
+  /// container has headers between tensors, the head are all parts that no tensor has.
   std::vector<Part> parts;
   std::vector<Tensor> tensors;
   /// Numbers of the metadata, by key.
@@ -53,7 +54,7 @@ struct Entry {
   std::string_view name;
   DType dtype = DType::kU8;
   std::span<const uint64_t> shape;
-  uint64_t begin = 0;  ///< Of its content, from the end of the head on.
+  uint64_t begin = 0;  ///< Of its content, from the end of the parts before the first tensor on.
   uint64_t end = 0;
 };
 
@@ -78,6 +79,8 @@ class Container {
 
   /// Whether a file of that path may be one.
   virtual bool Claims(std::string_view path) const = 0;
+  /// Whether files of other kinds have such paths too, so that what Parse refuses is no fault.
+  virtual bool IsToldByContent() const { return false; }
   /// Where files of this container are models without other files: of which one that is. Nothing
   /// where a model is a folder. REQUIRES: Claims.
   virtual std::optional<ModelPart> PartOfModel(std::string_view path) const = 0;
@@ -89,6 +92,9 @@ class Container {
 
   /// Most bytes that a head may have; what is larger is corrupt.
   virtual uint64_t MaxHeadBytes() const = 0;
+  /// Whether the head are all parts that no tensor has, laid end to end, and not only those before
+  /// the first that a tensor has.
+  virtual bool HasHeadersBetween() const { return false; }
   /// Memory that ReadHead takes for each tensor.
   virtual uint64_t MemoryOfEntry() const { return 0; }
   /// Lists the tensors of a head. Holds one entry at a time, of `max_rank` dimensions at most.

@@ -4,13 +4,14 @@
 #include <utility>
 
 #include "container/gguf/gguf.h"
+#include "container/imatrix/imatrix.h"
 #include "container/safetensors/safetensors.h"
 
 namespace qstore::container {
 namespace {
 
 std::span<const Container* const> Containers() {
-  static const Container* const kContainers[] = {&Safetensors(), &Gguf()};
+  static const Container* const kContainers[] = {&Safetensors(), &Gguf(), &Imatrix()};
   return kContainers;
 }
 
@@ -38,7 +39,7 @@ Result<Opened> OpenContainer(std::string_view path, const ByteSource& file) {
     if (layout.ok()) return Opened{each, std::move(*layout), {}};
     const ErrorCode code = layout.status().code();
     if (code != ErrorCode::kCorrupt && code != ErrorCode::kLimit) return layout.status();
-    opened.refusal = layout.status();
+    if (!each->IsToldByContent()) opened.refusal = layout.status();
   }
   return opened;
 }

@@ -20,7 +20,8 @@ const Container* FindClaimant(std::string_view path);
 struct Opened {
   const Container* container = nullptr;
   Layout layout;
-  /// Why a container that claims the path refuses the file; ok where none does.
+  /// Why a container that claims the path refuses the file; ok where none does, or where files of
+  /// other kinds have such paths too.
   Status refusal;
 };
 

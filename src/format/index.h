@@ -95,8 +95,8 @@ struct Index {
   std::span<const uint64_t> shape(const TensorEntry& tensor) const {
     return std::span(dims).subspan(tensor.shape_begin, tensor.rank);
   }
-  /// Objects that are a file's head, as positions in `parts`: those before the first that a tensor
-  /// has, or all.
+  /// Objects that are a file's head, or its begin where there are headers between tensors too, as
+  /// positions in `parts`: those before the first that a tensor has, or all.
   Range HeadOf(const FileEntry& file) const {
     Range head = file.parts;
     for (uint32_t t = file.tensors.begin; t < file.tensors.end; ++t) {

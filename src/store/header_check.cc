@@ -98,7 +98,8 @@ class TensorTable {
 
   const format::Index& index_;
   const format::FileEntry& file_;
-  std::vector<uint64_t> offsets_;  // By object of the file, from the end of the head on.
+  // By object of the file, from the end of those before the first tensor on.
+  std::vector<uint64_t> offsets_;
   std::vector<Found> found_;
   size_t next_ = 0;
 };
@@ -118,6 +119,22 @@ Status DecodeWhole(const ArchiveFile& archive, uint32_t object, std::span<std::b
 
 }  // namespace
 
+std::vector<uint32_t> HeadObjects(const format::Index& index, const format::FileEntry& file) {
+  const format::Range front = index.HeadOf(file);
+  const auto begin = index.parts.begin();
+  std::vector<uint32_t> objects(begin + front.begin, begin + front.end);
+  const container::Container* container = container::FindContainer(file.container);
+  if (container == nullptr || !container->HasHeadersBetween()) return objects;
+  std::vector<bool> is_tensor(file.parts.size());
+  for (uint32_t t = file.tensors.begin; t < file.tensors.end; ++t) {
+    is_tensor[index.tensors[t].part - file.parts.begin] = true;
+  }
+  for (uint32_t p = front.end; p < file.parts.end; ++p) {
+    if (!is_tensor[p - file.parts.begin]) objects.push_back(index.parts[p]);
+  }
+  return objects;
+}
+
 HeaderCheck::HeaderCheck(const ArchiveFile& archive)
     : archive_(archive),
       is_checked_(std::make_unique<std::atomic<bool>[]>(archive.index().files.size())) {}
@@ -130,8 +147,7 @@ bool HeaderCheck::IsChecked(uint32_t file) const {
 HeaderCheck::Header* HeaderCheck::HeaderOf(const format::FileEntry& file) const {
   const std::lock_guard lock(mutex_);
   const format::Index& index = archive_.index();
-  const format::Range head = index.HeadOf(file);
-  const auto objects = std::span(index.parts).subspan(head.begin, head.size());
+  const std::vector<uint32_t> objects = HeadObjects(index, file);
   std::vector<uint32_t> key = {file.container};
   key.insert(key.end(), objects.begin(), objects.end());
   auto& header = headers_[std::move(key)];
@@ -157,8 +173,7 @@ Status HeaderCheck::Check(uint32_t f) const {
 
 Status HeaderCheck::CompareByHeader(const format::FileEntry& file) const {
   const format::Index& index = archive_.index();
-  const format::Range head = index.HeadOf(file);
-  const auto objects = std::span(index.parts).subspan(head.begin, head.size());
+  const std::vector<uint32_t> objects = HeadObjects(index, file);
   uint64_t size = 0;
   MemoryNeeds needs;
   for (const uint32_t object : objects) {

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "format/index.h"
 #include "qstore/status.h"
@@ -15,6 +16,9 @@
 namespace qstore::store {
 
 class ArchiveFile;
+
+/// The objects that are the head of a file, as its container has it.
+std::vector<uint32_t> HeadObjects(const format::Index& index, const format::FileEntry& file);
 
 /// Holds the tensor tables of an open archive against the headers of its files, each file
 /// once: the index alone says nothing of which object the file means by which name.

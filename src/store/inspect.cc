@@ -8,6 +8,7 @@
 #include "qstore/archive.h"
 #include "scheme/registry.h"
 #include "store/archive_file.h"
+#include "store/header_check.h"
 
 namespace qstore {
 namespace store {
@@ -119,8 +120,7 @@ VariantSizes SizesOf(const ArchiveFile& archive, size_t variant) {
   LoadCounter load(archive);
   for (uint32_t f = files.begin; f < files.end; ++f) {
     if (index.files[f].tensors.size() > 0) {
-      const format::Range head = index.HeadOf(index.files[f]);
-      for (uint32_t p = head.begin; p < head.end; ++p) load.AddObject(index.parts[p]);
+      for (const uint32_t object : HeadObjects(index, index.files[f])) load.AddObject(object);
     }
     for (uint32_t t = index.files[f].tensors.begin; t < index.files[f].tensors.end; ++t) {
       const uint32_t object = index.parts[index.tensors[t].part];

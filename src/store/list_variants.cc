@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "container/model_files.h"
 #include "container/registry.h"
 #include "format/names.h"
+#include "io/file.h"
 #include "qstore/pack.h"
 
 namespace qstore {
@@ -42,20 +44,27 @@ std::string NameOf(std::string_view text) {
   return name;
 }
 
-// The model that a file is by itself, or one file of; none where that is a folder.
-std::optional<container::ModelPart> ModelOf(std::string_view path) {
-  const container::Container* claimant = container::FindClaimant(path);
-  return claimant == nullptr ? std::nullopt : claimant->PartOfModel(path);
+// Whether it looks like a file of a container by its path, but not by its content.
+Result<bool> IsOfNone(const io::ModelFile& file) {
+  const container::Container* claimant = container::FindClaimant(file.path);
+  if (file.is_directory || claimant == nullptr || !claimant->IsToldByContent()) return false;
+  QSTORE_ASSIGN(const auto content, io::SourceFile::Open(file.source));
+  QSTORE_ASSIGN(const container::Opened opened, container::OpenContainer(file.path, *content));
+  return opened.container == nullptr;
 }
 
 class Lister {
  public:
-  explicit Lister(const std::vector<io::ModelFile>& files) {
-    // A folder without files is not to be taken for a file.
+  /// Has the files of a folder.
+  Status Add(const std::vector<io::ModelFile>& files) {
     for (const io::ModelFile& file : files) {
+      // A folder without files is not to be taken for a file.
       paths_.push_back(file.path + (file.is_directory ? "/" : ""));
+      QSTORE_ASSIGN(const bool is_of_none, IsOfNone(file));
+      if (is_of_none) of_none_.insert(file.path);
     }
     std::sort(paths_.begin(), paths_.end(), format::PathLess);
+    return {};
   }
 
   // The variants of a folder, whose path is `folder` and which has that name.
@@ -66,13 +75,28 @@ class Lister {
 
  private:
   using Paths = std::span<const std::string>;
+  // A container, the path without number and extension, and how many files there are.
+  using Model = std::tuple<const container::Container*, std::string, uint32_t>;
+
+  const container::Container* ClaimantOf(const std::string& path) const {
+    return of_none_.contains(path) ? nullptr : container::FindClaimant(path);
+  }
+  // The model that a file is by itself, or one file of; none where that is a folder. Its path is
+  // without the first `skip` bytes.
+  std::optional<Model> ModelOf(const std::string& path, size_t skip) const {
+    const container::Container* claimant = ClaimantOf(path);
+    if (claimant == nullptr) return std::nullopt;
+    auto part = claimant->PartOfModel(std::string_view(path).substr(skip));
+    if (!part) return std::nullopt;
+    return Model{claimant, std::move(part->model), part->count};
+  }
 
   // Of the folder `folder`, in whose files' paths it takes `skip` bytes.
   void List(Paths paths, const fs::path& folder, size_t skip, const std::string& name) {
     const size_t at = found_.size();
     found_.push_back({{NameOf(name), folder, {}}, NameOf(name)});
     std::vector<std::string> rest;
-    std::map<std::pair<std::string, uint32_t>, size_t> models;
+    std::map<Model, size_t> models;
     for (size_t i = 0; i < paths.size();) {
       const std::string_view path = std::string_view(paths[i]).substr(skip);
       if (const size_t slash = path.find('/'); slash != std::string_view::npos) {
@@ -82,15 +106,14 @@ class Lister {
         i += below.size();
         continue;
       }
-      ++i;
-      const auto part = ModelOf(path);
-      if (!part) {
+      const auto model = ModelOf(paths[i++], skip);
+      if (!model) {
         rest.emplace_back(path);
         continue;
       }
-      const auto [model, is_new] = models.try_emplace({part->model, part->count}, found_.size());
-      if (is_new) found_.push_back({{NameOf(part->model), folder, {}}, NameOf(path)});
-      found_[model->second].variant.files.emplace_back(path);
+      const auto [known, is_new] = models.try_emplace(*model, found_.size());
+      if (is_new) found_.push_back({{NameOf(std::get<1>(*model)), folder, {}}, NameOf(path)});
+      found_[known->second].variant.files.emplace_back(path);
     }
     found_[at].variant.files = std::move(rest);
     if (found_[at].variant.files.empty()) found_.erase(found_.begin() + static_cast<ptrdiff_t>(at));
@@ -98,12 +121,12 @@ class Lister {
 
   // False when it has no files of models.
   bool ListSubfolder(Paths paths, const fs::path& folder, size_t skip, const std::string& name) {
-    std::set<std::pair<std::string, uint32_t>> models;
+    std::set<Model> models;
     bool has_model = false;
     for (const std::string& path : paths) {
-      if (container::FindClaimant(path) == nullptr) continue;
+      if (ClaimantOf(path) == nullptr) continue;
       has_model = true;
-      if (const auto part = ModelOf(path)) models.emplace(part->model, part->count);
+      if (auto model = ModelOf(path, 0)) models.insert(*std::move(model));
     }
     if (models.size() > 1) {
       List(paths, folder, skip, name);
@@ -124,6 +147,7 @@ class Lister {
   }
 
   std::vector<std::string> paths_;
+  std::set<std::string> of_none_;  // Paths that containers claim, but not what is there.
   std::vector<Found> found_;
 };
 
@@ -159,7 +183,9 @@ Result<std::vector<VariantSource>> ListFolder(const fs::path& folder) {
   // "a/" and "a/." are the folder a.
   fs::path named = fs::absolute(folder).lexically_normal();
   if (!named.has_filename()) named = named.parent_path();
-  std::vector<Found> found = Lister(files).Run(folder, named.filename().string());
+  Lister lister;
+  QSTORE_TRY(lister.Add(files));
+  std::vector<Found> found = lister.Run(folder, named.filename().string());
   QSTORE_TRY(MakeNamesDiffer(&found));
   std::vector<VariantSource> variants;
   for (Found& each : found) variants.push_back(std::move(each.variant));

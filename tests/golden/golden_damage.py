@@ -353,6 +353,10 @@ DAMAGES = {
     "corrupt.other-container": ("gguf", first_of_section(2, 1, 1)),
     "corrupt.gguf-dtype": ("gguf", exchange_tensor_dtype(IQ4_NL, Q4_0)),
     "corrupt.gguf-name": ("gguf", swap(b"noise.Q4_0", b"noise.Q4_2")),
+    "corrupt.imatrix-name": (
+        "calls",
+        swap(b"blk.7.ffn_up.weight.calls", b"blk.7.ffn_up.weight.callt"),
+    ),
     "corrupt.blocks-slack": ("gguf", damage_payload(BLOCKS, -1, 1)),
     "corrupt.blocks-stream": ("gguf", damage_payload(BLOCKS, 0, 99)),
 }

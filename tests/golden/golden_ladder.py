@@ -168,6 +168,43 @@ def source_importance(folder, random):
     write_ladder(folder / "plain" / "m.gguf", file_of(values, own_type))
 
 
+def write_imatrix(path, entries, end=b""):
+    """The older form: `entries` are name to (number of calls, values)."""
+    data = struct.pack("<I", len(entries))
+    for name, (calls, values) in entries.items():
+        data += struct.pack("<I", len(name)) + name.encode()
+        data += struct.pack("<iI", calls, values.size) + values.astype("<f4").tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data + end)
+
+
+def source_calls(folder, random):
+    """Blocks made with importance of the older form: divided by calls or not, by expert too."""
+    model = {
+        title: found
+        for title, found in make_model(random).items()
+        if found[0].endswith(
+            ("attn_q.weight", "_exps.weight", "blk.0.ffn_up.weight", ".7.ffn_up.weight")
+        )
+    }
+    write_safetensors(
+        folder / "hf" / "model.safetensors",
+        {title: tensor("BF16", weight) for title, (_, weight) in model.items()},
+    )
+    values = gguf_values(model)
+    entries, importance = {}, {}
+    for (short, weight), calls in zip(values.items(), (17, 17, 0, 5), strict=True):
+        parts = EXPERTS if weight.ndim == 3 else 1
+        found = (random.lognormal(0, 1, (parts, COLUMNS)) * 17).astype(np.float32)
+        entries[short] = calls, found
+        importance[short] = found / np.float32(calls) if calls else found
+    end = struct.pack("<II", 17, 8) + b"text.txt"
+    write_imatrix(folder / "imatrix" / "imatrix.dat", entries, end)
+    write_imatrix(folder / "imatrix" / "older.dat", entries)
+    (folder / "imatrix" / "other.dat").write_bytes(b"numbers of some other program")
+    write_ladder(folder / "weighted" / "m.gguf", file_of(values, own_type, importance))
+
+
 def source_blocks(folder, random):
     """No weights of 16 bits: blocks follow from larger ones."""
     values = make_files(folder / "unused", random)

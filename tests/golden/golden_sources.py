@@ -8,6 +8,7 @@ import numpy as np
 from golden_gguf import source_gguf
 from golden_ladder import (
     source_blocks,
+    source_calls,
     source_importance,
     source_ladder,
     source_minima,
@@ -370,6 +371,11 @@ ARCHIVES = {
     "importance": (
         source_importance,
         ["hf=hf", "imatrix=imatrix", "weighted=weighted", "plain=plain"],
+        ["--level", "max"],
+    ),
+    "calls": (
+        source_calls,
+        ["hf=hf", "imatrix=imatrix", "weighted=weighted"],
         ["--level", "max"],
     ),
     "transposed": (

@@ -5,11 +5,12 @@ each adds next to nothing, and all come back."""
 import struct
 import sys
 
+import gguf
 import numpy as np
 import pytest
-from command import ROOT, contents, ok_json, pack, unpack
+from command import ROOT, contents, ok, ok_json, pack, unpack
 from made import made_once
-from make_ladders import TYPES, WEIGHTED
+from make_ladders import CHUNKS, TYPES, WEIGHTED
 
 sys.path.insert(0, str(ROOT / "tests" / "reference"))
 import ggml_made  # noqa: E402
@@ -43,11 +44,16 @@ def packed(space, level, paths):
     for name, path in paths.items():
         out = unpack(archive, names[name], space / f"{level}-{name}")
         assert contents(out) == contents(path), name
-    listed = {v["name"]: v["own_bytes"] for v in ok_json("inspect", archive)["variants"]}
+    listed = own_bytes(ok_json("inspect", archive)["variants"])
+    return {name: listed[names[name]] for name in paths}
+
+
+def own_bytes(variants):
+    listed = {v["name"]: v["own_bytes"] for v in variants}
     # The first file that the archive lists has what all have in common for its own.
     first = next(iter(listed))
     listed[first] = max(0, listed[first] - VOCABULARY)
-    return {name: listed[names[name]] for name in paths}
+    return listed
 
 
 def ladder(folder, kinds):
@@ -84,6 +90,52 @@ def test_importance_tells_blocks(space, ladders, figure):
     paths |= {kind: ladders / "weighted" / f"{kind}.gguf" for kind in ("imatrix", *WEIGHTED)}
     own = packed(space, "max", paths)
     check_shares(own, paths, dict.fromkeys(WEIGHTED, ROUNDED), figure, "with importance at max")
+
+
+def write_older(path, importance):
+    """The older form of an importance matrix that is a GGUF file; both say the same."""
+    tensors = {t.name: t.data for t in gguf.GGUFReader(importance).tensors}
+    entries = {}
+    for name, sums in tensors.items():
+        if name.endswith(".in_sum2"):
+            entries[name[: -len(".in_sum2")]] = sums
+    data = struct.pack("<I", len(entries))
+    for name, sums in entries.items():
+        calls = int(tensors[f"{name}.counts"].item())
+        data += struct.pack("<I", len(name)) + name.encode()
+        data += struct.pack("<iI", calls, sums.size) + sums.astype("<f4").tobytes()
+    path.write_bytes(data + struct.pack("<II", CHUNKS, 4) + b"text")
+
+
+@pytest.mark.parametrize(
+    "kinds", [("Q4_K", "Q6_K"), pytest.param(WEIGHTED, marks=pytest.mark.rest)]
+)
+def test_importance_of_the_older_form_tells_blocks(space, ladders, figure, kinds):
+    """In a folder of quants, as they are released."""
+    folder, archive = space / "quants", space / "m.qstore"
+    folder.mkdir()
+    write_older(folder / "imatrix.dat", ladders / "weighted" / "imatrix.gguf")
+    (folder / "notes.dat").write_bytes(b"no importance")
+    for kind in kinds:
+        (folder / f"{kind}.gguf").symlink_to(ladders / "weighted" / f"{kind}.gguf")
+    named = (f"hf={ladders}/hf", f"vocabulary={ladders}/vocabulary.gguf")
+    ok("pack", "-o", archive, "--level", "max", *named, "--each", folder)
+    told = {v["name"]: v for v in ok_json("inspect", archive)["variants"]}
+    assert told.keys() == {"hf", "vocabulary", "imatrix", "quants", *kinds}
+    assert told["imatrix"]["tensors"] > 0 and told["quants"]["tensors"] == 0
+    ok("verify", archive, *named, "--each", folder)
+    for name, path in (
+        ("imatrix", folder / "imatrix.dat"),
+        *((k, folder / f"{k}.gguf") for k in kinds),
+    ):
+        assert contents(unpack(archive, name, space / name)) == contents(path), name
+    own = own_bytes(told.values())
+    paths = {kind: folder / f"{kind}.gguf" for kind in kinds}
+    most = dict.fromkeys(kinds, ROUNDED)
+    check_shares(own, paths, most, figure, "with importance of the older form at max")
+    size = (folder / "imatrix.dat").stat().st_size
+    figure(f"imatrix.dat: {own['imatrix']} of {size} bytes")
+    assert own["imatrix"] <= size
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import gguf_head
+import imatrix_head
 import safetensors_header
 import xxhash
 from chunks import ChunkSpec, decode_chunk, decode_zstd, states_content_size
@@ -28,7 +29,12 @@ ROOT_SIZE = 24
 HEADER_SIZE = IDENTITY_SIZE + 2 * ROOT_SIZE
 FOOTER_SIZE = 56
 FORMAT_VERSION = 1
-ENTRIES_OF = {"safetensors": safetensors_header.entries_of, "gguf": gguf_head.entries_of}
+ENTRIES_OF = {
+    "safetensors": safetensors_header.entries_of,
+    "gguf": gguf_head.entries_of,
+    "imatrix": imatrix_head.entries_of,
+}
+HEADERS_BETWEEN = {"imatrix"}  # Containers that have headers between tensors too.
 DIRECTORY = 2  # Of the flags of a file.
 MAX_INDEX_BYTES = 1 << 28
 
@@ -132,7 +138,11 @@ class Archive:
         if file.container:
             things = [self.index.objects[part] for part in file.parts]
             first = min((tensor.part for tensor in file.tensors), default=len(things))
-            head = b"".join(self.object_content(part) for part in file.parts[:first])
+            of_head = range(first)
+            if file.container in HEADERS_BETWEEN:
+                tensors = {tensor.part for tensor in file.tensors}
+                of_head = (at for at in range(len(things)) if at not in tensors)
+            head = b"".join(self.object_content(file.parts[at]) for at in of_head)
             check_table(file, things[first:], first, ENTRIES_OF[file.container](head))
         return content
 

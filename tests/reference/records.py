@@ -63,7 +63,7 @@ DTYPE_BITS = {
     **{name: 8 * size for name, (size, _) in BLOCKS.items()},
 }
 DTYPES = list(DTYPE_BITS)
-CONTAINERS = ("", "safetensors", "gguf")
+CONTAINERS = ("", "safetensors", "gguf", "imatrix")
 CODECS = (
     "kRaw",
     "kZstd",

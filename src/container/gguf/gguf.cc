@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "container/gguf/gguf_head.h"
 #include "container/gguf/gguf_split.h"
+#include "container/head_source.h"
 #include "format/limits.h"
 #include "io/safetensors.h"
 
@@ -19,23 +20,6 @@ constexpr uint64_t kLargeValue = 512;
 constexpr size_t kMostNumbers = 256;
 constexpr std::string_view kExtension = ".gguf";
 constexpr std::string_view kTensorList = "tensors";
-
-/// A head in memory.
-class HeadSource final : public ByteSource {
- public:
-  explicit HeadSource(std::span<const std::byte> head) : head_(head) {}
-  uint64_t size() const override { return head_.size(); }
-  Status Read(uint64_t offset, std::span<std::byte> out) const override {
-    if (offset > head_.size() || out.size() > head_.size() - offset) {
-      return Corrupt("the head ends too early");
-    }
-    std::copy_n(head_.begin() + static_cast<ptrdiff_t>(offset), out.size(), out.begin());
-    return {};
-  }
-
- private:
-  std::span<const std::byte> head_;
-};
 
 struct Placed {
   Tensor tensor;

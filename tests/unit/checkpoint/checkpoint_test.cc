@@ -245,6 +245,7 @@ TEST(Checkpoint, RefusesWhatIsNoModel) {
   EXPECT_NE(torn.message().find("torn/m.safetensors: file is shorter"), std::string::npos)
       << torn.message();
   testing::WriteFile(dir / "text/readme.txt", "no model");
+  testing::WriteFile(dir / "text/numbers.dat", "nor this");
   EXPECT_EQ(Open(dir / "text").tensor_count(), 0u);
 }
 

@@ -11,6 +11,7 @@
 #include "scheme/registry.h"
 #include "store/archive_file.h"
 #include "unit/container/gguf_file.h"
+#include "unit/container/imatrix_file.h"
 #include "unit/store/edited_index.h"
 #include "unit/store/model_files.h"
 
@@ -146,6 +147,22 @@ TEST_F(GgufLadder, ASideTellsImportance) {
   EXPECT_EQ(StoredBytes(archive, q4), 0u);
   const Archive without = Packed({"q4", "hf"}, Level::kMax);
   EXPECT_GT(StoredBytes(without, ObjectOf(without, "q4", kUp)), 100u);
+}
+
+TEST_F(GgufLadder, SoDoesASideOfTheOlderForm) {
+  std::vector<float> values(kColumns), importance(kColumns);
+  for (const int32_t calls : {5, 0, -3}) {
+    for (size_t c = 0; c < kColumns; ++c) {
+      values[c] = static_cast<float>(c % 97 + 1);
+      importance[c] = calls > 0 ? values[c] / static_cast<float>(calls) : values[c];
+    }
+    WriteBlocks("q4", DType::kQ4K, importance);
+    WriteFile(dir_ / "imatrix/i.dat", ImatrixFile().Add(kUp, calls, values).Bytes());
+    const Archive archive = Packed({"q4", "hf", "imatrix"}, Level::kMax);
+    const auto& q4 = ObjectOf(archive, "q4", kUp);
+    EXPECT_TRUE(ParamsOf(q4).counts_are_calls);
+    EXPECT_EQ(StoredBytes(archive, q4), 0u) << calls;
+  }
 }
 
 std::vector<std::byte> Transposed(const std::vector<std::byte>& bf16) {

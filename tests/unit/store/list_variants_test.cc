@@ -6,6 +6,7 @@
 
 #include "qstore/verify.h"
 #include "unit/container/gguf_file.h"
+#include "unit/container/imatrix_file.h"
 #include "unit/store/model_files.h"
 
 namespace qstore {
@@ -82,6 +83,24 @@ TEST_F(ListVariantsTest, SubfoldersOfSeveralModelsAreListedThemselves) {
                                                     {"d", {"more/d.gguf"}},
                                                     {"deep", {"more/deep/"}},
                                                     {"more", {"more/README.md", "more/text"}}}));
+}
+
+TEST_F(ListVariantsTest, ImportanceIsAVariantWhereItIsSome) {
+  const std::string matrix = ImatrixFile().Add("a", 1, {1}).Bytes();
+  Make({"a.gguf", "imatrix.gguf", "numbers.dat", "config.json", "hf/model.safetensors",
+        "hf/one.dat", "hf/two.dat"});
+  WriteFile(folder_ / "imatrix.dat", matrix);
+  WriteFile(folder_ / "Tiny.imatrix", matrix);
+  WriteFile(folder_ / "quants/b.gguf", "b");
+  WriteFile(folder_ / "quants/b.dat", matrix);
+  EXPECT_EQ(Listed(), (std::map<std::string, Names>{{"a", {"a.gguf"}},
+                                                    {"imatrix.gguf", {"imatrix.gguf"}},
+                                                    {"imatrix.dat", {"imatrix.dat"}},
+                                                    {"Tiny", {"Tiny.imatrix"}},
+                                                    {"Tiny-1B", {"config.json", "numbers.dat"}},
+                                                    {"hf", {"hf/"}},
+                                                    {"b.gguf", {"quants/b.gguf"}},
+                                                    {"b.dat", {"quants/b.dat"}}}));
 }
 
 TEST_F(ListVariantsTest, FoldersWithoutFiles) {
