@@ -59,6 +59,7 @@ enum class PlaneMode : uint8_t {
   kHuffman = 2,   ///< Canonical Huffman code, 1 or 32 interleaved bit streams.
   kSparse = 3,    ///< One symbol, with exceptions listed.
   kRans = 4,      ///< Range asymmetric numeral systems, 32 interleaved states.
+  kRuns = 5,      ///< The same, with a table for each class of runs of symbols.
 };
 
 }  // namespace qstore

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <memory>
 
 #include "base/status_macros.h"
+#include "codec/kernels/rans_loops.h"
 #include "codec/rans.h"
 
 namespace qstore::codec {
@@ -13,8 +16,7 @@ namespace {
 using base::ByteReader;
 using base::ByteWriter;
 
-constexpr uint32_t kScale = 1u << kContextScaleBits;
-constexpr uint32_t kLow = 1u << 16;
+constexpr uint32_t kScale = 1u << kRansTableBits;
 constexpr size_t kSymbols = 256;
 
 struct Range {
@@ -32,27 +34,32 @@ Range RangeOf(const Histogram& counts) {
   return range.first > range.last ? Range{0, 0} : range;
 }
 
-uint32_t StretchOf(uint32_t start, uint32_t frequency) { return start << 16 | frequency; }
+// state / frequency is the upper half of state * reciprocal. That of frequency 1 would need one bit
+// more: the quotient gets 1 less, and the bias makes up for it.
+RansCode CodeOf(uint32_t start, uint32_t frequency) {
+  if (frequency == 1) return {~uint64_t{0}, start + kScale - 1, 1};
+  return {~uint64_t{0} / frequency + 1, start, frequency};
+}
 
-// Fills the stretches of one context, and writes its frequencies.
-void PutContext(const Histogram& counts, ByteWriter* writer, uint32_t* stretches) {
+// Fills the codes of one context, and writes its frequencies.
+void PutContext(const Histogram& counts, ByteWriter* writer, RansCode* codes) {
   const Range range = RangeOf(counts);
   writer->Fixed(static_cast<uint8_t>(range.first));
   writer->Fixed(static_cast<uint8_t>(range.last));
   if (range.first == range.last) {
-    stretches[range.first] = StretchOf(0, kScale);
+    codes[range.first] = CodeOf(0, kScale);
     return;
   }
-  const Histogram frequencies = NormalizeFrequencies(counts, kContextScaleBits);
+  const Histogram frequencies = NormalizeFrequencies(counts, kRansTableBits);
   uint32_t start = 0;
   for (unsigned s = range.first; s <= range.last; ++s) {
     writer->Varint(frequencies[s]);
-    stretches[s] = StretchOf(start, frequencies[s]);
+    if (frequencies[s] != 0) codes[s] = CodeOf(start, frequencies[s]);
     start += frequencies[s];
   }
 }
 
-Status ReadContext(ByteReader* payload, uint32_t* stretches, uint8_t* symbol_of) {
+Status ReadContext(ByteReader* payload, uint32_t* table) {
   const unsigned first = payload->Fixed<uint8_t>();
   const unsigned last = payload->Fixed<uint8_t>();
   if (!payload->ok() || first > last) return Corrupt("context rANS: symbols out of range");
@@ -61,8 +68,8 @@ Status ReadContext(ByteReader* payload, uint32_t* stretches, uint8_t* symbol_of)
     const uint64_t frequency = first == last ? kScale : payload->Varint();
     // What is not all of a context's symbols is no more than the scale; all is checked below.
     if (frequency > kScale - start) return Corrupt("context rANS: frequency out of range");
-    stretches[s] = StretchOf(start, static_cast<uint32_t>(frequency));
-    std::fill_n(symbol_of + start, frequency, static_cast<uint8_t>(s));
+    const uint32_t entry = s | static_cast<uint32_t>(frequency - 1) << 20;
+    for (uint32_t i = 0; i < frequency; ++i) table[start + i] = entry | i << 8;
     start += static_cast<uint32_t>(frequency);
   }
   if (!payload->ok() || start != kScale) {
@@ -71,77 +78,164 @@ Status ReadContext(ByteReader* payload, uint32_t* stretches, uint8_t* symbol_of)
   return {};
 }
 
+// Symbols from the last to the first; words from the end of the room to its front. Without
+// branches: which state gives a word is a matter of chance. Returns the first word.
+const uint16_t* PutSymbols(std::span<const uint8_t> symbols, const Contexts& contexts,
+                           const RansCode* codes, uint32_t* states, uint16_t* end) {
+  for (size_t i = symbols.size(); i-- > 0;) {
+    const RansCode& code = codes[contexts.of[i >> contexts.shift] * kSymbols + symbols[i]];
+    uint32_t state = states[i % kRansStates];
+    // The largest state that stays in range: ((kRansLow / kScale) << 16) * frequency - 1.
+    constexpr unsigned kRoom = 16 + 16 - kRansTableBits;
+    const unsigned is_full = state >= uint64_t{code.frequency} << kRoom ? 1 : 0;
+    end[-1] = static_cast<uint16_t>(state);
+    end -= is_full;
+    state >>= 16 * is_full;
+    __extension__ using Wide = unsigned __int128;
+    const auto quotient = static_cast<uint32_t>(Wide{code.reciprocal} * state >> 64);
+    states[i % kRansStates] = state + code.bias + quotient * (kScale - code.frequency);
+  }
+  return end;
+}
+
+// Words being taken, and the states that take them.
+class Decoder {
+ public:
+  Decoder(const std::vector<uint32_t>& tables, const Contexts& contexts)
+      : tables_(tables.data()), contexts_(contexts) {}
+
+  Status Read(ByteReader* payload) {
+    for (uint32_t& state : states_) state = payload->Fixed<uint32_t>();
+    left_ = payload->Varint();
+    if (!payload->ok() || left_ > payload->remaining() / 2) {
+      return Corrupt("context rANS: words missing");
+    }
+    words_ = reinterpret_cast<const uint8_t*>(payload->Bytes(2 * left_).data());
+    return {};
+  }
+
+  Status Decode(size_t count, uint8_t* out) {
+    const size_t rounds = count / kRansStates;
+    while (done_ < rounds) {
+      // Each of them may take a word for each state, and read ahead.
+      const uint64_t bytes = 2 * left_;
+      const uint64_t inside =
+          bytes > kRansReadAhead ? (bytes - kRansReadAhead) / (2 * kRansStates) : 0;
+      if (inside == 0) break;
+      Take(Run(words_, static_cast<size_t>(std::min<uint64_t>(inside, rounds - done_)), out));
+    }
+    return DecodeEnd(count, out);
+  }
+
+ private:
+  // The last words are followed by zeros, which nobody may take.
+  Status DecodeEnd(size_t count, uint8_t* out) {
+    constexpr size_t kMost = 2 * kRansStates + kRansReadAhead;
+    std::array<uint8_t, 2 * kMost> room{};
+    std::copy_n(words_, std::min<uint64_t>(2 * left_, kMost), room.begin());
+    const uint8_t* begin = room.data();
+    words_ = begin;
+    while (done_ < count / kRansStates) {
+      const size_t taken = Run(words_, 1, out);
+      if (taken > left_) return Corrupt("context rANS: words missing");
+      Take(taken);
+    }
+    const uint8_t* word = words_;
+    for (size_t i = done_ * kRansStates; i < count; ++i) {
+      const size_t context = contexts_.of[i >> contexts_.shift];
+      out[i] =
+          loops::RansStep(tables_ + (context << kRansTableBits), &states_[i % kRansStates], &word);
+    }
+    const auto taken = static_cast<size_t>(word - words_) / 2;
+    if (taken > left_) return Corrupt("context rANS: words missing");
+    left_ -= taken;
+    const bool ended =
+        std::all_of(states_.begin(), states_.end(), [](uint32_t s) { return s == kRansLow; });
+    if (left_ != 0 || !ended) {
+      return Corrupt("context rANS: stream does not end where it began");
+    }
+    return {};
+  }
+
+  // Decodes so many rounds; returns how many words they took.
+  size_t Run(const uint8_t* words, size_t rounds, uint8_t* out) {
+    const Kernels& kernels = ActiveKernels();
+    uint8_t* to = out + done_ * kRansStates;
+    const bool each = contexts_.shift == 0;
+    const uint8_t* contexts = contexts_.of.data() + done_ * (each ? kRansStates : 1);
+    done_ += rounds;
+    return (each ? kernels.rans_symbols : kernels.rans_rounds)(tables_, contexts, words, rounds,
+                                                               states_.data(), to);
+  }
+  void Take(size_t words) {
+    words_ += 2 * words;
+    left_ -= words;
+  }
+
+  const uint32_t* tables_;
+  const Contexts& contexts_;
+  std::array<uint32_t, kRansStates> states_{};
+  const uint8_t* words_ = nullptr;
+  uint64_t left_ = 0;  // Words.
+  size_t done_ = 0;    // Rounds.
+};
+
 }  // namespace
 
-void EncodeContextRans(std::span<const uint8_t> symbols, std::span<const uint8_t> contexts,
-                       size_t context_count, ContextRansScratch* scratch,
-                       std::vector<std::byte>* out) {
-  std::vector<Histogram> counts(context_count, Histogram{});
-  for (size_t i = 0; i < symbols.size(); ++i) ++counts[contexts[i]][symbols[i]];
-  ByteWriter writer(out);
-  scratch->stretches.assign(context_count * kSymbols, 0);
-  for (size_t c = 0; c < context_count; ++c) {
-    PutContext(counts[c], &writer, scratch->stretches.data() + c * kSymbols);
-  }
-  std::array<uint32_t, kRansStates> states;
-  states.fill(kLow);
-  std::vector<uint16_t>& words = scratch->words;
-  words.clear();
-  for (size_t i = symbols.size(); i-- > 0;) {
-    uint32_t& state = states[i % kRansStates];
-    const uint32_t stretch = scratch->stretches[contexts[i] * kSymbols + symbols[i]];
-    const uint32_t frequency = stretch & 0xffff;
-    // The largest state that stays in range: ((kLow / kScale) << 16) * frequency - 1.
-    if (state >= (uint64_t{kLow >> kContextScaleBits} << 16) * frequency) {
-      words.push_back(static_cast<uint16_t>(state));
-      state >>= 16;
-    }
-    state = ((state / frequency) << kContextScaleBits) + state % frequency + (stretch >> 16);
-  }
-  for (const uint32_t state : states) writer.Fixed(state);
-  writer.Varint(words.size());
-  const size_t begin = out->size();
-  out->resize(begin + 2 * words.size());
-  for (size_t w = 0; w < words.size(); ++w) {
-    base::StoreLe(out->data() + begin + 2 * w, words[words.size() - 1 - w]);
+void CountByContext(std::span<const uint8_t> symbols, const Contexts& contexts,
+                    ContextRansScratch* scratch) {
+  scratch->counts.assign(contexts.count, Histogram{});
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    ++scratch->counts[contexts.of[i >> contexts.shift]][symbols[i]];
   }
 }
 
-Status DecodeContextRans(ByteReader* payload, std::span<const uint8_t> contexts,
-                         size_t context_count, ContextRansScratch* scratch, uint8_t* out) {
-  scratch->symbol_of.resize(context_count * kScale);
-  scratch->stretches.resize(context_count * kSymbols);
-  for (size_t c = 0; c < context_count; ++c) {
-    QSTORE_TRY(ReadContext(payload, scratch->stretches.data() + c * kSymbols,
-                           scratch->symbol_of.data() + c * kScale));
+void EncodeContextRans(std::span<const uint8_t> symbols, const Contexts& contexts,
+                       ContextRansScratch* scratch, std::vector<std::byte>* out) {
+  ByteWriter writer(out);
+  scratch->codes.resize(contexts.count * kSymbols);
+  for (size_t c = 0; c < contexts.count; ++c) {
+    PutContext(scratch->counts[c], &writer, scratch->codes.data() + c * kSymbols);
   }
   std::array<uint32_t, kRansStates> states;
-  for (uint32_t& state : states) state = payload->Fixed<uint32_t>();
-  const uint64_t word_count = payload->Varint();
-  if (!payload->ok() || word_count > payload->remaining() / 2) {
-    return Corrupt("context rANS: words missing");
+  states.fill(kRansLow);
+  // One more: what is written there is kept only where a state is full.
+  if (scratch->word_room < symbols.size() + 1) {
+    scratch->word_room = symbols.size() + 1;
+    scratch->words = std::make_unique_for_overwrite<uint16_t[]>(scratch->word_room);
   }
-  const std::byte* words = payload->Bytes(2 * word_count).data();
-  uint64_t used = 0;
-  for (size_t i = 0; i < contexts.size(); ++i) {
-    uint32_t& state = states[i % kRansStates];
-    const uint32_t slot = state & (kScale - 1);
-    const uint8_t symbol = scratch->symbol_of[contexts[i] * size_t{kScale} + slot];
-    const uint32_t stretch = scratch->stretches[contexts[i] * kSymbols + symbol];
-    out[i] = symbol;
-    state = (stretch & 0xffff) * (state >> kContextScaleBits) + slot - (stretch >> 16);
-    if (state < kLow) {
-      if (used == word_count) return Corrupt("context rANS: words missing");
-      state = state << 16 | base::LoadLe<uint16_t>(words + 2 * used);
-      ++used;
-    }
+  uint16_t* end = scratch->words.get() + scratch->word_room;
+  const uint16_t* first = PutSymbols(symbols, contexts, scratch->codes.data(), states.data(), end);
+  for (const uint32_t state : states) writer.Fixed(state);
+  const auto words = static_cast<size_t>(end - first);
+  writer.Varint(words);
+  const size_t begin = out->size();
+  out->resize(begin + 2 * words);
+  for (size_t w = 0; w < words; ++w) base::StoreLe(out->data() + begin + 2 * w, first[w]);
+}
+
+double ContextRansCost(const Histogram& counts) {
+  const Range range = RangeOf(counts);
+  if (range.first == range.last) return 2;
+  const Histogram frequencies = NormalizeFrequencies(counts, kRansTableBits);
+  double bits = 0;
+  double bytes = 2;
+  for (unsigned s = range.first; s <= range.last; ++s) {
+    bytes += frequencies[s] < 128 ? 1 : 2;
+    if (counts[s] != 0) bits += counts[s] * (kRansTableBits - std::log2(frequencies[s]));
   }
-  const bool ended =
-      std::all_of(states.begin(), states.end(), [](uint32_t s) { return s == kLow; });
-  if (used != word_count || !ended) {
-    return Corrupt("context rANS: stream does not end where it began");
+  return bytes + bits / 8;
+}
+
+Status DecodeContextRans(ByteReader* payload, const Contexts& contexts, size_t count,
+                         ContextRansScratch* scratch, uint8_t* out) {
+  scratch->tables.resize(contexts.count * kScale);
+  for (size_t c = 0; c < contexts.count; ++c) {
+    QSTORE_TRY(ReadContext(payload, scratch->tables.data() + c * kScale));
   }
-  return {};
+  Decoder decoder(scratch->tables, contexts);
+  QSTORE_TRY(decoder.Read(payload));
+  return decoder.Decode(count, out);
 }
 
 }  // namespace qstore::codec

@@ -29,7 +29,7 @@ void EncodeInt8(Effort effort, std::span<const std::byte> raw, PlaneScratch* scr
                 std::vector<std::byte>* out) {
   const auto* in = reinterpret_cast<const uint8_t*>(raw.data());
   base::ByteWriter writer(out);
-  if (effort == Effort::kRans) {
+  if (effort >= Effort::kFineRuns) {
     writer.Fixed(kFineSplit);
     uint8_t* high = scratch->Get(0, raw.size());
     uint8_t* low = scratch->Get(1, raw.size());
@@ -47,8 +47,9 @@ void EncodeInt8(Effort effort, std::span<const std::byte> raw, PlaneScratch* scr
   uint8_t* high = scratch->Get(0, pairs);
   uint8_t* low = scratch->Get(1, pairs);
   ActiveKernels().split_nibbles(in, raw.size(), high, low);
-  EncodePlane({high, pairs}, effort, out);
-  EncodePlane({low, pairs}, effort, out);
+  // Pairs are too many for the scale of rANS to gain anything.
+  EncodePlane({high, pairs}, Effort::kHuffman, out);
+  EncodePlane({low, pairs}, Effort::kHuffman, out);
 }
 
 Status DecodeInt8(base::ByteReader* payload, PlaneScratch* scratch, std::span<std::byte> raw) {

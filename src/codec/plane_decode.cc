@@ -8,6 +8,7 @@
 #include "codec/kernels/kernels.h"
 #include "codec/plane.h"
 #include "codec/rans.h"
+#include "codec/runs.h"
 
 namespace qstore::codec {
 namespace {
@@ -124,12 +125,9 @@ Result<const uint8_t*> DecodeSparse(ByteReader* payload, size_t count, uint8_t* 
   return scratch;
 }
 
-}  // namespace
-
-Result<const uint8_t*> DecodePlane(ByteReader* payload, size_t count, uint8_t* scratch) {
-  const unsigned mode = payload->Fixed<uint8_t>();
-  if (!payload->ok()) return Corrupt("plane: mode missing");
-  switch (static_cast<PlaneMode>(mode)) {
+Result<const uint8_t*> DecodeMode(PlaneMode mode, ByteReader* payload, size_t count,
+                                  uint8_t* scratch) {
+  switch (mode) {
     case PlaneMode::kConstant: {
       const uint8_t symbol = payload->Fixed<uint8_t>();
       if (!payload->ok()) return Corrupt("plane: symbol missing");
@@ -146,8 +144,27 @@ Result<const uint8_t*> DecodePlane(ByteReader* payload, size_t count, uint8_t* s
       QSTORE_TRY(DecodeRans(payload, count, scratch));
       return scratch;
     }
+    case PlaneMode::kRuns: {
+      QSTORE_TRY(DecodeRuns(payload, count, scratch));
+      return scratch;
+    }
   }
-  return Corrupt("plane: unknown mode " + std::to_string(mode));
+  return Corrupt("plane: unknown mode " + std::to_string(static_cast<unsigned>(mode)));
+}
+
+}  // namespace
+
+Result<const uint8_t*> DecodePlane(ByteReader* payload, size_t count, uint8_t* scratch) {
+  const auto mode = static_cast<PlaneMode>(payload->Fixed<uint8_t>());
+  if (!payload->ok()) return Corrupt("plane: mode missing");
+  return DecodeMode(mode, payload, count, scratch);
+}
+
+Result<const uint8_t*> DecodeClassPlane(ByteReader* payload, size_t count, uint8_t* scratch) {
+  const auto mode = static_cast<PlaneMode>(payload->Fixed<uint8_t>());
+  if (!payload->ok() || mode == PlaneMode::kRuns)
+    return Corrupt("runs: classes are in runs themselves");
+  return DecodeMode(mode, payload, count, scratch);
 }
 
 }  // namespace qstore::codec

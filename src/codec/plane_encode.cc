@@ -4,6 +4,7 @@
 #include <bit>
 #include <memory>
 #include <numeric>
+#include <utility>
 
 #include "base/disk_ids.h"
 #include "codec/bits.h"
@@ -11,6 +12,7 @@
 #include "codec/kernels/kernels.h"
 #include "codec/plane.h"
 #include "codec/rans.h"
+#include "codec/runs.h"
 
 namespace qstore::codec {
 namespace {
@@ -178,11 +180,35 @@ bool LooksRandom(std::span<const uint8_t> symbols) {
   return EntropyBits(counts) > 8 * kWorthwhile * sampled;
 }
 
+// By so much smaller must be what takes longer to encode and, on some machines, to decode.
+constexpr double kRunsWorthwhile = 0.998;
+
 constexpr double kHuffmanHeader = 56;
 constexpr double kRansHeader = 4 * kRansStates + 8;
 
 size_t SymbolsUsed(const Histogram& counts) {
   return counts.size() - static_cast<size_t>(std::count(counts.begin(), counts.end(), 0u));
+}
+
+// Codes with rANS, if that takes fewer bytes than `limit`.
+bool EncodeByRans(std::span<const uint8_t> symbols, const Histogram& counts, Effort effort,
+                  double limit, std::vector<std::byte>* out) {
+  RunClasses classes = ClassifyRuns(symbols, counts);
+  const double runs = classes.bytes + kRansHeader;
+  if (effort == Effort::kRans) {
+    const Histogram frequencies = NormalizeFrequencies(counts);
+    const double rans = RansBits(counts, frequencies) / 8 + kRansHeader +
+                        1.5 * static_cast<double>(SymbolsUsed(counts));
+    if (rans < limit && rans < kRunsWorthwhile * runs) {
+      ByteWriter(out).Fixed(static_cast<uint8_t>(PlaneMode::kRans));
+      EncodeRans(symbols, frequencies, out);
+      return true;
+    }
+  }
+  if (runs >= kRunsWorthwhile * limit) return false;
+  ByteWriter(out).Fixed(static_cast<uint8_t>(PlaneMode::kRuns));
+  EncodeRuns(symbols, std::move(classes), out);
+  return true;
 }
 
 // Codes with the cheapest entropy code, if that takes fewer bytes than `limit`.
@@ -193,19 +219,11 @@ bool EncodeEntropy(std::span<const uint8_t> symbols, const Histogram& counts, Ef
   const double rans_header = kRansHeader + 1.5 * static_cast<double>(SymbolsUsed(counts));
   // No code gets below the entropy: making one for a few symbols would take longer than all else.
   const double entropy = EntropyBits(counts) / 8;
-  const bool try_rans = effort == Effort::kRans && entropy + rans_header < limit;
+  const bool try_rans = effort != Effort::kHuffman && entropy + rans_header < limit;
   if (entropy + huffman_header >= limit && !try_rans) return false;
   const CodeLengths lengths = MakeCodeLengths(counts);
   const double huffman = static_cast<double>(CodedBits(counts, lengths)) / 8 + huffman_header;
-  if (try_rans) {
-    const Histogram frequencies = NormalizeFrequencies(counts);
-    const double rans = RansBits(counts, frequencies) / 8 + rans_header;
-    if (rans < limit && rans < huffman) {
-      ByteWriter(out).Fixed(static_cast<uint8_t>(PlaneMode::kRans));
-      EncodeRans(symbols, frequencies, out);
-      return true;
-    }
-  }
+  if (try_rans && EncodeByRans(symbols, counts, effort, std::min(limit, huffman), out)) return true;
   if (huffman >= limit) return false;
   EncodeHuffman(symbols, lengths, out);
   return true;

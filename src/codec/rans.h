@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "codec/huffman.h"
+#include "codec/kernels/kernels.h"
 #include "qstore/status.h"
 
 namespace qstore::codec {
@@ -17,7 +18,6 @@ namespace qstore::codec {
 // that the decoder runs forwards. docs/format-coding.md, "rANS".
 
 inline constexpr unsigned kRansScaleBits = 14;
-inline constexpr size_t kRansStates = 32;
 
 /// Frequencies that sum to 2^scale_bits; every symbol counted has at least 1.
 /// REQUIRES: at least two symbols counted; scale_bits >= 8.

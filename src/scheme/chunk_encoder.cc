@@ -16,27 +16,17 @@ using Bytes = std::vector<std::byte>;
 // At the fast level, the share of the raw size that a code for bytes must get below.
 constexpr double kFastWorthwhile = 0.8;
 
-// Tensors below this size take the finer codes at the balanced level too: tables weigh more in
-// them, and what a model spends on decoding is in its large tensors.
-// F16 has more candidates in a bin, and more to gain; BF16 would gain 0.2 % of an archive and take
-// twice as long to load.
-uint64_t SmallTensor(DType dtype) {
-  switch (dtype) {
-    case DType::kBF16:
-      return 0;
-    case DType::kF16:
-      return uint64_t{1} << 22;
-    default:
-      return uint64_t{1} << 20;
-  }
-}
+// Tensors below this size take finer symbols at the balanced level too: tables weigh more in them,
+// and what a model spends on decoding is in its large tensors.
+constexpr uint64_t kSmallTensor = uint64_t{1} << 20;
 
+// docs/decisions/0015-what-codes-may-cost.md.
 codec::Effort EffortFor(const ObjectSpec& spec, Level level) {
+  if (level == Level::kFast) return codec::Effort::kHuffman;
+  if (level == Level::kMax) return codec::Effort::kRans;
   const uint64_t count =
       spec.packed_weights != 0 ? spec.packed_weights : spec.elem_count() * DTypeBlock(spec.dtype);
-  const bool fine =
-      level == Level::kMax || (level == Level::kBalanced && count < SmallTensor(spec.dtype));
-  return fine ? codec::Effort::kRans : codec::Effort::kHuffman;
+  return count < kSmallTensor ? codec::Effort::kFineRuns : codec::Effort::kRuns;
 }
 
 // At the max level, the share of the size that a model of the rows, or codes by context, must get

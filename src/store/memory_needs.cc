@@ -12,6 +12,8 @@ namespace {
 constexpr uint64_t kBatchBytes = uint64_t{2} << 20;
 // Of a model of rows of kMaxWidth places (src/codec/row_model.h).
 constexpr uint64_t kRowModelBytes = uint64_t{5} << 20;
+// Of codes of blocks by context (src/codec/context_rans.h).
+constexpr uint64_t kBlockTableBytes = uint64_t{1} << 20;
 // Of a plain coder, in bytes of its chunk: planes of bytes, and numbers by element.
 constexpr uint64_t kPlainShare = 4;
 
@@ -26,7 +28,8 @@ uint64_t CoderBytes(const ArchiveFile& archive, uint32_t id) {
   const uint64_t own = bound == nullptr ? 0 : bound->ScratchBytes(chunk);
   const unsigned block = DTypeBlock(object.dtype);
   // A thread has the streams of blocks by themselves beside what a scheme has.
-  const uint64_t of_blocks = block == 1 ? 0 : 3 * block * (chunk / object.elem_bytes());
+  const uint64_t of_blocks =
+      block == 1 ? 0 : 3 * block * (chunk / object.elem_bytes()) + kBlockTableBytes;
   return std::max(kPlainShare * chunk, own) + of_blocks;
 }
 

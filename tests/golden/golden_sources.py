@@ -124,6 +124,14 @@ def source_large(folder, random):
     write_safetensors(folder / "int8" / "model.safetensors", low)
 
 
+def source_runs(folder, random):
+    """Rows of other spreads, long enough for classes of runs; small int8."""
+    value = weights(random, 70, 1024) * np.exp(random.standard_normal((70, 1))).astype(np.float32)
+    _, low = pair_of("F16", {"b.weight": value[:64, :600]})
+    tensors = {"a.weight": tensor("BF16", value), "b.weight": low["b.weight"]}
+    write_safetensors(folder / "one.safetensors", tensors)
+
+
 def source_file(folder, random):
     """A variant that is one file."""
     write_safetensors(folder / "one.safetensors", {"w": tensor("BF16", weights(random, 64, 64))})
@@ -344,6 +352,7 @@ ARCHIVES = {
     "rows": (source_rows, ["f32=f32", "int8=int8"], []),
     "dtypes": (source_dtypes, ["all=all"], []),
     "large": (source_large, ["f16=f16", "int8=int8"], []),
+    "runs": (source_runs, ["one=one.safetensors"], []),
     "file": (source_file, ["one=one.safetensors"], []),
     "sha256": (source_digests, ["all=all"], ["--sha256"]),
     "gptq": (source_gptq, ["f16=f16", "q8=q8", "q4=q4"], []),

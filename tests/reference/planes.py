@@ -74,7 +74,10 @@ def fields_at(bits, start, width):
 
 def decode_plane(cursor, count):
     """A plane stream of `count` symbols."""
-    mode = cursor.byte()
+    return decode_mode(cursor.byte(), cursor, count)
+
+
+def decode_mode(mode, cursor, count):
     if mode == 0:  # kConstant
         return np.full(count, cursor.byte(), np.uint8)
     if mode == 1:  # kPacked
@@ -87,6 +90,8 @@ def decode_plane(cursor, count):
         return decode_huffman(cursor, count)
     if mode == 4:  # kRans
         return decode_rans(cursor, count)
+    if mode == 5:  # kRuns
+        return decode_runs(cursor, count)
     require(mode == 3, "plane of unknown mode")  # kSparse
     plane = np.full(count, cursor.byte(), np.uint8)
     at = 0
@@ -205,6 +210,20 @@ def decode_context_rans(cursor, contexts, count):
     require(at == len(words), "context rans: words left over")
     require(all(x == RANS_LOWEST for x in states), "context rans: last states")
     return symbols
+
+
+def decode_runs(cursor, count):
+    run_bits, classes = cursor.byte(), cursor.byte()
+    require(5 <= run_bits <= 20, "runs: length")
+    require(1 <= classes <= 16, "runs: number of classes")
+    runs = -(-count >> run_bits) if count else 0
+    class_of = np.zeros(runs, np.uint8)
+    if classes > 1:
+        mode = cursor.byte()
+        require(mode != 5, "runs: classes in runs")
+        class_of = decode_mode(mode, cursor, runs)
+        require((class_of < classes).all(), "runs: class")
+    return decode_context_rans(cursor, np.repeat(class_of, 1 << run_bits)[:count].tolist(), classes)
 
 
 def decode_byte_planes(cursor, count, elem_bytes):

@@ -151,8 +151,10 @@ void EncodeBlocksByZero(const BlockLayout& layout, Effort effort, std::span<cons
     EncodeBlockStream(layout.streams[s], count, s, effort, scratch, out);
   }
   FindContexts(layout, count, scratch);
-  EncodeContextRans({scratch->stream(layout.codes()), count * layout.weights}, scratch->contexts,
-                    kZeroPlaces, &scratch->rans, out);
+  const std::span<const uint8_t> codes(scratch->stream(layout.codes()), count * layout.weights);
+  const Contexts contexts{scratch->contexts, 0, kZeroPlaces};
+  CountByContext(codes, contexts, &scratch->rans);
+  EncodeContextRans(codes, contexts, &scratch->rans, out);
 }
 
 Status DecodeBlocksByZero(const BlockLayout& layout, base::ByteReader* payload,
@@ -163,8 +165,8 @@ Status DecodeBlocksByZero(const BlockLayout& layout, base::ByteReader* payload,
     QSTORE_TRY(DecodeBlockStream(layout.streams[s], count, s, payload, scratch));
   }
   FindContexts(layout, count, scratch);
-  QSTORE_TRY(DecodeContextRans(payload, scratch->contexts, kZeroPlaces, &scratch->rans,
-                               scratch->stream(layout.codes())));
+  QSTORE_TRY(DecodeContextRans(payload, {scratch->contexts, 0, kZeroPlaces}, count * layout.weights,
+                               &scratch->rans, scratch->stream(layout.codes())));
   MergeBlocks(layout, scratch, raw);
   return {};
 }

@@ -41,6 +41,11 @@ void Finish16(const uint8_t* q, const uint8_t* index, size_t count, const uint16
 /// Of kAvx2Kernels and kAvx512Kernels, in files of their own.
 namespace avx2 {
 
+size_t RansRounds(const uint32_t* tables, const uint8_t* contexts, const uint8_t* words,
+                  size_t rounds, uint32_t* states, uint8_t* out);
+size_t RansSymbols(const uint32_t* tables, const uint8_t* contexts, const uint8_t* words,
+                   size_t rounds, uint32_t* states, uint8_t* out);
+
 void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
               const BinTable8* table, BinSinks* sinks);
 

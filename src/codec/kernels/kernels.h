@@ -19,6 +19,15 @@ inline constexpr size_t kReadSlack = 8;
 inline constexpr size_t kHuffmanRun = 4;
 inline constexpr size_t kHuffmanStreams = 32;
 
+/// rANS: states that take turns, and where they take a word. An entry of a decoder's table, for
+/// each value of a state's low kRansTableBits bits: the symbol, what the state becomes beyond a
+/// multiple of the symbol's frequency (<< 8, 12 bits), and the frequency less 1 (<< 20).
+inline constexpr size_t kRansStates = 32;
+inline constexpr unsigned kRansTableBits = 12;
+inline constexpr uint32_t kRansLow = 1u << 16;
+/// Bytes behind the words taken that a round of the decoder may read.
+inline constexpr size_t kRansReadAhead = 16;
+
 /// Magnitudes |q| of an int8 scheme.
 inline constexpr size_t kBinCount = 128;
 
@@ -124,6 +133,15 @@ struct Kernels {
   /// its code << 8 | length, of at most 12 bits. Writes up to kReadSlack bytes behind each stream.
   void (*put_huffman32)(const uint32_t* codes, const uint8_t* symbols, size_t rounds,
                         BitSink* streams);
+
+  /// Rounds of rANS: the next symbol of each state, which takes words in this order. Round r has
+  /// the table `contexts[r]`. Returns how many words were taken, at most kRansStates a round.
+  /// `words` can be read kRansReadAhead bytes beyond these.
+  size_t (*rans_rounds)(const uint32_t* tables, const uint8_t* contexts, const uint8_t* words,
+                        size_t rounds, uint32_t* states, uint8_t* out);
+  /// The same with a context for each symbol.
+  size_t (*rans_symbols)(const uint32_t* tables, const uint8_t* contexts, const uint8_t* words,
+                         size_t rounds, uint32_t* states, uint8_t* out);
 
   /// Unpacks `count` symbols of `width` bits (1 to 7), least significant bit first. `in` can be
   /// read kReadSlack bytes beyond the last symbol.

@@ -6,6 +6,7 @@
 #include "codec/kernels/internal.h"
 #include "codec/kernels/portable_loops.h"
 #include "codec/kernels/put_residual_loops.h"
+#include "codec/kernels/rans_loops.h"
 #include "codec/kernels/residual_loops.h"
 #include "codec/kernels/words_loops.h"
 
@@ -167,6 +168,8 @@ const Kernels kScalarKernels = {
     .name = "scalar",
     .huffman32 = loops::Huffman32,
     .put_huffman32 = loops::PutHuffman32,
+    .rans_rounds = loops::RansRounds,
+    .rans_symbols = loops::RansSymbols,
     .unpack = scalar::Unpack,
     .pack = scalar::Pack,
     .merge_nibbles = scalar::MergeNibbles,

@@ -183,7 +183,7 @@ void BlockCoder::EncodeCodes(const WeightReader& weights, size_t count, bool is_
   const size_t begin = out->size();
   if (listed <= count / kRare) {
     ListCodes(count, out);
-    const bool is_fast = effort == codec::Effort::kHuffman && listed <= count / kVeryRare;
+    const bool is_fast = effort <= codec::Effort::kRuns && listed <= count / kVeryRare;
     if (out->size() - begin <= kSmallList || is_fast) return;
   }
   scratch_.near_bytes.assign(1, static_cast<std::byte>(CodesAs::kNear));

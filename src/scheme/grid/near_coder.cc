@@ -29,7 +29,9 @@ void EncodeNear(unsigned bits, std::span<const uint8_t> codes, std::span<const u
     scratch->symbols[i] = static_cast<uint8_t>(SymbolOf(step, bits));
     scratch->contexts[i] = places[i] & kPlaceMask;
   }
-  codec::EncodeContextRans(scratch->symbols, scratch->contexts, kNearPlaces, &scratch->rans, out);
+  const codec::Contexts contexts{scratch->contexts, 0, kNearPlaces};
+  codec::CountByContext(scratch->symbols, contexts, &scratch->rans);
+  codec::EncodeContextRans(scratch->symbols, contexts, &scratch->rans, out);
 }
 
 Status DecodeNear(unsigned bits, base::ByteReader* payload, std::span<const uint8_t> nearest,
@@ -37,8 +39,8 @@ Status DecodeNear(unsigned bits, base::ByteReader* payload, std::span<const uint
   scratch->symbols.resize(codes.size());
   scratch->contexts.resize(codes.size());
   for (size_t i = 0; i < codes.size(); ++i) scratch->contexts[i] = places[i] & kPlaceMask;
-  QSTORE_TRY(codec::DecodeContextRans(payload, scratch->contexts, kNearPlaces, &scratch->rans,
-                                      scratch->symbols.data()));
+  QSTORE_TRY(codec::DecodeContextRans(payload, {scratch->contexts, 0, kNearPlaces}, codes.size(),
+                                      &scratch->rans, scratch->symbols.data()));
   const unsigned mask = (1u << bits) - 1;
   for (size_t i = 0; i < codes.size(); ++i) {
     const unsigned step = StepOf(scratch->symbols[i]);

@@ -37,8 +37,7 @@ struct NearScratch {
 };
 /// Bytes of a NearScratch, for so many codes and beside them.
 inline constexpr uint64_t kNearScratchPerCode = 2;
-inline constexpr uint64_t kNearScratch =
-    kNearPlaces * ((uint64_t{1} << codec::kContextScaleBits) + 1024);
+inline constexpr uint64_t kNearScratch = codec::ContextRansBytes(kNearPlaces);
 
 /// Appends codes of `bits` bits given the nearest ones and the places. At every level by rANS: most
 /// symbols take less than a bit.

@@ -36,7 +36,7 @@ std::span<const uint8_t> AsSymbols(const Bytes& bytes) {
   return {reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
 }
 
-constexpr Effort kEfforts[] = {Effort::kHuffman, Effort::kRans};
+constexpr Effort kEfforts[] = {Effort::kHuffman, Effort::kRuns, Effort::kRans};
 
 // Codes and decodes a plane; returns its coded size.
 size_t RoundTripPlane(const Bytes& symbols, Effort effort) {

@@ -37,7 +37,9 @@ Sample MakeSample(size_t count) {
 Bytes Encoded(const Sample& sample, size_t contexts = kContexts) {
   Bytes out;
   ContextRansScratch scratch;
-  EncodeContextRans(sample.symbols, sample.contexts, contexts, &scratch, &out);
+  const Contexts of{sample.contexts, 0, contexts};
+  CountByContext(sample.symbols, of, &scratch);
+  EncodeContextRans(sample.symbols, of, &scratch, &out);
   return out;
 }
 
@@ -45,8 +47,8 @@ Status Decoded(const Bytes& payload, const Sample& sample, Symbols* out) {
   base::ByteReader reader(payload);
   ContextRansScratch scratch;
   out->assign(sample.contexts.size(), 0xee);
-  const Status status =
-      DecodeContextRans(&reader, sample.contexts, kContexts, &scratch, out->data());
+  const Status status = DecodeContextRans(&reader, {sample.contexts, 0, kContexts},
+                                          sample.contexts.size(), &scratch, out->data());
   EXPECT_TRUE(!status.ok() || reader.remaining() == 0);
   return status;
 }
@@ -93,8 +95,8 @@ TEST(ContextRans, AnyDamageIsFoundOrGivesSymbols) {
     bad[random() % bad.size()] ^= static_cast<std::byte>(1 + random() % 255);
     base::ByteReader reader(bad);
     ContextRansScratch scratch;
-    const Status status =
-        DecodeContextRans(&reader, sample.contexts, kContexts, &scratch, back.data());
+    const Status status = DecodeContextRans(&reader, {sample.contexts, 0, kContexts},
+                                            sample.contexts.size(), &scratch, back.data());
     EXPECT_TRUE(status.ok() || status.code() == ErrorCode::kCorrupt);
   }
 }

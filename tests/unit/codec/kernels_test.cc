@@ -132,6 +132,33 @@ TEST_P(KernelsTest, Huffman) {
   }
 }
 
+// Any entries, states and words: what comes of damaged streams is the same too.
+TEST_P(KernelsTest, Rans) {
+  std::mt19937 random(8);
+  constexpr size_t kTables = 3;
+  std::vector<uint32_t> tables(kTables << kRansTableBits);
+  for (const size_t rounds : {0, 1, 2, 33, 500}) {
+    for (auto& entry : tables) entry = static_cast<uint32_t>(random());
+    Symbols contexts(rounds * kRansStates);
+    for (auto& context : contexts) context = static_cast<uint8_t>(random() % kTables);
+    const Symbols words = Noise(2 * rounds * kRansStates + kRansReadAhead, 4);
+    std::array<uint32_t, kRansStates> first;
+    for (auto& state : first) state = static_cast<uint32_t>(random()) >> random() % 20;
+    for (const auto member : {&Kernels::rans_rounds, &Kernels::rans_symbols}) {
+      auto states = first;
+      auto states2 = first;
+      Symbols a(rounds * kRansStates), b(rounds * kRansStates);
+      const size_t taken = (scalar_.*member)(tables.data(), contexts.data(), words.data(), rounds,
+                                             states.data(), a.data());
+      EXPECT_EQ((kernels_->*member)(tables.data(), contexts.data(), words.data(), rounds,
+                                    states2.data(), b.data()),
+                taken);
+      EXPECT_EQ(a, b);
+      EXPECT_EQ(states, states2);
+    }
+  }
+}
+
 TEST_P(KernelsTest, PutHuffman32) {
   std::mt19937 random(6);
   for (const size_t rounds : {0, 1, 63, 64, 65, 200}) {
