@@ -34,11 +34,10 @@ Range RangeOf(const Histogram& counts) {
   return range.first > range.last ? Range{0, 0} : range;
 }
 
-// state / frequency is the upper half of state * reciprocal. That of frequency 1 would need one bit
-// more: the quotient gets 1 less, and the bias makes up for it.
 RansCode CodeOf(uint32_t start, uint32_t frequency) {
-  if (frequency == 1) return {~uint64_t{0}, start + kScale - 1, 1};
-  return {~uint64_t{0} / frequency + 1, start, frequency};
+  const uint32_t stretch = start | (frequency - 1) << kRansTableBits;
+  if (frequency == 1) return {~uint64_t{0}, start + kScale - 1, stretch};
+  return {~uint64_t{0} / frequency + 1, start, stretch};
 }
 
 // Fills the codes of one context, and writes its frequencies.
@@ -78,24 +77,20 @@ Status ReadContext(ByteReader* payload, uint32_t* table) {
   return {};
 }
 
-// Symbols from the last to the first; words from the end of the room to its front. Without
-// branches: which state gives a word is a matter of chance. Returns the first word.
-const uint16_t* PutSymbols(std::span<const uint8_t> symbols, const Contexts& contexts,
-                           const RansCode* codes, uint32_t* states, uint16_t* end) {
-  for (size_t i = symbols.size(); i-- > 0;) {
-    const RansCode& code = codes[contexts.of[i >> contexts.shift] * kSymbols + symbols[i]];
-    uint32_t state = states[i % kRansStates];
-    // The largest state that stays in range: ((kRansLow / kScale) << 16) * frequency - 1.
-    constexpr unsigned kRoom = 16 + 16 - kRansTableBits;
-    const unsigned is_full = state >= uint64_t{code.frequency} << kRoom ? 1 : 0;
-    end[-1] = static_cast<uint16_t>(state);
-    end -= is_full;
-    state >>= 16 * is_full;
-    __extension__ using Wide = unsigned __int128;
-    const auto quotient = static_cast<uint32_t>(Wide{code.reciprocal} * state >> 64);
-    states[i % kRansStates] = state + code.bias + quotient * (kScale - code.frequency);
+// Symbols from the last to the first; words from the end of the room to its front. Returns how
+// many words.
+size_t PutSymbols(std::span<const uint8_t> symbols, const Contexts& contexts, const RansCode* codes,
+                  uint32_t* states, uint16_t* end) {
+  const size_t rounds = symbols.size() / kRansStates;
+  uint16_t* first = end;
+  for (size_t i = symbols.size(); i-- > rounds * kRansStates;) {
+    const size_t context = contexts.of[i >> contexts.shift];
+    loops::PutRansStep(codes[context * kSymbols + symbols[i]], &states[i % kRansStates], &first);
   }
-  return end;
+  const Kernels& kernels = ActiveKernels();
+  const auto put = contexts.shift == 0 ? kernels.put_rans_symbols : kernels.put_rans_rounds;
+  const size_t more = put(codes, contexts.of.data(), symbols.data(), rounds, states, first);
+  return static_cast<size_t>(end - first) + more;
 }
 
 // Words being taken, and the states that take them.
@@ -199,19 +194,17 @@ void EncodeContextRans(std::span<const uint8_t> symbols, const Contexts& context
   }
   std::array<uint32_t, kRansStates> states;
   states.fill(kRansLow);
-  // One more: what is written there is kept only where a state is full.
-  if (scratch->word_room < symbols.size() + 1) {
-    scratch->word_room = symbols.size() + 1;
+  if (scratch->word_room < symbols.size() + kRansWordSlack) {
+    scratch->word_room = symbols.size() + kRansWordSlack;
     scratch->words = std::make_unique_for_overwrite<uint16_t[]>(scratch->word_room);
   }
-  uint16_t* end = scratch->words.get() + scratch->word_room;
-  const uint16_t* first = PutSymbols(symbols, contexts, scratch->codes.data(), states.data(), end);
+  uint16_t* const end = scratch->words.get() + scratch->word_room;
+  const size_t words = PutSymbols(symbols, contexts, scratch->codes.data(), states.data(), end);
   for (const uint32_t state : states) writer.Fixed(state);
-  const auto words = static_cast<size_t>(end - first);
   writer.Varint(words);
   const size_t begin = out->size();
   out->resize(begin + 2 * words);
-  for (size_t w = 0; w < words; ++w) base::StoreLe(out->data() + begin + 2 * w, first[w]);
+  for (size_t w = 0; w < words; ++w) base::StoreLe(out->data() + begin + 2 * w, *(end - words + w));
 }
 
 double ContextRansCost(const Histogram& counts) {

@@ -28,13 +28,6 @@ struct Contexts {
 };
 inline constexpr unsigned kRoundShift = 5;
 
-/// What the encoder knows of a symbol in a context.
-struct RansCode {
-  uint64_t reciprocal;  ///< 2^64 / frequency, rounded up.
-  uint32_t bias;
-  uint32_t frequency;
-};
-
 /// Tables, and words of an encoder; kept from chunk to chunk.
 struct ContextRansScratch {
   std::vector<uint32_t> tables;  // By context and slot, see kRansTableBits.

@@ -16,7 +16,7 @@ namespace qstore::codec {
 struct TwoBits256 {
   static void Split(const uint8_t* bytes, uint8_t* codes) {
     for (size_t n = 0; n < 2; ++n) {
-      for (unsigned j = 0; j < 4; ++j) {
+      for (size_t j = 0; j < 4; ++j) {
         for (size_t l = 0; l < 32; ++l) {
           codes[128 * n + 32 * j + l] = bytes[32 * n + l] >> 2 * j & 3;
         }
@@ -111,7 +111,7 @@ struct BlockQ3K {
     }
     uint8_t* codes = streams[2];
     TwoBits256::Split(block + 32, codes);
-    for (unsigned g = 0; g < 8; ++g) {
+    for (size_t g = 0; g < 8; ++g) {
       for (size_t l = 0; l < 32; ++l) {
         codes[32 * g + l] = static_cast<uint8_t>(codes[32 * g + l] | (block[l] >> g & 1) << 2);
       }
@@ -120,7 +120,7 @@ struct BlockQ3K {
   static void Merge(const uint8_t* const* streams, uint8_t* block) {
     const uint8_t* codes = streams[2];
     for (size_t l = 0; l < 32; ++l) block[l] = 0;
-    for (unsigned g = 0; g < 8; ++g) {
+    for (size_t g = 0; g < 8; ++g) {
       for (size_t l = 0; l < 32; ++l) {
         block[l] = static_cast<uint8_t>(block[l] | (codes[32 * g + l] >> 2 & 1) << g);
       }
@@ -142,7 +142,7 @@ struct BlockQ3K {
 /// Bit k of byte l is the fifth bit of weight 32 k + l.
 struct FifthBits256 {
   static void Split(const uint8_t* bytes, uint8_t* codes) {
-    for (unsigned k = 0; k < 8; ++k) {
+    for (size_t k = 0; k < 8; ++k) {
       for (size_t l = 0; l < 32; ++l) {
         codes[32 * k + l] = static_cast<uint8_t>(codes[32 * k + l] | (bytes[l] >> k & 1) << 4);
       }
@@ -150,7 +150,7 @@ struct FifthBits256 {
   }
   static void Merge(const uint8_t* codes, uint8_t* bytes) {
     for (size_t l = 0; l < 32; ++l) bytes[l] = 0;
-    for (unsigned k = 0; k < 8; ++k) {
+    for (size_t k = 0; k < 8; ++k) {
       for (size_t l = 0; l < 32; ++l) {
         bytes[l] = static_cast<uint8_t>(bytes[l] | (codes[32 * k + l] >> 4 & 1) << k);
       }
@@ -234,7 +234,7 @@ struct BlockIq4Xs {
   static void Split(const uint8_t* block, uint8_t* const* streams) {
     std::memcpy(streams[0], block, 2);
     const unsigned high = block[2] | static_cast<unsigned>(block[3]) << 8;
-    for (unsigned k = 0; k < 8; ++k) {
+    for (size_t k = 0; k < 8; ++k) {
       const unsigned low = block[4 + k / 2] >> 4 * (k % 2) & 15;
       streams[1][k] = static_cast<uint8_t>(low | (high >> 2 * k & 3) << 4);
     }
@@ -247,7 +247,7 @@ struct BlockIq4Xs {
     std::memcpy(block, streams[0], 2);
     const uint8_t* scales = streams[1];
     unsigned high = 0;
-    for (unsigned k = 0; k < 8; ++k) high |= (scales[k] >> 4 & 3u) << 2 * k;
+    for (size_t k = 0; k < 8; ++k) high |= (scales[k] >> 4 & 3u) << 2 * k;
     block[2] = static_cast<uint8_t>(high);
     block[3] = static_cast<uint8_t>(high >> 8);
     for (size_t k = 0; k < 4; ++k) {

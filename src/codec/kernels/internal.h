@@ -45,6 +45,10 @@ size_t RansRounds(const uint32_t* tables, const uint8_t* contexts, const uint8_t
                   size_t rounds, uint32_t* states, uint8_t* out);
 size_t RansSymbols(const uint32_t* tables, const uint8_t* contexts, const uint8_t* words,
                    size_t rounds, uint32_t* states, uint8_t* out);
+size_t PutRansRounds(const RansCode* codes, const uint8_t* contexts, const uint8_t* symbols,
+                     size_t rounds, uint32_t* states, uint16_t* end);
+size_t PutRansSymbols(const RansCode* codes, const uint8_t* contexts, const uint8_t* symbols,
+                      size_t rounds, uint32_t* states, uint16_t* end);
 
 void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
               const BinTable8* table, BinSinks* sinks);

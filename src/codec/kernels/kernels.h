@@ -27,6 +27,16 @@ inline constexpr unsigned kRansTableBits = 12;
 inline constexpr uint32_t kRansLow = 1u << 16;
 /// Bytes behind the words taken that a round of the decoder may read.
 inline constexpr size_t kRansReadAhead = 16;
+/// Words before the first one that the encoder may write.
+inline constexpr size_t kRansWordSlack = 8;
+
+/// What the encoder of rANS knows of a symbol in a context. state / frequency is the upper half of
+/// state * reciprocal; for a frequency of 1 it is 1 less, which the bias makes up for.
+struct RansCode {
+  uint64_t reciprocal;  ///< 2^64 / frequency, rounded up.
+  uint32_t bias;        ///< Added to the state.
+  uint32_t stretch;     ///< Where the symbol's slots begin, and the frequency less 1 (<< 12).
+};
 
 /// Magnitudes |q| of an int8 scheme.
 inline constexpr size_t kBinCount = 128;
@@ -142,6 +152,14 @@ struct Kernels {
   /// The same with a context for each symbol.
   size_t (*rans_symbols)(const uint32_t* tables, const uint8_t* contexts, const uint8_t* words,
                          size_t rounds, uint32_t* states, uint8_t* out);
+
+  /// The inverse of rans_rounds: from the last round and symbol to the first. `codes` has 256 for
+  /// each context. Words are put before `end`; returns how many.
+  size_t (*put_rans_rounds)(const RansCode* codes, const uint8_t* contexts, const uint8_t* symbols,
+                            size_t rounds, uint32_t* states, uint16_t* end);
+  /// The inverse of rans_symbols.
+  size_t (*put_rans_symbols)(const RansCode* codes, const uint8_t* contexts, const uint8_t* symbols,
+                             size_t rounds, uint32_t* states, uint16_t* end);
 
   /// Unpacks `count` symbols of `width` bits (1 to 7), least significant bit first. `in` can be
   /// read kReadSlack bytes beyond the last symbol.

@@ -47,6 +47,31 @@ inline size_t RansSymbols(const uint32_t* tables, const uint8_t* contexts, const
   return static_cast<size_t>(word - words) / 2;
 }
 
+/// The inverse of RansStep: puts a word before *end where the state would get too high.
+inline void PutRansStep(const RansCode& code, uint32_t* state, uint16_t** end) {
+  // The highest state that stays in range: ((kRansLow >> kRansTableBits) << 16) * frequency - 1.
+  constexpr unsigned kRoom = 32 - kRansTableBits;
+  const uint32_t frequency = (code.stretch >> kRansTableBits) + 1;
+  const uint32_t is_full = *state >= uint64_t{frequency} << kRoom ? 1 : 0;
+  (*end)[-1] = static_cast<uint16_t>(*state);
+  *end -= is_full;
+  const uint32_t kept = *state >> (16 * is_full);
+  __extension__ using Wide = unsigned __int128;
+  const auto quotient = static_cast<uint32_t>(Wide{code.reciprocal} * kept >> 64);
+  *state = kept + code.bias + quotient * ((1u << kRansTableBits) - frequency);
+}
+
+template <bool kEach>
+size_t PutRans(const RansCode* codes, const uint8_t* contexts, const uint8_t* symbols,
+               size_t rounds, uint32_t* states, uint16_t* end) {
+  uint16_t* first = end;
+  for (size_t i = rounds * kRansStates; i-- > 0;) {
+    const size_t context = contexts[kEach ? i : i / kRansStates];
+    PutRansStep(codes[256 * context + symbols[i]], &states[i % kRansStates], &first);
+  }
+  return static_cast<size_t>(end - first);
+}
+
 }  // namespace loops
 }  // namespace
 }  // namespace qstore::codec

@@ -159,6 +159,49 @@ TEST_P(KernelsTest, Rans) {
   }
 }
 
+// Frequencies that add up to the scale, of which some are 1, and one may be all.
+TEST_P(KernelsTest, PutRans) {
+  std::mt19937 random(9);
+  constexpr size_t kContexts = 4;
+  constexpr uint32_t kScale = 1u << kRansTableBits;
+  for (const size_t rounds : {0, 1, 2, 33, 500}) {
+    std::vector<RansCode> codes(256 * kContexts);
+    std::vector<uint32_t> used(kContexts);
+    for (size_t c = 0; c < kContexts; ++c) {
+      for (uint32_t start = 0; start < kScale;) {
+        const uint32_t left = kScale - start;
+        const uint32_t some = 1 + static_cast<uint32_t>(random()) % (random() % 2 == 0 ? 2 : 900);
+        const uint32_t frequency = c == 0 || used[c] == 255 ? left : std::min(left, some);
+        const uint64_t reciprocal = frequency == 1 ? ~uint64_t{0} : ~uint64_t{0} / frequency + 1;
+        codes[256 * c + used[c]++] = {reciprocal, frequency == 1 ? start + kScale - 1 : start,
+                                      start | (frequency - 1) << kRansTableBits};
+        start += frequency;
+      }
+    }
+    for (const bool each : {false, true}) {
+      Symbols contexts(rounds * kRansStates), symbols(rounds * kRansStates);
+      for (size_t i = 0; i < contexts.size(); ++i) {
+        contexts[i] = static_cast<uint8_t>(random() % kContexts);
+        const size_t context = contexts[each ? i : i / kRansStates];
+        symbols[i] = static_cast<uint8_t>(random() % used[context]);
+      }
+      const auto member = each ? &Kernels::put_rans_symbols : &Kernels::put_rans_rounds;
+      std::array<uint32_t, kRansStates> states;
+      for (auto& state : states) state = kRansLow + static_cast<uint32_t>(random()) % 0xffff0000;
+      auto states2 = states;
+      std::vector<uint16_t> a(symbols.size() + kRansWordSlack), b(a.size());
+      const size_t words = (scalar_.*member)(codes.data(), contexts.data(), symbols.data(), rounds,
+                                             states.data(), a.data() + a.size());
+      ASSERT_EQ((kernels_->*member)(codes.data(), contexts.data(), symbols.data(), rounds,
+                                    states2.data(), b.data() + b.size()),
+                words);
+      EXPECT_EQ(states, states2);
+      const auto of = static_cast<ptrdiff_t>(words);
+      EXPECT_TRUE(std::equal(a.end() - of, a.end(), b.end() - of));
+    }
+  }
+}
+
 TEST_P(KernelsTest, PutHuffman32) {
   std::mt19937 random(6);
   for (const size_t rounds : {0, 1, 63, 64, 65, 200}) {
