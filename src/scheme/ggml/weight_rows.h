@@ -24,7 +24,7 @@ struct WeightRange {
 };
 
 /// Of `room`, where a matrix is transposed.
-inline constexpr uint64_t kTransposingBytes = 64 * 68 * sizeof(float);
+inline constexpr uint64_t kTransposingBytes = uint64_t{64} * 68 * sizeof(float);
 
 /// Bytes of the parent that have these weights; of a transposed one, their rows.
 Region RegionOf(const GgmlParams& params, uint64_t weight_count, const WeightRange& range);
