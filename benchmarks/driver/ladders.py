@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ladders: a BF16 model and GGUF files of it in many types, by ggml's own code. Made once."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import data
+from .from_tests import TESTS, environment, made_once, trained_llama
 from .settings import REAL, matrices
-
-TESTS = Path(__file__).resolve().parents[2] / "tests" / "python"
-sys.path.insert(0, str(TESTS))
-from made import environment, made_once, trained_llama  # noqa: E402
 
 GGML = TESTS / "requirements-ggml.txt"
 PLAIN = ("hf", "bf16", "f16", "imatrix")  # What is no quantized copy.

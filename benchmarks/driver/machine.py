@@ -7,6 +7,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+from . import peers
+
 
 def first_field(path, name):
     try:
@@ -39,5 +41,6 @@ def describe(qstore):
             "qstore": version.stdout.split()[-1],
             "python": platform.python_version(),
             **{name: version_of(name) for name in ("safetensors", "zipnn", "torch")},
+            "lmz": peers.pinned()["lmzip"],
         },
     }

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One HTML file with everything in it: no script, nothing from elsewhere."""
+"""A report as text, as Markdown, and as one HTML file with plots: no script, nothing from
+elsewhere.
+"""
 
 from html import escape
 
+from . import bars
 from .plots import all_plots
-from .tables import all_tables
+from .tables import all_tables, as_markdown, as_text
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #111827; background: #fff;
@@ -21,7 +24,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: 3px 12px; text-align: right; border-bottom: 1px solid #e5e7eb;
          white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
-tr.ours td { background: #eff6ff; }
+tr.ours td { background: #eff6ff; } tr.missed td { background: #fef2f2; }
 li { max-width: 60rem; }
 """
 
@@ -31,6 +34,7 @@ def as_html(table):
     rows = []
     for row in table.rows:
         kind = ' class="ours"' if row[0].startswith("qstore") else ""
+        kind = ' class="missed"' if row[-1] == "NOT MET" else kind
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in row)
         rows.append(f"<tr{kind}>{cells}</tr>")
     body = "".join(rows)
@@ -40,17 +44,37 @@ def as_html(table):
     )
 
 
-def render(report):
+def found(report):
+    """All tables, those first that tell whether what is wanted is there."""
+    return [*bars.all_tables(report), *all_tables(report)]
+
+
+def measured_on(report):
     machine = report["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    where = f"{machine['processor']}, {machine['cores']} cores, kernel {machine['kernel']}; "
+    load = f"load average at the start {machine['load_average_at_start']:.1f}"
+    where = f"{machine['processor']}, {machine['cores']} cores, kernel {machine['kernel']}, {load}"
+    return f"{report['date']} · {report['elapsed_s']} s · {where}; {versions}"
+
+
+def text(report):
+    return "\n".join(as_text(table) for table in found(report))
+
+
+def markdown(report):
+    notes = "\n".join(f"- {note}" for note in report["notes"])
+    head = f"# Benchmark report\n\n{measured_on(report)}\n\nWritten by `{report['command']}`.\n"
+    return "\n".join([head, notes + "\n", *map(as_markdown, found(report))])
+
+
+def render(report):
     notes = "".join(f"<li>{escape(note)}</li>" for note in report["notes"])
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
         '<link rel="icon" href="data:,"><title>QStore benchmark</title>'
         f"<style>{STYLE}</style></head><body><h1>QStore benchmark</h1>"
-        f"<p>{escape(report['date'])} · {escape(where + versions)}</p><ul>{notes}</ul>"
+        f"<p>{escape(measured_on(report))}</p><ul>{notes}</ul>"
         f'<div class="plots">{"".join(all_plots(report))}</div>'
-        + "".join(as_html(table) for table in all_tables(report))
+        + "".join(map(as_html, found(report)))
         + "</body></html>\n"
     )

@@ -12,6 +12,7 @@ COLORS = {
     "zstd 3": "#0f766e",
     "zstd 9": "#134e4a",
     "zipnn": "#dc2626",
+    "lmz": "#ea580c",
     "qstore fast": "#38bdf8",
     "qstore balanced": "#2563eb",
     "qstore max": "#4338ca",

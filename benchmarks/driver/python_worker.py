@@ -1,60 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Times Python libraries: reads a request a line on standard input, answers with a line of JSON.
+"""Times safetensors and ZipNN, in one process that has them loaded."""
 
-Timed is what a user waits for, from opening the file to the last byte in memory of its own.
-"""
-
-import json
 import os
 import sys
 import time
 from pathlib import Path
 
-import backed_memory
-import page_cache
 import torch
 import zipnn
 from safetensors import safe_open
 from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file, save_file
+from timed_requests import read, serve
 
-CHUNK = 1 << 20
-BURST = 256 << 10
-
-
-class Bucket:
-    """As the one of `qstore bench --bandwidth`."""
-
-    def __init__(self, bandwidth):
-        self.rate = (bandwidth or 0) * CHUNK
-        self.free_at = time.perf_counter()
-
-    def take(self, size):
-        if not self.rate:
-            return
-        now = time.perf_counter()
-        self.free_at = max(self.free_at, now - BURST / self.rate) + size / self.rate
-        if self.free_at > now:
-            time.sleep(self.free_at - now)
-
-
-def read(path, bandwidth):
-    """The content of a file, in one bytearray."""
-    bucket = Bucket(bandwidth)
-    data = bytearray(os.path.getsize(path))
-    view = memoryview(data)
-    with open(path, "rb", buffering=0) as file:
-        at = 0
-        while at < len(data):
-            bucket.take(min(CHUNK, len(data) - at))
-            at += file.readinto(view[at : at + CHUNK])
-    return data
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "python"))
+from zipnn_size import zipnn_sizes  # noqa: E402
 
 
 class Safetensors:
     def __init__(self, request):
         self.request = request
         self.target = Path(request["work"]) / f"{request['dataset']}-safetensors"
+
+    def threads(self):
+        return torch.get_num_threads()
 
     def prepare(self):
         high, low = (os.path.getsize(self.request[key]) for key in ("high", "low"))
@@ -77,6 +46,8 @@ class Safetensors:
 
     def load(self, operation):
         """Tensors are views of the mapped file until they are cloned."""
+        if operation in ("load_16_alone", "load_f16"):
+            return None
         start = time.perf_counter()
         tensors = []
         for path in self.files(operation):
@@ -98,85 +69,71 @@ class Safetensors:
 
 
 class ZipNN:
-    """The 16-bit file as one string of bytes, the fastest of the ways its README documents."""
+    """A 16-bit file as one string of bytes, the fastest of the ways its README documents."""
+
+    DTYPES = {"16": torch.bfloat16, "f16": torch.float16}
+    WHICH = {"load_16": "16", "save_16": "16", "load_f16": "f16"}
 
     def __init__(self, request):
         self.request = request
-        self.store = Path(request["work"]) / f"{request['dataset']}-zipnn"
-        self.is_verified = False
+        self.sources = {"16": request["high"], "f16": request["f16"]}
+
+    def threads(self):
+        return torch.get_num_threads()
+
+    def store(self, which):
+        return Path(self.request["work"]) / f"{self.request['dataset']}-zipnn-{which}"
 
     def files(self, operation):
-        return [self.store] if operation == "load_16" else []
+        return [self.store(self.WHICH[operation])] if operation in self.WHICH else []
 
-    def coder(self):
-        return zipnn.ZipNN(input_format="byte", bytearray_dtype="bfloat16")
+    def coder(self, which):
+        name = str(self.DTYPES[which]).removeprefix("torch.")
+        return zipnn.ZipNN(input_format="byte", bytearray_dtype=name)
 
-    def compress(self, target):
-        data = read(self.request["high"], None)
+    def compress(self, which, target):
+        data = read(self.sources[which], None)
         with open(target, "wb", buffering=0) as file:
-            file.write(self.coder().compress(data))
+            file.write(self.coder(which).compress(data))
+
+    def decompress(self, which):
+        return self.coder(which).decompress(read(self.store(which), self.request["bandwidth"]))
 
     def prepare(self):
-        if not self.store.exists():
-            self.compress(self.store)
-        return {"16": self.store.stat().st_size}
+        """Bytes as they are loaded, and in the smallest of its ways."""
+        sizes = {}
+        for which, dtype in self.DTYPES.items():
+            self.compress(which, self.store(which))
+            source = Path(self.sources[which])
+            if bytes(self.decompress(which)) != source.read_bytes():
+                raise RuntimeError("ZipNN gave back other bytes")
+            sizes[which] = self.store(which).stat().st_size
+            smallest = min(zipnn_sizes(source, dtype).values())
+            sizes[f"{which} smallest"] = min(sizes[which], smallest)
+        return sizes
 
     def save(self, operation):
-        if operation != "save_16":
+        which = self.WHICH.get(operation)
+        if which is None:
             return None
-        target = self.store.with_suffix(".saved")
+        target = self.store(which).with_suffix(".saved")
         start = time.perf_counter()
-        self.compress(target)
+        self.compress(which, target)
         seconds = time.perf_counter() - start
         target.unlink()
-        return seconds, os.path.getsize(self.request["high"])
+        return seconds, os.path.getsize(self.sources[which])
 
     def load(self, operation):
-        if operation != "load_16":
+        which = self.WHICH.get(operation)
+        if which is None:
             return None
         start = time.perf_counter()
-        content = self.coder().decompress(read(self.store, self.request["bandwidth"]))
-        seconds = time.perf_counter() - start
-        if not self.is_verified and bytes(content) != Path(self.request["high"]).read_bytes():
-            raise RuntimeError("ZipNN gave back other bytes")
-        self.is_verified = True
-        return seconds, len(content)
+        content = self.decompress(which)
+        return time.perf_counter() - start, len(content)
 
 
 LIBRARIES = {"safetensors": Safetensors, "zipnn": ZipNN}
 
 
-def answer(request):
-    library = LIBRARIES[request["library"]](request)
-    operation = request["operation"]
-    if operation == "prepare":
-        return {"sizes": library.prepare()}
-    times, shares = [], []
-    for _ in range(request["runs"]):
-        if request["cold"]:
-            shares.append(page_cache.drop(library.files(operation)))
-        backed_memory.back_for([request["high"], request["low"]])
-        result = (
-            library.save(operation) if operation.startswith("save") else library.load(operation)
-        )
-        if result is None:
-            return None
-        times.append(result[0])
-    reply = {"runs": times, "bytes": result[1], "threads": torch.get_num_threads()}
-    return {**reply, "resident_share": max(shares)} if shares else reply
-
-
-def main():
-    # Libraries may print; only answers go to the pipe.
-    out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        try:
-            reply = answer(json.loads(line))
-        except Exception as error:
-            reply = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(reply), file=out, flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    serve(LIBRARIES)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """A pair: arguments of `qstore synth`, or none for the real model that a package carries."""
+    """A model: who of sources.py makes it, for "synth" by which arguments."""
 
     name: str
     text: str
     synth: tuple = ()
+    source: str = "synth"
+    timed: bool = True  # Or of interest for its size only.
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,18 @@ def matrices(name, text, shape, count):
     return Recipe(name, text, ("--shape", shape, "--count", str(count)))
 
 
-REAL = Recipe("minilm", "all-MiniLM-L6-v2, real weights")
+REAL = Recipe("minilm", "all-MiniLM-L6-v2, real weights", source="minilm")
+SIZE_ONLY = (
+    Recipe("fcpe", "FCPE, real weights", source="convolutions", timed=False),
+    Recipe("silero", "Silero VAD, real weights", source="convolutions", timed=False),
+    Recipe("llama", "the Llama that the tests train", source="trained", timed=False),
+)
 
 TINY = Settings(
     recipes=(
         matrices("layers", "2 matrices of 512×512", "512x512", 2),
         matrices("small", "16 matrices of 64×64", "64x64", 16),
+        Recipe("only-size", "a matrix of 64×64", ("--shape", "64x64"), timed=False),
     ),
     rounds=2,
     more_rounds=1,
@@ -72,6 +80,7 @@ FULL = Settings(
             ("--layers", "1", "--hidden", "768", "--vocab", "128000"),
         ),
         REAL,
+        *SIZE_ONLY,
     ),
     rounds=3,
     more_rounds=6,
@@ -88,8 +97,12 @@ OPERATIONS = {
     "save_pair": "save both",
     "save_16": "save 16-bit",
     "load_16": "load 16-bit",
+    "load_16_alone": "load 16-bit stored alone",
+    "load_f16": "load F16 stored alone",
     "load_16_8": "load both",
     "load_8": "load 8-bit",
     "tensor": "one tensor",
     "slice": "one slice",
 }
+# The same of other systems, which store a model alone anyway.
+COUNTERPARTS = {"load_16_alone": "load_16"}

@@ -43,33 +43,45 @@ class QStore:
 
     def prepare(self, dataset, work):
         self.work = work
-        archive = self.archive(dataset)
-        if not archive.exists():
-            command = [self.qstore, "pack", "--level", self.level, "-o", archive]
-            run_json([*command, f"16={dataset.high}", f"8={dataset.low}"])
-        return {"pair": archive.stat().st_size}
+        models = {"16": dataset.high, "8": dataset.low, "f16": dataset.f16}
+        stored = {"pair": ("16", "8"), "16": ("16",), "f16": ("f16",)}
+        sizes = {}
+        for which, names in stored.items():
+            archive = self.archive(dataset, which)
+            if not archive.exists():
+                command = [self.qstore, "pack", "--level", self.level, "-o", archive]
+                run_json([*command, *(f"{name}={models[name]}" for name in names)])
+            sizes[which] = archive.stat().st_size
+        return sizes
 
-    def archive(self, dataset):
-        return self.work / f"{dataset.name}-{self.level}.qstore"
+    def archive(self, dataset, which):
+        return self.work / f"{dataset.name}-{self.level}-{which}.qstore"
 
     def measure(self, dataset, operation, conditions):
-        if operation.startswith("save"):
-            models = [f"16={dataset.high}", f"8={dataset.low}"]
-            count = 2 if operation == "save_pair" else 1
-            command = ["save", "--level", self.level, "--directory", self.work, *models[:count]]
-        else:
-            sources = {"16": dataset.high, "8": dataset.low}
-            names = {"load_16_8": ["16", "8"], "load_8": ["8"]}.get(operation, ["16"])
-            command = ["load", self.archive(dataset), *names]
-            for name in names:
-                command += ["--compare", f"{name}={sources[name]}"]
-            if operation in ("tensor", "slice"):
-                command += ["--tensor", getattr(dataset, operation).tensor]
-            if operation == "slice":
-                command += ["--rows", "{}:{}".format(*dataset.slice.rows)]
+        command = self.save(dataset, operation) or self.load(dataset, operation)
         command = [self.qstore, "bench", *command, *conditions.arguments()]
         result = run_json(command, self.isa)
         return result if self.isa in (None, result["isa"]) else None
+
+    def save(self, dataset, operation):
+        models = [f"16={dataset.high}", f"8={dataset.low}"]
+        count = {"save_pair": 2, "save_16": 1}.get(operation)
+        command = ["save", "--level", self.level, "--directory", self.work]
+        return [*command, *models[:count]] if count else None
+
+    def load(self, dataset, operation):
+        sources = {"16": dataset.high, "8": dataset.low, "f16": dataset.f16}
+        alone = {"load_16_alone": "16", "load_f16": "f16"}
+        names = [alone.get(operation, "16")]
+        names = {"load_16_8": ["16", "8"], "load_8": ["8"]}.get(operation, names)
+        command = ["load", self.archive(dataset, alone.get(operation, "pair")), *names]
+        for name in names:
+            command += ["--compare", f"{name}={sources[name]}"]
+        if operation in ("tensor", "slice"):
+            command += ["--tensor", getattr(dataset, operation).tensor]
+        if operation == "slice":
+            command += ["--rows", "{}:{}".format(*dataset.slice.rows)]
+        return command
 
 
 class Raw:
@@ -90,6 +102,8 @@ class Raw:
     def paths(self, dataset, operation):
         if operation in ("save_pair", "load_16_8"):
             return "pair", [dataset.high, dataset.low]
+        if operation == "load_f16":
+            return "f16", [dataset.f16]
         return ("8", [dataset.low]) if operation == "load_8" else ("16", [dataset.high])
 
     def store_of(self, dataset, which):
@@ -98,7 +112,7 @@ class Raw:
     def prepare(self, dataset, work):
         self.work = work
         sizes = {}
-        for operation in ("load_16_8", "load_16", "load_8"):
+        for operation in ("load_16_8", "load_16", "load_f16", "load_8"):
             which, paths = self.paths(dataset, operation)
             if self.is_plain:
                 sizes[which] = sum(path.stat().st_size for path in paths)
@@ -111,6 +125,8 @@ class Raw:
         return sizes
 
     def measure(self, dataset, operation, conditions):
+        if operation == "load_16_alone":
+            return None  # That is load_16: others store nothing else with it.
         which, paths = self.paths(dataset, operation)
         command = [*self.command, *paths, *conditions.arguments()]
         if operation.startswith("save"):
@@ -127,8 +143,8 @@ class Raw:
 class PythonLibrary:
     """Runs in a worker process that has the library loaded."""
 
-    def __init__(self, name, worker):
-        self.name, self.worker = name, worker
+    def __init__(self, name, workers):
+        self.name, self.worker = name, workers.of[name]
 
     def prepare(self, dataset, work):
         self.work = work
@@ -144,6 +160,7 @@ class PythonLibrary:
             "operation": operation,
             "high": str(dataset.high),
             "low": str(dataset.low),
+            "f16": str(dataset.f16),
             "work": str(self.work),
             "tensor": dataset.tensor.tensor,
             "rows": dataset.slice.rows,

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, field
 
-from .settings import OPERATIONS
+from .settings import COUNTERPARTS, OPERATIONS
 
 
 @dataclass
@@ -62,6 +62,13 @@ def dataset_table(report, dataset):
     return table
 
 
+def compared(report, dataset, operation, system, baseline):
+    """The times of both."""
+    ours = find(report, dataset=dataset, system=system, operation=operation)
+    operation = COUNTERPARTS.get(operation, operation)
+    return ours, find(report, dataset=dataset, system=baseline, operation=operation)
+
+
 def ratio_table(report, baseline):
     """How many times as fast as the baseline each system is."""
     name = report["datasets"][0]["name"]
@@ -69,10 +76,7 @@ def ratio_table(report, baseline):
     for system in systems_of(report, name):
         cells = []
         for operation in OPERATIONS:
-            ours, theirs = (
-                find(report, dataset=name, system=which, operation=operation)
-                for which in (system, baseline)
-            )
+            ours, theirs = compared(report, name, operation, system, baseline)
             known = ours and theirs
             cells.append(f"{theirs['median_s'] / ours['median_s']:.2f}" if known else "–")
         table.rows.append([system, *cells])
@@ -153,7 +157,8 @@ def stage_table(report):
 
 
 def all_tables(report):
-    tables = [dataset_table(report, dataset) for dataset in report["datasets"]]
+    timed = [dataset for dataset in report["datasets"] if dataset["timed"]]
+    tables = [dataset_table(report, dataset) for dataset in timed]
     tables += [ratio_table(report, baseline) for baseline in report["settings"]["baselines"]]
     tables += [bandwidth_table(report, operation) for operation in ("load_16", "load_16_8")]
     tables += [drive_table(report, operation) for operation in ("load_16", "load_16_8")]

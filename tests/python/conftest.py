@@ -9,7 +9,7 @@ import os
 import shutil
 
 import pytest
-from made import HERE, environment, made_once, trained_llama
+from made import HERE, environment, made_once, real_pairs, trained_llama
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
@@ -65,10 +65,7 @@ def figure(request):
 
 @pytest.fixture(scope="session")
 def pairs():
-    """The folder of the real models: minilm/ and fcpe/, each with bf16, fp16 and their twins."""
-    maker = HERE / "make_pairs.py"
-    recipe = [maker, HERE / "requirements.txt", HERE / "requirements-weights.txt"]
-    return made_once("pairs", recipe, maker)
+    return real_pairs()
 
 
 def twins_named(pairs, names):

@@ -61,3 +61,12 @@ def trained_llama(*options):
     kind = "untrained" if options else "trained"
     libraries = ("torch", "transformers", "tokenizers")
     return made_once(kind, [maker], maker, *options, "-o", libraries=libraries)
+
+
+def real_pairs():
+    """The folder of the real models: minilm/, fcpe/ and silero/, each with bf16, fp16 and their
+    twins.
+    """
+    maker = HERE / "make_pairs.py"
+    recipe = [maker, HERE / "requirements.txt", HERE / "requirements-weights.txt"]
+    return made_once("pairs", recipe, maker)

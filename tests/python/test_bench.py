@@ -132,6 +132,12 @@ def test_isa_is_chosen(pair, monkeypatch):
     assert bench_load(pair, "high", "--compare", pair / "high")["isa"] == "scalar"
 
 
+def compare(folder, *options):
+    driver = [sys.executable, ROOT / "benchmarks" / "run.py", "--size", "tiny"]
+    options = ["--qstore", BINARY, "--output", folder, *options]
+    subprocess.run([*driver, *options], check=True, timeout=300)
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """The folder of a comparison of tiny models, with a system of the user's."""
@@ -140,9 +146,8 @@ def report(tmp_path_factory):
     commands["size"] = "stat -c %s {work}/copy"
     extra = folder / "extra.json"
     extra.write_text(json.dumps({**commands, "datasets": ["layers"]}))
-    driver = [sys.executable, ROOT / "benchmarks" / "run.py", "--size", "tiny"]
-    options = ["--qstore", BINARY, "--output", folder, "--extra", f"copy={extra}"]
-    subprocess.run([*driver, *options], check=True, timeout=300)
+    options = ["--extra", f"copy={extra}", *(f"--system={name}" for name in (*SYSTEMS, *OURS))]
+    compare(folder, *options)
     return folder
 
 
@@ -175,6 +180,77 @@ def test_report(report):
     for name in ("report.txt", "report.md"):
         text = (report / name).read_text()
         assert all(system in text for system in (*SYSTEMS, *OURS))
+
+
+def rows_of(report, title):
+    """Cells of the table with that title in the Markdown."""
+    text = (report / "report.md").read_text(encoding="utf-8")
+    table = text.split(f"### {title}")[1].split("\n\n")[1]
+    return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+
+
+def test_bars_of_time(report):
+    """Each says what was measured, and follows from the ratio."""
+    rows = rows_of(report, "bars of time")
+    bars = [row[0] for row in rows if row[1] == "layers"]
+    assert bars == [
+        "load both",
+        "load 8-bit",
+        "load BF16 stored alone",
+        "load F16 stored alone",
+        "save both",
+        "load 16-bit",
+    ]
+    for *_, ratio, most, verdict in rows:
+        if float(ratio) != float(most):  # It is rounded.
+            assert verdict == ("met" if float(ratio) < float(most) else "NOT MET")
+
+
+def test_bars_of_bytes(report):
+    document = json.loads((report / "report.json").read_text())
+    rows = {row[0]: row[1:] for row in rows_of(report, "16-bit alone")}
+    models = ("layers", "small", "only-size")
+    assert list(rows) == [f"{model} {dtype}" for model in models for dtype in ("BF16", "F16")]
+    for dataset in document["datasets"]:
+        sizes = document["sizes"][dataset["name"]]
+        for dtype, key in (("BF16", "16"), ("F16", "f16")):
+            _, balanced, _, lmz, zipnn, ratio, most, verdict = rows[f"{dataset['name']} {dtype}"]
+            ours, theirs = sizes["qstore balanced"][key], sizes["zipnn"][f"{key} smallest"]
+            assert lmz == "–"
+            assert float(balanced) == round(8 * ours / dataset["weights"], 3)
+            assert float(zipnn) == round(8 * theirs / dataset["weights"], 3)
+            assert (ratio, most) == (f"{ours / theirs:.4f}", "1")
+            assert verdict == ("met" if ours <= theirs else "NOT MET")
+
+
+def test_report_is_written_anew(report, space):
+    """From its JSON, without measuring."""
+    compare(space, "--from", report / "report.json")
+    for name in ("report.json", "report.txt", "report.md", "report.html"):
+        assert (space / name).read_text() == (report / name).read_text()
+
+
+@pytest.mark.rest  # Installs lmz.
+def test_lmz(space):
+    compare(space, "--system", "lmz", "--system", "qstore balanced", "--dataset", "layers")
+    document = json.loads((space / "report.json").read_text())
+    assert document["machine"]["versions"]["lmz"]
+    loads = {
+        (d["operation"], d["bandwidth_mib"], d["cold"]): d
+        for d in document["results"]
+        if d["system"] == "lmz" and d["drive_mib"] is None
+    }
+    raw = document["datasets"][0]
+    for operation in ("load_16", "save_16"):
+        assert loads[operation, None, False]["bytes"] == raw["bytes_16"]
+    for operation in ("load_16_8", "save_pair"):
+        assert loads[operation, None, False]["bytes"] == raw["bytes_16"] + raw["bytes_8"]
+    sizes = document["sizes"]["layers"]["lmz"]
+    assert sizes["16"] < sizes["f16"] < sizes["pair"] < raw["bytes_16"] + raw["bytes_8"]
+    bandwidth = document["settings"]["bandwidths"][0]
+    least = (sizes["16"] - (256 << 10)) / (bandwidth << 20)
+    assert loads["load_16", bandwidth, False]["min_s"] > 0.9 * least
+    assert rows_of(space, "16-bit alone")[0][4] == f"{8 * sizes['16'] / raw['weights']:.3f}"
 
 
 def check_throttled(settings, results):
