@@ -3,7 +3,8 @@
 """Compares saving and loading by QStore and by others, and writes what it found to a folder:
 report.json, report.txt, report.md, and report.html with plots. Run by ./dev bench.
 
-With --publish, docs/benchmarks/report.md, .html and .json are that report too.
+With --publish, docs/benchmarks/report.md, .html and .json are that report too, and
+docs/performance.md has its tables of what is wanted.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-from driver import data, drive_limit, machine, page, rounds
+from driver import data, drive_limit, machine, page, publish, rounds
 from driver.notes import NOTES
 from driver.settings import SIZES
 from driver.systems import Commands, PythonLibrary, QStore, Raw
@@ -26,8 +27,9 @@ from driver.worker import Workers
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVELS = ("fast", "balanced", "max")
+SIZED = ("qstore", "zipnn", "lmz")  # Whose sizes are compared.
 BASELINES = ("uncompressed", "uncompressed by 1 thread", "zipnn", "lmz")
-DOCS = ROOT / "docs" / "benchmarks"
+DOCS = ROOT / "docs"
 
 
 def parse_arguments():
@@ -35,6 +37,9 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="below five minutes")
     parser.add_argument("--size", choices=SIZES, help="full, or quick, or tiny for a test")
     parser.add_argument("--rounds", type=int, help="how often everything is repeated")
+    parser.add_argument(
+        "--sizes", action="store_true", help="no times: minutes, and the same on a busy machine"
+    )
     parser.add_argument("--dataset", action="append", help="only this one; may be repeated")
     parser.add_argument(
         "--bandwidth",
@@ -50,19 +55,25 @@ def parse_arguments():
         metavar="NAME=FILE",
         help="another system: JSON with shell commands, see driver/systems.py",
     )
-    parser.add_argument("--publish", action="store_true", help=f"also to {DOCS.relative_to(ROOT)}")
+    parser.add_argument("--publish", action="store_true", help="also to the documentation")
     parser.add_argument(
         "--from", dest="source", type=Path, metavar="JSON", help="write this report anew"
     )
     parser.add_argument("--qstore", type=Path, default=ROOT / "build/bin/qstore")
     parser.add_argument("--output", type=Path, default=ROOT / "build/bench")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    part = arguments.quick or arguments.size or arguments.sizes
+    if arguments.publish and (part or arguments.system or arguments.dataset):
+        parser.error("only a report on everything is published")
+    return arguments
 
 
 def choose_settings(arguments):
     settings = SIZES[arguments.size or ("quick" if arguments.quick else "full")]
     if arguments.rounds:
         settings = dataclasses.replace(settings, rounds=arguments.rounds)
+    if arguments.sizes:
+        settings = dataclasses.replace(settings, rounds=0, more_rounds=0, isas=())
     if arguments.bandwidth:
         settings = dataclasses.replace(settings, bandwidths=arguments.bandwidth)
     if arguments.dataset:
@@ -82,7 +93,7 @@ def make_systems(arguments, workers):
     extras = [extra.split("=", 1) for extra in arguments.extra]
     systems += [Commands(name, path) for name, path in extras]
     systems += [QStore(arguments.qstore, level) for level in LEVELS]
-    wanted = arguments.system
+    wanted = arguments.system or (SIZED if arguments.sizes else None)
     if wanted:
         systems = [s for s in systems if any(s.name.startswith(name) for name in wanted)]
     return systems
@@ -119,13 +130,13 @@ def measure(arguments, settings, workers):
     work.mkdir(parents=True)
     described = machine.describe(arguments.qstore)
     datasets, sizes = prepare(arguments, settings, systems + isa_systems, work)
-    timed = [dataset for dataset in datasets if dataset.timed]
+    timed = [dataset for dataset in datasets if dataset.timed and settings.rounds]
     names = [system.name for system in systems]
     extras = [system.name for system in systems if isinstance(system, Commands)]
     baselines = [name for name in (*BASELINES, *extras) if name in names]
-    tasks = rounds.plan(settings, systems, isa_systems, timed, baselines)
+    tasks = rounds.plan(settings, systems, isa_systems, timed, baselines) if timed else []
     with contextlib.ExitStack() as stack:
-        limit = drive_limit.find(work)
+        limit = drive_limit.find(work) if timed else None
         if limit:
             stack.callback(limit.close)
             tasks += rounds.plan_drive(settings, systems, timed[0])
@@ -168,7 +179,8 @@ def as_json(report):
     return json.dumps(rest, indent=1)[:-2] + f',\n "results": [\n  {results}\n ]\n}}\n'
 
 
-def write(report, folder, publish):
+def write(report, folder):
+    """Returns what was written."""
     text = page.text(report)
     outputs = {
         "report.json": as_json(report),
@@ -178,11 +190,9 @@ def write(report, folder, publish):
     }
     for name, content in outputs.items():
         (folder / name).write_text(content, encoding="utf-8")
-        if publish and not name.endswith(".txt"):
-            (DOCS / name).write_text(content, encoding="utf-8")
     print(text)
-    where = f"{folder} and {DOCS}" if publish else folder
-    print(f"{report['elapsed_s']} s; written to {where}: {', '.join(outputs)}")
+    print(f"{report['elapsed_s']} s; written to {folder}: {', '.join(outputs)}")
+    return outputs
 
 
 def main():
@@ -194,7 +204,9 @@ def main():
         with Workers() as workers:
             report = measure(arguments, settings, workers)
     arguments.output.mkdir(parents=True, exist_ok=True)
-    write(report, arguments.output, arguments.publish)
+    outputs = write(report, arguments.output)
+    if arguments.publish:
+        publish.publish(report, outputs, DOCS)
 
 
 if __name__ == "__main__":

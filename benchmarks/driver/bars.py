@@ -53,8 +53,8 @@ def time_rows(report, bar):
 
 
 def times_table(report):
-    title = "bars of time: qstore balanced as a multiple of another system, medians (ms)"
-    head = ["bar", "model", "qstore", "of", "its time", "ratio", "at most", "verdict"]
+    title = "times wanted: qstore balanced over another system at most the target (ms)"
+    head = ["bar", "model", "qstore", "of", "its time", "ratio", "target", "verdict"]
     return Table(title, head, [row for bar in BARS for row in time_rows(report, bar)])
 
 
@@ -81,8 +81,8 @@ def alone_rows(report):
 
 
 def alone_table(report):
-    title = "16-bit alone, bits a weight; balanced over the smaller of lmz and zipnn"
-    head = ["model", *LEVELS, "lmz", "zipnn", "ratio", "at most", "verdict"]
+    title = "16-bit alone, bits a weight; ratio: balanced over the smaller of lmz and zipnn"
+    head = ["model", *LEVELS, "lmz", "zipnn", "ratio", "target", "verdict"]
     return Table(title, head, list(alone_rows(report)))
 
 

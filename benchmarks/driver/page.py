@@ -46,7 +46,7 @@ def as_html(table):
 
 def found(report):
     """All tables, those first that tell whether what is wanted is there."""
-    return [*bars.all_tables(report), *all_tables(report)]
+    return [table for table in (*bars.all_tables(report), *all_tables(report)) if table.rows]
 
 
 def measured_on(report):

@@ -162,7 +162,7 @@ def all_tables(report):
     tables += [ratio_table(report, baseline) for baseline in report["settings"]["baselines"]]
     tables += [bandwidth_table(report, operation) for operation in ("load_16", "load_16_8")]
     tables += [drive_table(report, operation) for operation in ("load_16", "load_16_8")]
-    return [table for table in (*tables, cold_table(report), stage_table(report)) if table.rows]
+    return [*tables, cold_table(report), stage_table(report)]
 
 
 def as_markdown(table):

@@ -191,7 +191,7 @@ def rows_of(report, title):
 
 def test_bars_of_time(report):
     """Each says what was measured, and follows from the ratio."""
-    rows = rows_of(report, "bars of time")
+    rows = rows_of(report, "times wanted")
     bars = [row[0] for row in rows if row[1] == "layers"]
     assert bars == [
         "load both",
@@ -228,6 +228,22 @@ def test_report_is_written_anew(report, space):
     compare(space, "--from", report / "report.json")
     for name in ("report.json", "report.txt", "report.md", "report.html"):
         assert (space / name).read_text() == (report / name).read_text()
+
+
+def test_tables_of_the_documentation(report):
+    """What is published is in the marked places of the page, and the rest of it stays."""
+    sys.path.append(str(ROOT / "benchmarks"))
+    from driver import publish
+
+    document = json.loads((report / "report.json").read_text())
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    filled = publish.fill(page, document)
+    assert publish.fill(filled, document) == filled
+    for name, row in (("times", "| load 8-bit | layers |"), ("sizes", "| layers BF16 |")):
+        begin, end = publish.marks(name)
+        assert row in filled.split(begin)[1].split(end)[0]
+        page, filled = (text.split(begin)[0] + text.split(end)[1] for text in (page, filled))
+    assert filled == page
 
 
 @pytest.mark.rest  # Installs lmz.
