@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 import lmz
 from timed_requests import Bucket, serve
 
+MEMORY_FILES = Path("/dev/shm")
 THREADS = len(os.sched_getaffinity(0))
 WHICH = {
     "save_16": "16",
@@ -30,9 +32,7 @@ def buffer_of(size):
 
 
 class Reader:
-    """Loads an archive into memory by the calls that lmz has for it, as fast as its `decompress`,
-    which writes files.
-    """
+    """Loads an archive into memory chunk by chunk, which lmz leaves to its caller."""
 
     def __init__(self, path, bandwidth):
         self.index = lmz.ArchiveIndex(path)
@@ -60,6 +60,24 @@ class Reader:
             with lmz.MappedArchive(self.path, workers=1) as archive:
                 data = archive.read(chunk.dst, chunk.rlen)
         self.view[chunk.dst : chunk.dst + chunk.rlen] = data
+
+
+def load(archive, bandwidth):
+    """Seconds and bytes, by the fastest way: its `decompress`, to files in memory.
+
+    That one reads by itself. So behind a bandwidth, or where such files have no room, chunk by
+    chunk, which takes up to a tenth longer.
+    """
+    most = 4 * archive.stat().st_size  # The archive is not opened: files may be wanted cold.
+    has_room = MEMORY_FILES.is_dir() and shutil.disk_usage(MEMORY_FILES).free > most
+    if bandwidth or not has_room:
+        start = time.perf_counter()
+        content = Reader(archive, bandwidth).load()
+        return time.perf_counter() - start, len(content)
+    with tempfile.TemporaryDirectory(dir=MEMORY_FILES) as folder:
+        start = time.perf_counter()
+        done = lmz.decompress(str(archive), f"{folder}/out", workers=THREADS)
+        return time.perf_counter() - start, done.input_bytes
 
 
 class Lmz:
@@ -120,9 +138,7 @@ class Lmz:
     def load(self, operation):
         if operation not in WHICH:
             return None
-        start = time.perf_counter()
-        content = Reader(self.store(WHICH[operation]), self.request["bandwidth"]).load()
-        return time.perf_counter() - start, len(content)
+        return load(self.store(WHICH[operation]), self.request["bandwidth"])
 
 
 if __name__ == "__main__":

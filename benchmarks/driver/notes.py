@@ -13,9 +13,10 @@ NOTES = (
     "Stored alone means an archive with the 16-bit model and nothing else. F16 models are drawn, "
     "cast from F32 or trained as such, not cast from BF16. A size of ZipNN stored alone is that of "
     "the smallest of the ways its README has; its times are those of the fastest.",
-    "lmz, ZipNN and safetensors run in Python processes that have them loaded. lmz decodes chunks "
-    "into memory by its ArchiveIndex, by as many threads as the others have: that takes as long as "
-    "its decompress to a file in memory. Its archive of both models is one of a folder with both.",
+    "lmz, ZipNN and safetensors run in Python processes that have them loaded. lmz loads by its "
+    "decompress, with as many threads as the others have, to files in memory (/dev/shm), which is "
+    "its fastest way; behind a bandwidth by its ArchiveIndex. Its archive of both models is one of "
+    "a folder with both.",
     "uncompressed is read by as many threads as the others have; a program that reads its files "
     "one after another does what one thread does.",
     "lz4 and zstd compress chunks of 1 MiB with all threads, by their C libraries. safetensors "
