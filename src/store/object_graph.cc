@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/hash.h"
 #include "base/status_macros.h"
 #include "scheme/registry.h"
 
@@ -13,15 +14,12 @@ namespace {
 
 // Of a bound scheme, its parents not included.
 constexpr uint64_t kBoundBytes = 256;
+// Objects that may be alike are remembered by a hash: as many kinds as models have at most times.
+constexpr size_t kKinds = 4096;
 
-uint64_t MemoryOf(const format::Index& index, uint64_t node_bytes) {
-  uint64_t bytes = index.objects.size() * node_bytes + index.parents.size() * sizeof(uint32_t);
-  for (const format::ObjectEntry& object : index.objects) {
-    if (object.scheme == kNoScheme) continue;
-    bytes +=
-        kBoundBytes + object.parents.size() * (sizeof(uint64_t) + sizeof(ObjectGraph::RangeParent));
-  }
-  return bytes;
+bool IsAlike(const format::ObjectEntry& a, const format::ObjectEntry& b) {
+  return a.dtype == b.dtype && a.byte_size == b.byte_size && a.row_elems == b.row_elems &&
+         a.chunk_elems == b.chunk_elems;
 }
 
 void CountCovered(const scheme::Bound& bound, const scheme::ObjectSpec& parent,
@@ -75,60 +73,138 @@ scheme::ObjectSpec SpecOf(const format::ObjectEntry& object) {
   return spec;
 }
 
-Result<ObjectGraph> ObjectGraph::Make(const format::Index& index, uint64_t max_memory) {
-  ObjectGraph graph;
-  graph.memory_ = MemoryOf(index, sizeof(Node));
-  if (graph.memory_ > max_memory) {
+/// Binds objects to their parents. What a scheme makes of them follows from their sizes and
+/// parameters alone, in which the tensors of a large model mostly agree: these share what is bound.
+class ObjectGraph::Binder {
+ public:
+  Binder(const format::Index& index, uint64_t max_memory, ObjectGraph* graph)
+      : index_(index), max_memory_(max_memory), graph_(*graph) {}
+
+  Status Run() {
+    QSTORE_TRY(MakeNodes());
+    for (uint32_t id = 0; id < index_.objects.size(); ++id) {
+      if (index_.objects[id].scheme == kNoScheme) continue;
+      const Status status = Bind(id);
+      if (!status.ok()) return status.WithContext("object " + std::to_string(id));
+    }
+    return {};
+  }
+
+ private:
+  Status MakeNodes() {
+    const auto& objects = index_.objects;
+    const auto with_scheme = static_cast<size_t>(std::ranges::count_if(
+        objects, [](const format::ObjectEntry& object) { return object.scheme != kNoScheme; }));
+    if (with_scheme == 0) return {};
+    QSTORE_TRY(Take(objects.size() * sizeof(uint32_t) + (1 + with_scheme) * sizeof(Node) +
+                    index_.parents.size() * sizeof(uint32_t) + kKinds * sizeof(uint32_t)));
+    graph_.number_of_.resize(objects.size());
+    graph_.nodes_.resize(1 + with_scheme);
+    uint32_t next = 0;
+    for (uint32_t id = 0; id < objects.size(); ++id) {
+      if (objects[id].scheme != kNoScheme) graph_.number_of_[id] = ++next;
+    }
+    kinds_.assign(kKinds, kNoObject);
+    return {};
+  }
+
+  Status Take(uint64_t bytes) {
+    graph_.memory_ += bytes;
+    if (graph_.memory_ <= max_memory_) return {};
     return LimitExceeded("the index takes more than the memory allowed (max_memory)");
   }
-  graph.nodes_.resize(index.objects.size());
-  std::vector<scheme::ObjectSpec> parents;  // Of one object at a time.
-  for (uint32_t id = 0; id < index.objects.size(); ++id) {
-    if (index.objects[id].scheme == kNoScheme) continue;
-    const Status status = graph.Bind(index, id, &parents);
-    if (!status.ok()) return status.WithContext("object " + std::to_string(id));
+
+  Status Bind(uint32_t id) {
+    Node& node = graph_.nodes_[graph_.number_of_[id]];
+    uint32_t& kind = kinds_[HashOf(id) % kKinds];
+    if (kind != kNoObject && IsSame(kind, id)) {
+      node.bound = graph_.bound(kind);
+    } else {
+      QSTORE_TRY(BindNew(id, &node));
+      kind = id;
+    }
+    if (node.bound == nullptr) return {};
+    uint64_t ranges = 0;
+    for (size_t p = 0; p < node.bound->parent_count(); ++p) {
+      ranges += node.bound->TakeOf(p) == scheme::Take::kRange ? 1 : 0;
+    }
+    return Take(ranges * sizeof(RangeParent));
   }
+
+  Status BindNew(uint32_t id, Node* node) {
+    const format::ObjectEntry& object = index_.objects[id];
+    parents_.clear();
+    for (const uint32_t parent : index_.parents_of(object)) {
+      parents_.push_back(SpecOf(index_.objects[parent]));
+    }
+    QSTORE_TRY(Take(kBoundBytes + parents_.size() * sizeof(uint64_t)));
+    auto bound = scheme::BindScheme(object.scheme, SpecOf(object), parents_, object.params);
+    // It costs those tensors, not the archive.
+    if (bound.status().code() == ErrorCode::kUnsupportedFeature) return {};
+    QSTORE_TRY(bound.status());
+    node->bound = graph_.bounds_.emplace_back(std::move(bound).value()).get();
+    return {};
+  }
+
+  uint64_t HashOf(uint32_t id) const {
+    const format::ObjectEntry& object = index_.objects[id];
+    uint64_t hash = base::Hash64(object.params);
+    const auto add = [&hash](uint64_t number) {
+      hash = (hash ^ number) * 0x9E3779B97F4A7C15U;
+      hash ^= hash >> 32;
+    };
+    add(object.scheme);
+    add(object.byte_size);
+    add(object.row_elems);
+    for (const uint32_t parent : index_.parents_of(object)) add(index_.objects[parent].byte_size);
+    return hash;
+  }
+
+  bool IsSame(uint32_t a, uint32_t b) const {
+    const format::ObjectEntry& one = index_.objects[a];
+    const format::ObjectEntry& other = index_.objects[b];
+    return one.scheme == other.scheme && IsAlike(one, other) &&
+           std::ranges::equal(one.params, other.params) &&
+           std::ranges::equal(index_.parents_of(one), index_.parents_of(other),
+                              [this](uint32_t p, uint32_t q) {
+                                return IsAlike(index_.objects[p], index_.objects[q]);
+                              });
+  }
+
+  const format::Index& index_;
+  const uint64_t max_memory_;
+  ObjectGraph& graph_;
+  std::vector<uint32_t> kinds_;              // By hash: an object, or kNoObject.
+  std::vector<scheme::ObjectSpec> parents_;  // Of one object at a time.
+};
+
+Result<ObjectGraph> ObjectGraph::Make(const format::Index& index, uint64_t max_memory) {
+  ObjectGraph graph;
+  QSTORE_TRY(Binder(index, max_memory, &graph).Run());
   graph.Connect(index);
   return graph;
 }
 
-Status ObjectGraph::Bind(const format::Index& index, uint32_t id,
-                         std::vector<scheme::ObjectSpec>* parents) {
-  const format::ObjectEntry& object = index.objects[id];
-  parents->clear();
-  for (const uint32_t parent : index.parents_of(object)) {
-    parents->push_back(SpecOf(index.objects[parent]));
-  }
-  auto bound = scheme::BindScheme(object.scheme, SpecOf(object), *parents, object.params);
-  // It costs those tensors, not the archive.
-  if (bound.status().code() == ErrorCode::kUnsupportedFeature) return {};
-  QSTORE_TRY(bound.status());
-  nodes_[id].bound = std::move(bound).value();
-  return {};
-}
-
 void ObjectGraph::Connect(const format::Index& index) {
-  std::vector<bool> is_whole(nodes_.size());  // Taken whole by some object.
+  if (number_of_.empty()) return;
+  std::vector<bool> is_whole(number_of_.size());  // Taken whole by some object.
   const auto for_each_parent = [&](uint32_t id, const auto& visit) {
-    if (nodes_[id].bound == nullptr) return;
+    if (bound(id) == nullptr) return;
     const auto ids = index.parents_of(index.objects[id]);
-    for (uint32_t p = 0; p < ids.size(); ++p) visit(ids[p], nodes_[id].bound->TakeOf(p), p);
+    for (uint32_t p = 0; p < ids.size(); ++p) visit(ids[p], bound(id)->TakeOf(p), p);
   };
-  for (uint32_t id = 0; id < nodes_.size(); ++id) {
+  size_t ranges = 0;
+  for (uint32_t id = 0; id < number_of_.size(); ++id) {
     for_each_parent(id, [&](uint32_t parent, scheme::Take take, uint32_t) {
       if (take == scheme::Take::kWhole) is_whole[parent] = true;
+      if (take == scheme::Take::kRange) ++ranges;
     });
   }
   wholes_.reserve(index.parents.size());
-  size_t ranges = 0;
-  for (uint32_t id = 0; id < nodes_.size(); ++id) {
-    for_each_parent(id, [&](uint32_t, scheme::Take take, uint32_t) {
-      ranges += take == scheme::Take::kRange ? 1 : 0;
-    });
-  }
   ranges_.reserve(ranges);
-  for (uint32_t id = 0; id < nodes_.size(); ++id) {
-    Node& node = nodes_[id];
+  for (uint32_t id = 0; id < number_of_.size(); ++id) {
+    if (number_of_[id] == 0) continue;
+    Node& node = nodes_[number_of_[id]];
     node.wholes.begin = static_cast<uint32_t>(wholes_.size());
     node.ranges.begin = static_cast<uint32_t>(ranges_.size());
     for_each_parent(id, [&](uint32_t parent, scheme::Take take, uint32_t p) {

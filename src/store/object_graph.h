@@ -23,19 +23,21 @@ scheme::ObjectSpec SpecOf(const format::ObjectEntry& object);
 class ObjectGraph {
  public:
   ObjectGraph() = default;
-  /// Binds every object; one whose scheme is unknown here stays unbound. `index` outlives the
-  /// graph. Errors: those of scheme::BindScheme but kUnsupportedFeature, naming the object, and
-  /// kLimit when it takes more than `max_memory` bytes.
+  /// Binds every object, those that are alike but for their content as one; one whose scheme is
+  /// unknown here stays unbound. `index` outlives the graph. Errors: those of scheme::BindScheme
+  /// but kUnsupportedFeature, naming the object, and kLimit when it takes more than `max_memory`
+  /// bytes.
   static Result<ObjectGraph> Make(const format::Index& index, uint64_t max_memory);
 
   /// Null for an object without parents, or of an unknown scheme.
-  const scheme::Bound* bound(uint32_t object) const { return nodes_[object].bound.get(); }
+  const scheme::Bound* bound(uint32_t object) const { return node(object).bound; }
   /// The parent of which chunk i is needed for chunk i of the object, or kNoObject. Of what others
   /// take whole, as scales, a parent that is taken whole as well is so here too: both are at hand.
-  uint32_t chunk_parent(uint32_t object) const { return nodes_[object].chunk_parent; }
+  uint32_t chunk_parent(uint32_t object) const { return node(object).chunk_parent; }
   /// The parents that its chunks take whole.
   std::span<const uint32_t> whole_parents(uint32_t object) const {
-    return std::span(wholes_).subspan(nodes_[object].wholes.begin, nodes_[object].wholes.size());
+    const format::Range wholes = node(object).wholes;
+    return std::span(wholes_).subspan(wholes.begin, wholes.size());
   }
   /// A parent of which its chunks take ranges.
   struct RangeParent {
@@ -45,7 +47,8 @@ class ObjectGraph {
     uint64_t most_chunks = 0;  ///< Likewise.
   };
   std::span<const RangeParent> range_parents(uint32_t object) const {
-    return std::span(ranges_).subspan(nodes_[object].ranges.begin, nodes_[object].ranges.size());
+    const format::Range ranges = node(object).ranges;
+    return std::span(ranges_).subspan(ranges.begin, ranges.size());
   }
   /// Ancestors whose chunks are decoded together with those of the object.
   unsigned ChunkedAncestors(uint32_t object) const;
@@ -54,15 +57,21 @@ class ObjectGraph {
 
  private:
   struct Node {
-    std::unique_ptr<const scheme::Bound> bound;
+    const scheme::Bound* bound = nullptr;  // One of bounds_.
     uint32_t chunk_parent = kNoObject;
     format::Range wholes;
     format::Range ranges;
   };
-  Status Bind(const format::Index& index, uint32_t id, std::vector<scheme::ObjectSpec>* parents);
+  class Binder;
+
+  const Node& node(uint32_t object) const {
+    return nodes_[number_of_.empty() ? 0 : number_of_[object]];
+  }
   void Connect(const format::Index& index);
 
-  std::vector<Node> nodes_;       // By object.
+  std::vector<uint32_t> number_of_;  // By object: its node. Empty where no object has a scheme.
+  std::vector<Node> nodes_ = std::vector<Node>(1);  // The first is that of all without a scheme.
+  std::vector<std::unique_ptr<const scheme::Bound>> bounds_;
   std::vector<uint32_t> wholes_;  // Objects.
   std::vector<RangeParent> ranges_;
   uint64_t memory_ = 0;
