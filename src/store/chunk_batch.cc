@@ -22,6 +22,8 @@ constexpr uint32_t kWholeSteps = 16;
 // Payloads read and decoded before the next ones are read: what stays in the processor's cache.
 constexpr uint64_t kPortionBytes = uint64_t{1} << 19;
 constexpr size_t kWorthPrefault = size_t{1} << 17;
+// Content that is read straight to its place, by a call of its own: less is copied in less time.
+constexpr size_t kWorthDirect = size_t{1} << 13;
 
 }  // namespace
 
@@ -47,7 +49,7 @@ size_t ChunkBatch::Add(uint32_t object, uint32_t chunk, size_t parent, unsigned 
   step.depth = depth;
   step.hold = hold_;
   step.out = out;
-  step.is_direct = is_raw && !out.empty();
+  step.is_direct = is_raw && out.size() >= kWorthDirect;
   steps_.push_back(step);
   return steps_.size() - 1;
 }
