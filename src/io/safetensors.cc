@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/name_slots.h"
 #include "base/status_macros.h"
 #include "io/json.h"
 #include "io/safetensors_parser.h"
+#include "io/safetensors_plain.h"
 
 namespace qstore::io {
 namespace {
@@ -22,17 +24,28 @@ Status Wrong(const SafetensorsTensor& tensor, const std::string& rule) {
 
 // Of several entries with one name the last one counts.
 void DropRepeatedNames(std::vector<SafetensorsTensor>* tensors) {
-  std::unordered_map<std::string_view, size_t> last;
-  last.reserve(tensors->size());
-  for (size_t i = 0; i < tensors->size(); ++i) last[(*tensors)[i].name] = i;
-  if (last.size() == tensors->size()) return;
-  std::vector<SafetensorsTensor> kept;
-  kept.reserve(last.size());
+  base::NameSlots last;
+  last.Reset(tensors->size());
+  const auto name_of = [&](size_t i) -> std::string_view { return (*tensors)[i].name; };
+  size_t distinct = 0;
   for (size_t i = 0; i < tensors->size(); ++i) {
-    // Names are moved from only behind their last use as a key.
-    if (last.find((*tensors)[i].name)->second == i) kept.push_back((*tensors)[i]);
+    uint32_t& row = last.Slot(name_of(i), name_of);
+    if (row == base::NameSlots::kNone) ++distinct;
+    row = static_cast<uint32_t>(i);
+  }
+  if (distinct == tensors->size()) return;
+  std::vector<SafetensorsTensor> kept;
+  kept.reserve(distinct);
+  for (size_t i = 0; i < tensors->size(); ++i) {
+    if (last.Find(name_of(i), name_of) == i) kept.push_back((*tensors)[i]);
   }
   *tensors = std::move(kept);
+}
+
+Status ReadEntries(std::string_view json, size_t max_rank, const SafetensorsEntryTaker& take,
+                   SafetensorsMetadata* metadata) {
+  SafetensorsParser parser(take, max_rank, metadata);
+  return ParseJson(json, &parser);
 }
 
 // Checks offsets relative to the data section, then makes them relative to the file.
@@ -140,8 +153,12 @@ Result<SafetensorsHeader> ReadSafetensorsHeader(const ByteSource& file) {
     header.tensors.push_back(std::move(*entry));
     return Status();
   };
-  SafetensorsParser parser(keep, SIZE_MAX, &header.metadata);
-  QSTORE_TRY(ParseJson(text, &parser).WithContext("safetensors header"));
+  QSTORE_ASSIGN(const bool is_plain, ReadPlainSafetensors(text, SIZE_MAX, keep, &header.metadata));
+  if (!is_plain) {
+    header = {};
+    QSTORE_TRY(
+        ReadEntries(text, SIZE_MAX, keep, &header.metadata).WithContext("safetensors header"));
+  }
   header.data_begin = kLengthBytes + length;
   DropRepeatedNames(&header.tensors);
   QSTORE_TRY(Place(&header.tensors, header.data_begin, size).WithContext("safetensors header"));
@@ -150,8 +167,10 @@ Result<SafetensorsHeader> ReadSafetensorsHeader(const ByteSource& file) {
 
 Status ReadSafetensorsEntries(std::string_view json, size_t max_rank,
                               const SafetensorsEntryTaker& take) {
-  SafetensorsParser parser(take, max_rank, nullptr);
-  return ParseJson(json, &parser).WithContext("safetensors header");
+  auto is_plain = ReadPlainSafetensors(json, max_rank, take, nullptr);
+  if (!is_plain.ok()) return is_plain.status().WithContext("safetensors header");
+  if (*is_plain) return {};
+  return ReadEntries(json, max_rank, take, nullptr).WithContext("safetensors header");
 }
 
 Result<SafetensorsLayout> LayOutSafetensors(std::vector<SafetensorsTensor> tensors,

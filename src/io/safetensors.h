@@ -42,7 +42,8 @@ inline constexpr uint64_t kMaxSafetensorsHeader = 100'000'000;
 Result<SafetensorsHeader> ReadSafetensorsHeader(const ByteSource& file);
 
 /// Gets the entries of a header in the order of the text, names possibly repeated: then the last
-/// one counts. `begin` and `end` are the data_offsets as written. May move from the entry.
+/// one counts. All of them may come once more, from the first one on. `begin` and `end` are the
+/// data_offsets as written. May move from the entry.
 using SafetensorsEntryTaker = std::function<Status(SafetensorsTensor* entry)>;
 
 /// Reads the JSON of a header by the rules of ReadSafetensorsHeader but those that bind the entries
