@@ -2,6 +2,7 @@
 #include "codec/floating.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -50,18 +51,53 @@ struct Split {
   unsigned base = 0;   // leading part of the magnitude that symbol 0 stands for
 };
 
+// Leading parts of magnitudes, with as many mantissa bits as may join a symbol, that are there.
+struct LeadCount {
+  uint32_t lead;
+  uint32_t count;
+};
+
+// Few values are sorted: a table of all leading parts there may be takes longer to look through.
+constexpr size_t kFewValues = 256;
+
+template <class T>
+uint32_t LeadOf(const Layout& layout, const std::byte* raw, size_t i) {
+  constexpr T kMagnitude = static_cast<T>(~T{0}) >> 1;
+  return static_cast<uint32_t>((LoadElement<T>(raw, i) & kMagnitude) >>
+                               (layout.mantissa - kMaxLead));
+}
+
+// By rising leading part.
+template <class T>
+std::vector<LeadCount> CountLeads(const Layout& layout, std::span<const std::byte> raw) {
+  const size_t count = raw.size() / sizeof(T);
+  std::vector<LeadCount> leads;
+  if (count <= kFewValues) {
+    std::array<uint32_t, kFewValues> sorted;
+    for (size_t i = 0; i < count; ++i) sorted[i] = LeadOf<T>(layout, raw.data(), i);
+    std::sort(sorted.begin(), sorted.begin() + static_cast<ptrdiff_t>(count));
+    leads.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+      if (leads.empty() || leads.back().lead != sorted[i]) leads.push_back({sorted[i], 0});
+      ++leads.back().count;
+    }
+    return leads;
+  }
+  std::vector<uint32_t> fine(size_t{1} << (layout.bits - 1 - layout.mantissa + kMaxLead), 0);
+  for (size_t i = 0; i < count; ++i) ++fine[LeadOf<T>(layout, raw.data(), i)];
+  for (uint32_t lead = 0; lead < fine.size(); ++lead) {
+    if (fine[lead] > 0) leads.push_back({lead, fine[lead]});
+  }
+  return leads;
+}
+
 // Chooses how many mantissa bits join the symbol: more bits follow the density within an octave and
 // waste less of a code's fractions of bits, but leave fewer octaves before values must be listed.
 template <class T>
 Split ChooseSplit(const Layout& layout, std::span<const std::byte> raw) {
-  constexpr T kMagnitude = static_cast<T>(~T{0}) >> 1;
   const size_t count = raw.size() / sizeof(T);
-  std::vector<uint32_t> fine(size_t{1} << (layout.bits - 1 - layout.mantissa + kMaxLead), 0);
-  for (size_t i = 0; i < count; ++i) {
-    ++fine[(LoadElement<T>(raw.data(), i) & kMagnitude) >> (layout.mantissa - kMaxLead)];
-  }
-  size_t top = fine.size() - 1;
-  while (top > 0 && fine[top] == 0) --top;
+  const std::vector<LeadCount> leads = CountLeads<T>(layout, raw);
+  const size_t top = leads.empty() ? 0 : leads.back().lead;
   Split best;
   double best_bits = 0;
   bool found = false;
@@ -71,8 +107,8 @@ Split ChooseSplit(const Layout& layout, std::span<const std::byte> raw) {
     const size_t top_symbol = top >> drop;
     const size_t base = top_symbol >= 255 ? top_symbol - 255 : 0;
     Histogram counts{};
-    for (size_t s = 0; s <= top; ++s) {
-      if (fine[s] > 0) counts[std::max(s >> drop, base) - base] += fine[s];
+    for (const LeadCount& each : leads) {
+      counts[std::max(size_t{each.lead} >> drop, base) - base] += each.count;
     }
     double bits = EntropyBits(counts) - static_cast<double>(lead) * static_cast<double>(count);
     if (base > 0) bits += counts[0] * (8.0 * sizeof(T) + 12);

@@ -90,6 +90,11 @@ uint16_t Reversed(uint32_t code, unsigned length) {
 }
 
 void AddCounts(const uint8_t* bytes, size_t count, Histogram* counts) {
+  constexpr size_t kFew = 256;
+  if (count <= kFew) {
+    for (size_t i = 0; i < count; ++i) ++(*counts)[bytes[i]];
+    return;
+  }
   // Four tables, so that equal neighbours do not wait for one another's increment.
   std::array<Histogram, 4> parts{};
   size_t i = 0;
@@ -196,10 +201,10 @@ void CountBytes(const uint8_t* bytes, size_t count, Histogram* counts) {
 double EntropyBits(const Histogram& counts) {
   double total = 0;
   double weighted = 0;
+  // Most counts of a tiny tensor are 1, which adds nothing, or a few.
   for (uint32_t c : counts) {
-    if (c == 0) continue;
     total += c;
-    weighted += c * std::log2(static_cast<double>(c));
+    if (c > 1) weighted += c * std::log2(static_cast<double>(c));
   }
   return total > 0 ? total * std::log2(total) - weighted : 0;
 }
