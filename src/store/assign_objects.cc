@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <compare>
 #include <cstring>
-#include <map>
 #include <unordered_map>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "base/status_macros.h"
 #include "store/pack_plan.h"
 #include "store/packing.h"
+#include "store/read_windows.h"
 
 namespace qstore::store {
 namespace {
@@ -27,6 +29,10 @@ constexpr uint64_t kSamples = 4;
 // Parts of equal samples and different content: so many contents are told apart, further parts are
 // stored without a look for their equals.
 constexpr int kRounds = 4;
+
+// Blocks that one item of the pipeline compares, and their bytes: of tiny parts many.
+constexpr uint64_t kItemBlocks = 1024;
+constexpr uint64_t kItemBytes = uint64_t{1} << 20;
 
 using Bytes = std::vector<std::byte>;
 /// Positions in the list of places of parts that may be equal, the first in coding order in front.
@@ -57,7 +63,11 @@ class Equals {
 
   void Assign() {
     std::vector<SourceTables> tables;
+    tables.reserve(plan_.variants.size());
     for (const SourceVariant& variant : plan_.variants) tables.emplace_back(variant);
+    size_t count = 0;
+    for (size_t i = 0; i < places_.size(); ++i) count += first_[i] == i ? 1 : 0;
+    plan_.objects.reserve(count);
     for (size_t i = 0; i < places_.size(); ++i) {
       SourcePart& part = plan_.part(places_[i]);
       if (first_[i] != i) {
@@ -65,10 +75,9 @@ class Equals {
         continue;
       }
       part.object = static_cast<uint32_t>(plan_.objects.size());
-      PlannedObject object;
+      PlannedObject& object = plan_.objects.emplace_back();
       object.place = places_[i];
       object.spec = Spec(places_[i], tables);
-      plan_.objects.push_back(object);
     }
   }
 
@@ -92,39 +101,59 @@ class Equals {
     return spec;
   }
 
-  Result<uint64_t> SampleHash(const PartPlace& place) const {
+  Result<uint64_t> SampleHash(const PartPlace& place, ReadWindows* windows) const {
     const SourcePart& part = plan_.part(place);
-    const auto& file = plan_.file(place).file;
-    Bytes samples;
+    const io::SourceFile& file = *plan_.file(place).file;
+    std::array<std::byte, kSamples * kSampleBytes> samples;
     const uint64_t size = part.size();
-    if (size <= kSamples * kSampleBytes) {
-      samples.resize(size);
-      QSTORE_TRY(file->Read(part.begin, samples));
-    } else {
-      samples.resize(kSamples * kSampleBytes);
-      for (uint64_t s = 0; s < kSamples; ++s) {
-        const uint64_t at = (size - kSampleBytes) / (2 * kSamples) * (2 * s + 1);
-        QSTORE_TRY(file->Read(part.begin + at,
-                              std::span(samples).subspan(s * kSampleBytes, kSampleBytes)));
-      }
+    if (size <= samples.size()) {
+      const auto all = std::span(samples).first(static_cast<size_t>(size));
+      QSTORE_TRY(windows->Read(file, part.begin, all));
+      return base::Hash64(all);
+    }
+    for (uint64_t s = 0; s < kSamples; ++s) {
+      const uint64_t at = (size - kSampleBytes) / (2 * kSamples) * (2 * s + 1);
+      QSTORE_TRY(
+          file.Read(part.begin + at, std::span(samples).subspan(s * kSampleBytes, kSampleBytes)));
     }
     return base::Hash64(samples);
   }
 
-  Result<std::vector<Alike>> GroupBySamples() const {
+  struct Sample {
+    uint64_t size;
+    uint64_t hash;
+    size_t place;  // In places_.
+    auto operator<=>(const Sample&) const = default;
+  };
+
+  // Of parts that are not the only ones of their size, those of equal samples side by side.
+  Result<std::vector<Sample>> SortedSamples() const {
     std::unordered_map<uint64_t, size_t> of_size;
     for (const PartPlace& place : places_) ++of_size[plan_.part(place).size()];
-    std::map<std::pair<uint64_t, uint64_t>, Alike> groups;
+    std::vector<Sample> samples;
+    ReadWindows windows;
     for (size_t i = 0; i < places_.size(); ++i) {
       const uint64_t size = plan_.part(places_[i]).size();
       if (of_size[size] < 2) continue;
-      QSTORE_ASSIGN(const uint64_t hash, SampleHash(places_[i]));
-      groups[{size, hash}].push_back(i);
+      QSTORE_ASSIGN(const uint64_t hash, SampleHash(places_[i], &windows));
+      samples.push_back({size, hash, i});
       QSTORE_TRY(options_.poll());
     }
+    std::sort(samples.begin(), samples.end());
+    return samples;
+  }
+
+  Result<std::vector<Alike>> GroupBySamples() const {
+    QSTORE_ASSIGN(const std::vector<Sample> samples, SortedSamples());
     std::vector<Alike> alike;
-    for (auto& [key, group] : groups) {
-      if (group.size() > 1) alike.push_back(std::move(group));
+    for (size_t begin = 0, end = 0; begin < samples.size(); begin = end) {
+      const auto is_like = [&](const Sample& sample) {
+        return sample.size == samples[begin].size && sample.hash == samples[begin].hash;
+      };
+      while (end < samples.size() && is_like(samples[end])) ++end;
+      if (end - begin < 2) continue;
+      Alike& group = alike.emplace_back();
+      for (size_t i = begin; i < end; ++i) group.push_back(samples[i].place);
     }
     return alike;
   }
@@ -133,7 +162,7 @@ class Equals {
     size_t group;
     size_t first;
     size_t other;
-    uint64_t end_item;  // Items of this comparison and of those before it.
+    uint64_t end_block;  // Blocks of this comparison and of those before it.
     std::atomic<bool>* differs;
   };
 
@@ -141,17 +170,17 @@ class Equals {
   // round.
   Result<std::vector<Alike>> CompareWithFirst(const std::vector<Alike>& groups) {
     std::vector<Comparison> comparisons;
-    uint64_t items = 0;
+    uint64_t blocks = 0;
     for (size_t g = 0; g < groups.size(); ++g) {
       for (size_t k = 1; k < groups[g].size(); ++k) {
         const uint64_t size = plan_.part(places_[groups[g][0]]).size();
-        items += BlockCount(size);
-        comparisons.push_back({g, groups[g][0], groups[g][k], items, nullptr});
+        blocks += BlockCount(size);
+        comparisons.push_back({g, groups[g][0], groups[g][k], blocks, nullptr});
       }
     }
     std::vector<std::atomic<bool>> differs(comparisons.size());
     for (size_t c = 0; c < comparisons.size(); ++c) comparisons[c].differs = &differs[c];
-    QSTORE_TRY(RunComparisons(comparisons, items));
+    QSTORE_TRY(RunComparisons(comparisons));
 
     std::vector<Alike> rest(groups.size());
     for (const Comparison& comparison : comparisons) {
@@ -165,17 +194,49 @@ class Equals {
     return rest;
   }
 
-  Status RunComparisons(const std::vector<Comparison>& comparisons, uint64_t items) const {
-    std::vector<std::pair<Bytes, Bytes>> buffers(options_.threads);
-    const auto work = [&](const base::PipelineItem& item) {
-      const auto at =
-          std::upper_bound(comparisons.begin(), comparisons.end(), item.index,
-                           [](uint64_t index, const Comparison& c) { return index < c.end_item; });
-      const uint64_t block = item.index - (at == comparisons.begin() ? 0 : (at - 1)->end_item);
-      return CompareBlock(*at, block, &buffers[item.worker]);
+  // Where the blocks of an item end, by item.
+  std::vector<uint64_t> ItemEnds(const std::vector<Comparison>& comparisons) const {
+    std::vector<uint64_t> ends;
+    uint64_t block = 0;
+    uint64_t first = 0;  // Of the item at hand.
+    uint64_t bytes = 0;
+    for (const Comparison& comparison : comparisons) {
+      const uint64_t size =
+          std::min(comparing_.block_bytes, plan_.part(places_[comparison.first]).size());
+      for (; block < comparison.end_block; ++block, bytes += size) {
+        if (block == first || (block - first < kItemBlocks && bytes + size <= kItemBytes)) continue;
+        ends.push_back(block);
+        first = block;
+        bytes = 0;
+      }
+    }
+    if (block > first) ends.push_back(block);
+    return ends;
+  }
+
+  Status RunComparisons(const std::vector<Comparison>& comparisons) const {
+    struct Worker {
+      std::pair<Bytes, Bytes> buffers;
+      ReadWindows windows;
+    };
+    std::vector<Worker> workers(options_.threads);
+    const std::vector<uint64_t> ends = ItemEnds(comparisons);
+    const auto work = [&](const base::PipelineItem& item) -> Status {
+      uint64_t block = item.index == 0 ? 0 : ends[item.index - 1];
+      auto at = std::upper_bound(
+          comparisons.begin(), comparisons.end(), block,
+          [](uint64_t number, const Comparison& c) { return number < c.end_block; });
+      for (; block < ends[item.index]; ++block) {
+        if (block == at->end_block) ++at;
+        const uint64_t first = at == comparisons.begin() ? 0 : (at - 1)->end_block;
+        Worker& worker = workers[item.worker];
+        QSTORE_TRY(CompareBlock(*at, block - first, &worker.buffers, &worker.windows));
+      }
+      return {};
     };
     const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
-    return base::RunPipeline(items, {options_.threads, size_t{4} * options_.threads}, work, retire);
+    return base::RunPipeline(ends.size(), {options_.threads, size_t{4} * options_.threads}, work,
+                             retire);
   }
 
   uint64_t BlockCount(uint64_t size) const {
@@ -190,25 +251,25 @@ class Equals {
   }
 
   Status CompareBlock(const Comparison& comparison, uint64_t block,
-                      std::pair<Bytes, Bytes>* buffers) const {
+                      std::pair<Bytes, Bytes>* buffers, ReadWindows* windows) const {
     if (*comparison.differs) return {};
     const PartPlace& a = places_[comparison.first];
     const PartPlace& b = places_[comparison.other];
     const uint64_t offset = BlockOffset(plan_.part(a).size(), block);
     const uint64_t size = std::min(comparing_.block_bytes, plan_.part(a).size() - offset);
-    QSTORE_TRY(ReadBlock(a, offset, size, &buffers->first));
-    QSTORE_TRY(ReadBlock(b, offset, size, &buffers->second));
+    QSTORE_TRY(ReadBlock(a, offset, size, windows, &buffers->first));
+    QSTORE_TRY(ReadBlock(b, offset, size, windows, &buffers->second));
     if (size != 0 && std::memcmp(buffers->first.data(), buffers->second.data(), size) != 0) {
       *comparison.differs = true;
     }
     return {};
   }
 
-  Status ReadBlock(const PartPlace& place, uint64_t offset, uint64_t size, Bytes* out) const {
+  Status ReadBlock(const PartPlace& place, uint64_t offset, uint64_t size, ReadWindows* windows,
+                   Bytes* out) const {
     out->resize(size);
     if (size == 0) return {};
-    const auto& file = plan_.file(place).file;
-    return file->Read(plan_.part(place).begin + offset, *out);
+    return windows->Read(*plan_.file(place).file, plan_.part(place).begin + offset, *out);
   }
 
   PackPlan& plan_;

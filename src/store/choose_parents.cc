@@ -13,6 +13,7 @@
 #include "store/ancestor_limits.h"
 #include "store/find_edges.h"
 #include "store/pack_plan.h"
+#include "store/read_windows.h"
 #include "store/sample_cache.h"
 
 namespace qstore::store {
@@ -28,7 +29,7 @@ constexpr size_t kMostFallbacks = 8;
 class ParentChooser {
  public:
   ParentChooser(PackPlan* plan, const PlanOptions& options)
-      : plan_(*plan), options_(options), edges_(plan, options.level), coders_(options.threads) {}
+      : plan_(*plan), options_(options), edges_(plan, options.level), workers_(options.threads) {}
 
   Status Run() {
     // What has no edges into it is not measured: it only counts for loads of its children.
@@ -36,7 +37,7 @@ class ParentChooser {
       alone_.push_back(static_cast<double>(object.spec.byte_size));
     }
     Proposals proposals(plan_.objects.size());
-    QSTORE_TRY(ForObjects([&](uint32_t id, scheme::ChunkCoder*) -> Status {
+    QSTORE_TRY(ForObjects([&](uint32_t id, Worker*) -> Status {
       if (edges_.MayHaveParents(id)) proposals[id] = edges_.Propose(id);
       return {};
     }));
@@ -44,9 +45,8 @@ class ParentChooser {
       return ShareLeft(id, of_child);
     };
     QSTORE_TRY(edges_.MatchModules(share_left, options_.poll, &proposals));
-    QSTORE_TRY(ForObjects([&](uint32_t id, scheme::ChunkCoder* coder) {
-      return MeasureEdges(id, coder, &proposals[id]);
-    }));
+    QSTORE_TRY(ForObjects(
+        [&](uint32_t id, Worker* worker) { return MeasureEdges(id, worker, &proposals[id]); }));
     Adopt(&proposals);
     AncestorLimits limits(&plan_);
     for (uint32_t id = 0; id < plan_.objects.size(); ++id) limits.Keep(id);
@@ -57,48 +57,73 @@ class ParentChooser {
   }
 
  private:
+  struct Worker {
+    scheme::ChunkCoder coder;
+    ReadWindows windows;
+  };
+
+  // Objects that one thread takes at a time, as where they end: of tiny ones many.
+  std::vector<uint32_t> Runs() const {
+    constexpr uint32_t kMost = 64;
+    constexpr uint64_t kRunBytes = uint64_t{256} << 10;
+    std::vector<uint32_t> ends;
+    uint32_t begin = 0;
+    uint64_t bytes = 0;
+    for (uint32_t id = 0; id < plan_.objects.size(); ++id) {
+      bytes += plan_.objects[id].spec.byte_size;
+      if (bytes < kRunBytes && id + 1 - begin < kMost) continue;
+      ends.push_back(begin = id + 1);
+      bytes = 0;
+    }
+    if (begin < plan_.objects.size()) ends.push_back(static_cast<uint32_t>(plan_.objects.size()));
+    return ends;
+  }
+
   template <class Work>
   Status ForObjects(const Work& work) {
-    const auto run = [&](const base::PipelineItem& item) {
-      const auto id = static_cast<uint32_t>(item.index);
-      return work(id, &coders_[item.worker])
-          .WithContext(plan_.file(plan_.objects[id].place).source.string());
+    const std::vector<uint32_t> ends = Runs();
+    const auto run = [&](const base::PipelineItem& item) -> Status {
+      for (uint32_t id = item.index == 0 ? 0 : ends[item.index - 1]; id < ends[item.index]; ++id) {
+        QSTORE_TRY(work(id, &workers_[item.worker])
+                       .WithContext(plan_.file(plan_.objects[id].place).source.string()));
+      }
+      return {};
     };
     const auto retire = [&](const base::PipelineItem&) { return options_.poll(); };
-    return base::RunPipeline(plan_.objects.size(), {options_.threads, size_t{4} * options_.threads},
-                             run, retire);
+    return base::RunPipeline(ends.size(), {options_.threads, size_t{4} * options_.threads}, run,
+                             retire);
   }
 
   // With the best of those parents.
   Result<double> ShareLeft(uint32_t id, const std::vector<Proposal>& proposals) {
-    const auto measured = MeasureOnce(id, proposals, coders_.data());
+    const auto measured = MeasureOnce(id, proposals, workers_.data());
     if (!measured.ok()) {
       return measured.status().WithContext(plan_.file(plan_.objects[id].place).source.string());
     }
     return *std::min_element(measured->given.begin(), measured->given.end()) / measured->alone;
   }
 
-  Status MeasureEdges(uint32_t id, scheme::ChunkCoder* coder, std::vector<Proposal>* proposals) {
+  Status MeasureEdges(uint32_t id, Worker* worker, std::vector<Proposal>* proposals) {
     // Parents may have been cut otherwise since.
     std::erase_if(*proposals, [this](Proposal& proposal) { return !edges_.Bind(&proposal); });
     const auto is_fallback = [](const Proposal& proposal) { return proposal.is_fallback; };
     std::vector<Proposal> fallbacks;
     std::copy_if(proposals->begin(), proposals->end(), std::back_inserter(fallbacks), is_fallback);
     std::erase_if(*proposals, is_fallback);
-    QSTORE_TRY(MeasureAll(id, coder, proposals));
+    QSTORE_TRY(MeasureAll(id, worker, proposals));
     const bool is_explained = std::any_of(proposals->begin(), proposals->end(), [&](const auto& p) {
       return p.bytes < kWellExplained * alone_[id];
     });
     if (is_explained || fallbacks.empty()) return {};
     KeepLargest(&fallbacks);
-    QSTORE_TRY(MeasureAll(id, coder, &fallbacks));
+    QSTORE_TRY(MeasureAll(id, worker, &fallbacks));
     std::move(fallbacks.begin(), fallbacks.end(), std::back_inserter(*proposals));
     return {};
   }
 
-  Status MeasureAll(uint32_t id, scheme::ChunkCoder* coder, std::vector<Proposal>* proposals) {
+  Status MeasureAll(uint32_t id, Worker* worker, std::vector<Proposal>* proposals) {
     if (proposals->empty()) return {};
-    QSTORE_ASSIGN(const plan::Measured measured, MeasureOnce(id, *proposals, coder));
+    QSTORE_ASSIGN(const plan::Measured measured, MeasureOnce(id, *proposals, worker));
     alone_[id] = measured.alone;
     for (size_t i = 0; i < proposals->size(); ++i) {
       (*proposals)[i].bytes = measured.given[i];
@@ -117,22 +142,21 @@ class ParentChooser {
   }
 
   Result<plan::Measured> MeasureOnce(uint32_t id, const std::vector<Proposal>& proposals,
-                                     scheme::ChunkCoder* coder) const {
-    if (options_.samples == nullptr) return Measure(plan_.objects[id], proposals, coder);
+                                     Worker* worker) const {
+    if (options_.samples == nullptr) return Measure(plan_.objects[id], proposals, worker);
     SampleKey key(&plan_);
     key.AddObject(id);
     for (const Proposal& proposal : proposals) {
       key.AddEdge(proposal.scheme_id, proposal.params, proposal.parents, proposal.chunk_elems);
     }
     if (auto known = options_.samples->edges.Find(key)) return std::move(*known);
-    QSTORE_ASSIGN(plan::Measured measured, Measure(plan_.objects[id], proposals, coder));
+    QSTORE_ASSIGN(plan::Measured measured, Measure(plan_.objects[id], proposals, worker));
     options_.samples->edges.Put(key, measured);
     return measured;
   }
 
   Result<plan::Measured> Measure(const PlannedObject& object,
-                                 const std::vector<Proposal>& proposals,
-                                 scheme::ChunkCoder* coder) const {
+                                 const std::vector<Proposal>& proposals, Worker* worker) const {
     size_t count = 0;
     for (const Proposal& proposal : proposals) count += proposal.parents.size();
     std::vector<PartSource> contents;
@@ -142,12 +166,13 @@ class ParentChooser {
     for (const Proposal& proposal : proposals) {
       plan::Candidate candidate{proposal.bound.get(), {}};
       for (const uint32_t parent : proposal.parents) {
-        candidate.parents.push_back(&contents.emplace_back(Source(parent)));
+        candidate.parents.push_back(&contents.emplace_back(Source(parent, worker)));
       }
       candidates.push_back(std::move(candidate));
     }
-    const PartSource content(plan_.file(object.place).file.get(), plan_.part(object.place));
-    return plan::Measure(object.spec, content, candidates, options_.level, coder);
+    const PartSource content(plan_.file(object.place).file.get(), plan_.part(object.place),
+                             &worker->windows);
+    return plan::Measure(object.spec, content, candidates, options_.level, &worker->coder);
   }
 
   // Objects of one variant that an edge has together, or that may follow from the same one, as
@@ -226,30 +251,54 @@ class ParentChooser {
     Rebind();
   }
 
+  static bool IsSame(const scheme::ObjectSpec& a, const scheme::ObjectSpec& b) {
+    return a.dtype == b.dtype && a.byte_size == b.byte_size && a.row_elems == b.row_elems &&
+           a.chunk_elems == b.chunk_elems && a.packed_weights == b.packed_weights &&
+           a.sample_elems == b.sample_elems;
+  }
+
+  // Whether a scheme makes the same of both.
+  bool IsBoundAlike(const PlannedObject& a, const PlannedObject& b) const {
+    return a.scheme_id == b.scheme_id && a.params == b.params && IsSame(a.spec, b.spec) &&
+           std::ranges::equal(a.parents, b.parents, [this](uint32_t p, uint32_t q) {
+             return IsSame(plan_.objects[p].spec, plan_.objects[q].spec);
+           });
+  }
+
   // An object may have been cut for its parents in a way that is not that of its children.
+  // Those that are alike but for their content share what is bound.
   void Rebind() {
-    for (PlannedObject& object : plan_.objects) {
+    constexpr size_t kKinds = 1021;
+    std::vector<uint32_t> kinds(kKinds, kNoObject);  // By size: one that was bound.
+    for (uint32_t id = 0; id < plan_.objects.size(); ++id) {
+      PlannedObject& object = plan_.objects[id];
       if (object.scheme_id == kNoScheme) continue;
+      uint32_t& like = kinds[object.spec.byte_size % kKinds];
+      if (like != kNoObject && IsBoundAlike(plan_.objects[like], object)) {
+        object.bound = plan_.objects[like].bound;
+        continue;
+      }
       std::vector<scheme::ObjectSpec> parents;
       for (const uint32_t parent : object.parents) parents.push_back(plan_.objects[parent].spec);
       auto bound = scheme::BindScheme(object.scheme_id, object.spec, parents, object.params);
       if (bound.ok()) {
         object.bound = std::move(bound).value();
+        like = id;
       } else {
         PartFromParents(&object);
       }
     }
   }
 
-  PartSource Source(uint32_t object) const {
+  PartSource Source(uint32_t object, Worker* worker) const {
     const PartPlace& place = plan_.objects[object].place;
-    return {plan_.file(place).file.get(), plan_.part(place)};
+    return {plan_.file(place).file.get(), plan_.part(place), &worker->windows};
   }
 
   PackPlan& plan_;
   const PlanOptions& options_;
   EdgeFinder edges_;
-  std::vector<scheme::ChunkCoder> coders_;
+  std::vector<Worker> workers_;
   std::vector<double> alone_;  // By object: what it takes without parents.
 };
 

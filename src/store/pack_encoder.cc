@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <utility>
@@ -17,6 +18,7 @@
 #include "store/object_cache.h"
 #include "store/parent_contents.h"
 #include "store/parent_sightings.h"
+#include "store/read_windows.h"
 
 namespace qstore::store {
 namespace {
@@ -208,8 +210,8 @@ class Encoder {
     const uint64_t elem_bytes = parent.spec.elem_bytes();
     out->resize(parent.spec.chunk_elem_count(chunk) * elem_bytes);
     const SourcePart& part = plan_.part(parent.place);
-    QSTORE_TRY(plan_.file(parent.place)
-                   .file->Read(part.begin + parent.spec.first_elem(chunk) * elem_bytes, *out));
+    QSTORE_TRY(
+        ReadSource(parent.place, part.begin + parent.spec.first_elem(chunk) * elem_bytes, *out));
     slot->sightings.push_back({id, ChunkNumber(id, chunk), base::Hash64(*out)});
     return {};
   }
@@ -252,8 +254,15 @@ class Encoder {
     const uint64_t first = id.is_whole() ? 0 : id.chunk * object.spec.chunk_bytes();
     const size_t begin = block * kWholeBlock;
     const auto part = content.subspan(begin, std::min(kWholeBlock, content.size() - begin));
-    return plan_.file(object.place)
-        .file->Read(plan_.part(object.place).begin + first + begin, part);
+    return ReadSource(object.place, plan_.part(object.place).begin + first + begin, part);
+  }
+
+  // Parents lie as near one another as their children.
+  Status ReadSource(const PartPlace& place, uint64_t offset, std::span<std::byte> out) const {
+    const io::SourceFile& file = *plan_.file(place).file;
+    if (out.size() > ReadWindows::kShort) return file.Read(offset, out);
+    const std::lock_guard lock(windows_mutex_);
+    return windows_.Read(file, offset, out);
   }
 
   Status Retire(const FileItem& item, Slot* slot) {
@@ -313,6 +322,8 @@ class Encoder {
   const PackOptions& options_;
   io::OutputFile& output_;
   ObjectCache wholes_;
+  mutable std::mutex windows_mutex_;
+  mutable ReadWindows windows_;
   base::PipelineOptions pipeline_;
   FileItems items_;
   std::vector<FilePlace> files_;                      // By the file ids of items_.

@@ -2,6 +2,7 @@
 #include "store/pack_plan.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -73,17 +74,20 @@ Status FixParents(const PlanOptions& options, PackPlan* plan) {
   return {};
 }
 
-}  // namespace
-
-Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions& options) {
+std::vector<size_t> OrderVariants(std::span<const SourceVariant> variants) {
   std::vector<SourceTables> tables;
   tables.reserve(variants.size());
   for (const SourceVariant& variant : variants) tables.emplace_back(variant);
   std::vector<const scheme::TensorTable*> views;
   for (const SourceTables& table : tables) views.push_back(&table.all());
+  return plan::OrderVariants(views);
+}
 
+}  // namespace
+
+Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions& options) {
   PackPlan plan;
-  std::vector<size_t> order = plan::OrderVariants(views);
+  std::vector<size_t> order = OrderVariants(variants);
   QSTORE_TRY(ApplyChoices(variants, options, &order));
   for (const size_t v : order) plan.variants.push_back(std::move(variants[v]));
   QSTORE_TRY(FixParents(options, &plan));

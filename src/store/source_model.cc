@@ -101,9 +101,27 @@ Result<std::vector<SourceVariant>> ListSources(std::span<const VariantSource> va
   return listed;
 }
 
+void SourceTable::Reserve(size_t count) {
+  places_.reserve(count);
+  by_name_.Reset(count);
+  for (size_t i = places_.size(); i-- > 0;) Note(i);
+}
+
 void SourceTable::Add(TensorPlace place) {
-  by_name_.emplace(variant_->files[place.file].tensors[place.tensor].name, places_.size());
+  if (places_.size() == places_.capacity()) Reserve(2 * places_.size() + 1);
   places_.push_back(place);
+  Note(places_.size() - 1);
+}
+
+void SourceTable::Note(size_t index) {
+  const auto name_of = [this](size_t i) { return NameOf(i); };
+  uint32_t& slot = by_name_.Slot(NameOf(index), name_of);
+  slot = std::min(slot, static_cast<uint32_t>(index));
+}
+
+std::string_view SourceTable::NameOf(size_t index) const {
+  const TensorPlace place = places_[index];
+  return variant_->files[place.file].tensors[place.tensor].name;
 }
 
 scheme::TensorDesc SourceTable::tensor(size_t index) const {
@@ -113,9 +131,9 @@ scheme::TensorDesc SourceTable::tensor(size_t index) const {
 }
 
 std::optional<size_t> SourceTable::Find(std::string_view name) const {
-  const auto found = by_name_.find(name);
-  if (found == by_name_.end()) return std::nullopt;
-  return found->second;
+  const uint32_t row = by_name_.Find(name, [this](size_t i) { return NameOf(i); });
+  if (row == base::NameSlots::kNone) return std::nullopt;
+  return row;
 }
 
 std::optional<uint64_t> SourceTable::Number(std::string_view key_end) const {
@@ -132,13 +150,25 @@ std::optional<uint64_t> SourceTable::Number(std::string_view key_end) const {
 }
 
 SourceTables::SourceTables(const SourceVariant& variant) : all_(&variant) {
+  std::map<std::string_view, size_t> counts;  // Of tensors, by folder.
+  size_t count = 0;
+  for (const SourceFileEntry& file : variant.files) {
+    if (file.tensors.empty()) continue;
+    counts[Folder(file.path)] += file.tensors.size();
+    count += file.tensors.size();
+  }
+  all_.Reserve(count);
+  // What has one folder needs no second table of the same tensors.
+  for (const auto& [folder, of_folder] : counts) {
+    if (counts.size() == 1) break;
+    folders_.try_emplace(std::string(folder), &variant).first->second.Reserve(of_folder);
+  }
   for (uint32_t f = 0; f < variant.files.size(); ++f) {
     const SourceFileEntry& file = variant.files[f];
-    if (file.tensors.empty()) continue;
-    auto& folder = folders_.try_emplace(std::string(Folder(file.path)), &variant).first->second;
+    const auto folder = folders_.find(Folder(file.path));
     for (uint32_t t = 0; t < file.tensors.size(); ++t) {
       all_.Add({f, t});
-      folder.Add({f, t});
+      if (folder != folders_.end()) folder->second.Add({f, t});
     }
   }
 }

@@ -13,12 +13,14 @@
 #include <vector>
 
 #include "base/disk_ids.h"
+#include "base/name_slots.h"
 #include "container/container.h"
 #include "io/file.h"
 #include "qstore/pack.h"
 #include "qstore/status.h"
 #include "scheme/tensor_table.h"
 #include "store/object_graph.h"
+#include "store/read_windows.h"
 
 namespace qstore::store {
 
@@ -67,6 +69,8 @@ class SourceTable final : public scheme::TensorTable {
  public:
   SourceTable() = default;
   explicit SourceTable(const SourceVariant* variant) : variant_(variant) {}
+  /// Makes room for so many tensors in all.
+  void Reserve(size_t count);
   /// Of several tensors of one name the first is found.
   void Add(TensorPlace place);
 
@@ -77,9 +81,12 @@ class SourceTable final : public scheme::TensorTable {
   TensorPlace place(size_t index) const { return places_[index]; }
 
  private:
+  std::string_view NameOf(size_t index) const;
+  void Note(size_t index);
+
   const SourceVariant* variant_ = nullptr;
   std::vector<TensorPlace> places_;
-  std::map<std::string_view, size_t> by_name_;
+  base::NameSlots by_name_;  // Positions in places_.
 };
 
 /// All tensors of a variant, and by folder, since models of several components (each in its folder)
@@ -93,21 +100,24 @@ class SourceTables {
 
  private:
   SourceTable all_;
-  std::map<std::string, SourceTable, std::less<>> folders_;
+  std::map<std::string, SourceTable, std::less<>> folders_;  // Empty where there is but one.
 };
 
-/// A part of a source file as a source of its own.
+/// A part of a source file as a source of its own. Short reads go by `windows`, where there are
+/// any.
 class PartSource final : public ByteSource {
  public:
-  PartSource(const io::SourceFile* file, const SourcePart& part)
-      : file_(file), begin_(part.begin), size_(part.size()) {}
+  PartSource(const io::SourceFile* file, const SourcePart& part, ReadWindows* windows = nullptr)
+      : file_(file), windows_(windows), begin_(part.begin), size_(part.size()) {}
   uint64_t size() const override { return size_; }
   Status Read(uint64_t offset, std::span<std::byte> out) const override {
-    return file_->Read(begin_ + offset, out);
+    return windows_ == nullptr ? file_->Read(begin_ + offset, out)
+                               : windows_->Read(*file_, begin_ + offset, out);
   }
 
  private:
   const io::SourceFile* file_;
+  ReadWindows* windows_;
   uint64_t begin_;
   uint64_t size_;
 };
