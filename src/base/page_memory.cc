@@ -59,13 +59,21 @@ PageMemory::~PageMemory() {
 
 namespace base {
 
-void Prefault(std::span<std::byte> memory) {
+namespace {
+
+// Of the pages of that size that lie in the memory as a whole.
+void Advise(std::span<std::byte> memory, size_t page, int advice) {
   const auto begin = reinterpret_cast<uintptr_t>(memory.data());
-  const uintptr_t first = (begin + kPage - 1) / kPage * kPage;
-  const uintptr_t last = (begin + memory.size()) / kPage * kPage;
-  if (first >= last) return;
-  ::madvise(memory.data() + (first - begin), last - first, kPopulateWrite);
+  const uintptr_t first = (begin + page - 1) / page * page;
+  const uintptr_t last = (begin + memory.size()) / page * page;
+  if (first < last) ::madvise(memory.data() + (first - begin), last - first, advice);
 }
+
+}  // namespace
+
+void Prefault(std::span<std::byte> memory) { Advise(memory, kPage, kPopulateWrite); }
+
+void AdviseHugePages(std::span<std::byte> memory) { Advise(memory, kHugePage, MADV_HUGEPAGE); }
 
 }  // namespace base
 }  // namespace qstore

@@ -11,4 +11,8 @@ namespace qstore::base {
 /// worth calling for some hundred KiB.
 void Prefault(std::span<std::byte> memory);
 
+/// Asks the system for huge pages, of which a few hundred cost less than as many thousands of small
+/// ones. Only advice, for memory of some ten MiB that goes back to the system when it is freed.
+void AdviseHugePages(std::span<std::byte> memory);
+
 }  // namespace qstore::base

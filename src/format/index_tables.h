@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/bytes.h"
@@ -16,9 +17,13 @@ namespace qstore::format {
 template <class Row>
 void ResizeTable(size_t count, std::vector<Row>* rows) {
   constexpr size_t kWorthwhile = size_t{1} << 17;
+  // What allocators take from the system and give back to it.
+  constexpr size_t kLarge = size_t{1} << 25;
   rows->reserve(count);
   const size_t size = count * sizeof(Row);
-  if (size >= kWorthwhile) base::Prefault({reinterpret_cast<std::byte*>(rows->data()), size});
+  const std::span memory(reinterpret_cast<std::byte*>(rows->data()), size);
+  if (size >= kLarge) base::AdviseHugePages(memory);
+  if (size >= kWorthwhile) base::Prefault(memory);
   rows->resize(count);
 }
 
