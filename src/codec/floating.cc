@@ -91,11 +91,37 @@ std::vector<LeadCount> CountLeads(const Layout& layout, std::span<const std::byt
   return leads;
 }
 
+// What the values take when symbols have `lead` of the mantissa bits and begin at `base`, less what
+// is the same for all of these; what lies below the base is listed.
+double SplitBits(std::span<const LeadCount> leads, unsigned lead, size_t base, double listed) {
+  const unsigned drop = kMaxLead - lead;
+  double total = 0;
+  double weighted = 0;
+  double below = 0;
+  unsigned symbols = 0;
+  for (size_t i = 0; i < leads.size();) {
+    const size_t symbol = std::max(size_t{leads[i].lead} >> drop, base);
+    uint32_t count = 0;
+    for (; i < leads.size() && std::max(size_t{leads[i].lead} >> drop, base) == symbol; ++i) {
+      count += leads[i].count;
+    }
+    if (symbol == base) below = count;
+    total += count;
+    if (count > 1) weighted += count * std::log2(static_cast<double>(count));
+    ++symbols;
+  }
+  const double entropy = total > 0 ? total * std::log2(total) - weighted : 0;
+  double bits = entropy - static_cast<double>(lead) * total;
+  if (base > 0) bits += below * listed;
+  // An added symbol costs half a byte of table.
+  for (; symbols > 0; --symbols) bits += 4;
+  return bits;
+}
+
 // Chooses how many mantissa bits join the symbol: more bits follow the density within an octave and
 // waste less of a code's fractions of bits, but leave fewer octaves before values must be listed.
 template <class T>
 Split ChooseSplit(const Layout& layout, std::span<const std::byte> raw) {
-  const size_t count = raw.size() / sizeof(T);
   const std::vector<LeadCount> leads = CountLeads<T>(layout, raw);
   const size_t top = leads.empty() ? 0 : leads.back().lead;
   Split best;
@@ -103,17 +129,9 @@ Split ChooseSplit(const Layout& layout, std::span<const std::byte> raw) {
   bool found = false;
   for (unsigned lead = 0; lead <= kMaxLead; ++lead) {
     if (!RestFits(layout, layout.mantissa - lead)) continue;
-    const unsigned drop = kMaxLead - lead;
-    const size_t top_symbol = top >> drop;
+    const size_t top_symbol = top >> (kMaxLead - lead);
     const size_t base = top_symbol >= 255 ? top_symbol - 255 : 0;
-    Histogram counts{};
-    for (const LeadCount& each : leads) {
-      counts[std::max(size_t{each.lead} >> drop, base) - base] += each.count;
-    }
-    double bits = EntropyBits(counts) - static_cast<double>(lead) * static_cast<double>(count);
-    if (base > 0) bits += counts[0] * (8.0 * sizeof(T) + 12);
-    // An added symbol costs half a byte of table.
-    for (uint32_t c : counts) bits += c > 0 ? 4 : 0;
+    const double bits = SplitBits(leads, lead, base, 8.0 * sizeof(T) + 12);
     if (!found || bits < best_bits) {
       found = true;
       best_bits = bits;
