@@ -22,6 +22,7 @@ void ReadPlan::Build(bool shared, unsigned threads) {
   is_shared_ = shared;
   cached_.clear();
   nodes_.clear();
+  children_.clear();
   wholes_.clear();
   tasks_.clear();
   units_.clear();
@@ -65,13 +66,16 @@ uint32_t ReadPlan::LargestWhole(uint32_t id) const {
 void ReadPlan::FindCached() {
   std::vector<uint32_t> shared;
   std::vector<uint32_t> reached;
+  std::vector<bool> is_cached(archive_.index().objects.size());
   for (const ReadTarget& target : targets_) {
     reached.push_back(target.object);
     while (!reached.empty()) {
       const uint32_t id = reached.back();
       reached.pop_back();
-      const auto whole = archive_.graph().whole_parents(id);
-      cached_.insert(cached_.end(), whole.begin(), whole.end());
+      for (const uint32_t whole : archive_.graph().whole_parents(id)) {
+        if (!is_cached[whole]) cached_.push_back(whole);
+        is_cached[whole] = true;
+      }
       const uint32_t chunk_parent = archive_.graph().chunk_parent(id);
       if (chunk_parent != kNoObject) reached.push_back(chunk_parent);
       const uint32_t largest = LargestWhole(id);
@@ -81,7 +85,6 @@ void ReadPlan::FindCached() {
     }
   }
   std::sort(cached_.begin(), cached_.end());
-  cached_.erase(std::unique(cached_.begin(), cached_.end()), cached_.end());
   std::sort(shared.begin(), shared.end());
   std::erase_if(cached_, [&](uint32_t object) {
     return std::binary_search(shared.begin(), shared.end(), object);
@@ -102,14 +105,31 @@ void ReadPlan::MakeNodes() {
   std::sort(wanted.begin(), wanted.end());
   wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
   nodes_.resize(wanted.size());
-  for (size_t n = 0; n < wanted.size(); ++n) nodes_[n].object = wanted[n];
   for (size_t n = 0; n < wanted.size(); ++n) {
-    nodes_[n].depth = archive_.graph().ChunkedAncestors(wanted[n]);
+    nodes_[n].object = wanted[n];
+    nodes_[n].depth = static_cast<uint16_t>(archive_.graph().ChunkedAncestors(wanted[n]));
     nodes_[n].chunk_begin = UINT32_MAX;
-    if (!HasTreeParent(wanted[n])) continue;
-    const uint32_t parent = NodeOf(archive_.graph().chunk_parent(wanted[n]));
-    nodes_[parent].children.push_back(static_cast<uint32_t>(n));
   }
+  MakeChildren();
+}
+
+// In one array, as most nodes have none: first how many each has, then where they end.
+void ReadPlan::MakeChildren() {
+  const auto for_each_child = [this](const auto& visit) {
+    for (uint32_t n = 0; n < nodes_.size(); ++n) {
+      if (!HasTreeParent(nodes_[n].object)) continue;
+      visit(n, &nodes_[NodeOf(archive_.graph().chunk_parent(nodes_[n].object))].children);
+    }
+  };
+  for_each_child([](uint32_t, format::Range* children) { ++children->end; });
+  uint32_t next = 0;
+  for (Node& node : nodes_) {
+    const uint32_t count = node.children.end;
+    node.children = {next, next};
+    next += count;
+  }
+  children_.resize(next);
+  for_each_child([this](uint32_t n, format::Range* children) { children_[children->end++] = n; });
 }
 
 uint32_t ReadPlan::NodeOf(uint32_t object) const {
@@ -127,19 +147,19 @@ uint32_t ReadPlan::RootOf(uint32_t node) const {
 }
 
 void ReadPlan::SetTargets() {
-  size_t target = 0;
+  uint32_t target = 0;
   for (Node& node : nodes_) {
     const uint64_t chunk_bytes = archive_.index().objects[node.object].chunk_bytes();
-    node.targets.first = target;
+    node.targets.begin = target;
     for (; target < targets_.size() && targets_[target].object == node.object; ++target) {
       const ReadTarget& t = targets_[target];
       const uint64_t last = (t.begin + t.out.size() - 1) / chunk_bytes;
       node.chunk_begin = std::min(node.chunk_begin, static_cast<uint32_t>(t.begin / chunk_bytes));
       node.chunk_end = std::max(node.chunk_end, static_cast<uint32_t>(last + 1));
     }
-    node.targets.second = target;
-    node.is_cached =
-        node.children.empty() && std::binary_search(cached_.begin(), cached_.end(), node.object);
+    node.targets.end = target;
+    node.is_cached = node.children.size() == 0 &&
+                     std::binary_search(cached_.begin(), cached_.end(), node.object);
   }
 }
 
@@ -157,7 +177,7 @@ void ReadPlan::MarkWholes() {
       parent.chunk_begin = 0;
       parent.chunk_end = object.chunk_count;
       WholeBuffers::Whole whole{largest, static_cast<size_t>(object.byte_size)};
-      for (size_t t = parent.targets.first; t < parent.targets.second; ++t) {
+      for (uint32_t t = parent.targets.begin; t < parent.targets.end; ++t) {
         if (targets_[t].out.size() == whole.size) whole.place = targets_[t].out;
       }
       wholes_.push_back(whole);
@@ -168,7 +188,7 @@ void ReadPlan::MarkWholes() {
 
 // Trees are as high as rows of ancestors are long, which the format bounds.
 void ReadPlan::SpanSubtree(Node* node) {
-  for (const uint32_t c : node->children) {
+  for (const uint32_t c : ChildrenOf(*node)) {
     Node& child = nodes_[c];
     SpanSubtree(&child);
     node->chunk_begin = std::min(node->chunk_begin, child.chunk_begin);
@@ -178,8 +198,8 @@ void ReadPlan::SpanSubtree(Node* node) {
 
 bool ReadPlan::PutsTogether(const Node& node) const {
   return node.whole != WholeBuffers::kNone ||
-         std::any_of(node.children.begin(), node.children.end(),
-                     [this](uint32_t child) { return PutsTogether(nodes_[child]); });
+         std::ranges::any_of(ChildrenOf(node),
+                             [this](uint32_t child) { return PutsTogether(nodes_[child]); });
 }
 
 // Only a root has a large parent that it takes whole, and no object is an ancestor of its own: so
@@ -198,6 +218,11 @@ void ReadPlan::AddTasks(uint32_t root) {
 
 // Wholes are put together when the first object takes them, so that few are held at a time.
 void ReadPlan::MakeTasks() {
+  size_t most = 0;
+  for (const Node& node : nodes_) {
+    if (!HasTreeParent(node.object)) most += node.chunk_end - node.chunk_begin;
+  }
+  tasks_.reserve(most);
   for (uint32_t n = 0; n < nodes_.size(); ++n) {
     if (!HasTreeParent(nodes_[n].object) && !PutsTogether(nodes_[n])) AddTasks(n);
   }
@@ -271,7 +296,7 @@ void ReadPlan::AddUses(const Node& node, std::vector<WholeBuffers::Use>* uses) c
   };
   add(node.takes, false);
   add(node.whole, true);
-  for (const uint32_t child : node.children) AddUses(nodes_[child], uses);
+  for (const uint32_t child : ChildrenOf(node)) AddUses(nodes_[child], uses);
 }
 
 // Reading and decoding time, in stored bytes.
@@ -279,7 +304,7 @@ uint64_t ReadPlan::Cost(const Node& node, uint32_t chunk) const {
   const format::ObjectEntry& object = archive_.index().objects[node.object];
   uint64_t cost = archive_.index().chunk_raw_size(object, chunk) / 4;
   if (NeedsOwn(node, chunk)) cost += archive_.chunk(node.object, chunk).stored_size;
-  for (const uint32_t child : node.children) {
+  for (const uint32_t child : ChildrenOf(node)) {
     if (SubtreeNeeds(nodes_[child], chunk)) cost += Cost(nodes_[child], chunk);
   }
   return cost;
@@ -288,7 +313,7 @@ uint64_t ReadPlan::Cost(const Node& node, uint32_t chunk) const {
 bool ReadPlan::Overlaps(const Node& node, uint32_t chunk) const {
   const uint64_t chunk_bytes = archive_.index().objects[node.object].chunk_bytes();
   const uint64_t begin = chunk * chunk_bytes;
-  for (size_t t = node.targets.first; t < node.targets.second; ++t) {
+  for (uint32_t t = node.targets.begin; t < node.targets.end; ++t) {
     const ReadTarget& target = targets_[t];
     if (target.begin < begin + chunk_bytes && begin < target.begin + target.out.size()) return true;
   }
@@ -298,14 +323,14 @@ bool ReadPlan::Overlaps(const Node& node, uint32_t chunk) const {
 bool ReadPlan::SubtreeNeeds(const Node& node, uint32_t chunk) const {
   if (chunk < node.chunk_begin || chunk >= node.chunk_end) return false;
   if (node.whole != WholeBuffers::kNone || Overlaps(node, chunk)) return true;
-  return std::any_of(node.children.begin(), node.children.end(),
-                     [&](uint32_t child) { return SubtreeNeeds(nodes_[child], chunk); });
+  return std::ranges::any_of(ChildrenOf(node),
+                             [&](uint32_t child) { return SubtreeNeeds(nodes_[child], chunk); });
 }
 
 // Not so when only children want it whose chunk was coded without a parent.
 bool ReadPlan::NeedsOwn(const Node& node, uint32_t chunk) const {
   if (node.whole != WholeBuffers::kNone || Overlaps(node, chunk)) return true;
-  return std::any_of(node.children.begin(), node.children.end(), [&](uint32_t child) {
+  return std::ranges::any_of(ChildrenOf(node), [&](uint32_t child) {
     return archive_.NeedsParents(nodes_[child].object, chunk) && NeedsOwn(nodes_[child], chunk);
   });
 }

@@ -66,16 +66,16 @@ class ReadPlan {
  private:
   struct Node {
     uint32_t object = 0;
-    unsigned depth = 0;
-    std::vector<uint32_t> children;              // In nodes_.
-    std::pair<size_t, size_t> targets = {0, 0};  // In targets_.
-    uint32_t chunk_begin = 0;                    // What targets of the subtree span.
+    format::Range children;    // In children_.
+    format::Range targets;     // In targets_.
+    uint32_t chunk_begin = 0;  // What targets of the subtree span.
     uint32_t chunk_end = 0;
-    bool is_cached = false;  // Taken whole by chunks of others, small, and a tree of its own.
     uint32_t whole = WholeBuffers::kNone;  // In wholes_, when it is put together there.
     uint32_t takes = WholeBuffers::kNone;  // In wholes_: what its chunks take. Only of roots.
-    bool is_planned = false;               // A root whose tasks are there.
-    uint64_t cache_needs = 0;              // Of a root, for its whole tree.
+    uint16_t depth = 0;
+    bool is_cached = false;    // Taken whole by chunks of others, small, and a tree of its own.
+    bool is_planned = false;   // A root whose tasks are there.
+    uint64_t cache_needs = 0;  // Of a root, for its whole tree.
   };
   // One chunk number of a tree, or all of an object that comes from the cache.
   struct Task {
@@ -99,7 +99,7 @@ class ReadPlan {
       : archive_(archive), targets_(std::move(targets)) {}
   void Build(bool shared, unsigned threads);
   void SetNeeds();
-  void SetTreeNeeds(Node* root);
+  size_t SetTreeNeeds(Node* root);
   void AddTreeNeeds(const Node& node, std::unordered_set<uint32_t>* wholes, uint64_t* bytes,
                     size_t* steps);
   uint64_t MostTogether() const;
@@ -109,6 +109,10 @@ class ReadPlan {
   uint32_t LargestWhole(uint32_t id) const;
   void FindCached();
   void MakeNodes();
+  void MakeChildren();
+  std::span<const uint32_t> ChildrenOf(const Node& node) const {
+    return std::span(children_).subspan(node.children.begin, node.children.size());
+  }
   uint32_t NodeOf(uint32_t object) const;
   uint32_t RootOf(uint32_t node) const;
   void SetTargets();
@@ -142,8 +146,9 @@ class ReadPlan {
   MemoryShares shares_;
   uint64_t together_bytes_ = 0;
   uint64_t cache_bytes_ = 0;
-  std::vector<uint32_t> cached_;  // Other objects that chunks take whole, ascending.
-  std::vector<Node> nodes_;       // By object.
+  std::vector<uint32_t> cached_;    // Other objects that chunks take whole, ascending.
+  std::vector<Node> nodes_;         // By object.
+  std::vector<uint32_t> children_;  // In nodes_.
   std::vector<WholeBuffers::Whole> wholes_;
   std::vector<Task> tasks_;
   std::vector<Unit> units_;

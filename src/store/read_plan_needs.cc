@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <tuple>
 
 #include "base/status_macros.h"
 #include "store/read_plan.h"
@@ -11,10 +12,21 @@ namespace {
 constexpr uint64_t kUsualCache = uint64_t{64} << 20;
 // Of a step of a batch, and the copy of what it decodes.
 constexpr uint64_t kStepBytes = 128;
-// Of a target, a node and a task, vectors grown by doubling included.
-constexpr uint64_t kTargetBytes = 128;
-constexpr uint64_t kNodeBytes = 512;
-constexpr uint64_t kTaskBytes = 64;
+// Of a target, of a node with its child and what it takes whole, of a task, and of a unit, vectors
+// grown by doubling included.
+constexpr uint64_t kTargetBytes = 40;
+constexpr uint64_t kNodeBytes = 88;
+constexpr uint64_t kTaskBytes = 16;
+constexpr uint64_t kUnitBytes = 144;
+
+// Of the tasks of an object and the units that they are in: these are full, of bytes or of tasks.
+uint64_t TaskBytes(const format::ObjectEntry& object) {
+  constexpr uint64_t kTasks = 256;
+  constexpr uint64_t kBytes = uint64_t{64} << 10;
+  const uint64_t parts = object.chunk_count / kTasks + object.byte_size / kBytes;
+  return object.chunk_count * (kTaskBytes + kUnitBytes / kTasks + 1) +
+         std::min<uint64_t>(object.chunk_count, parts) * kUnitBytes;
+}
 
 // Of the plan itself.
 uint64_t PlanBytes(const ArchiveFile& archive, std::span<const ReadTarget> targets) {
@@ -25,7 +37,7 @@ uint64_t PlanBytes(const ArchiveFile& archive, std::span<const ReadTarget> targe
   const auto add = [&](uint32_t object) {
     if (seen[object]) return false;
     seen[object] = true;
-    bytes += kNodeBytes + index.objects[object].chunk_count * kTaskBytes;
+    bytes += kNodeBytes + TaskBytes(index.objects[object]);
     return true;
   };
   for (const ReadTarget& target : targets) {
@@ -44,12 +56,15 @@ Result<std::unique_ptr<ReadPlan>> ReadPlan::Make(const ArchiveFile& archive,
                                                  uint64_t memory) {
   std::erase_if(targets, [](const ReadTarget& target) { return target.out.empty(); });
   const uint64_t plan_bytes = PlanBytes(archive, targets);
-  if (plan_bytes > memory) {
+  if (plan_bytes > memory || targets.size() > UINT32_MAX) {
     return archive.BeyondMemory("a read of " + std::to_string(targets.size()) + " tensors",
                                 plan_bytes);
   }
-  std::stable_sort(targets.begin(), targets.end(),
-                   [](const auto& a, const auto& b) { return a.object < b.object; });
+  // In place: a sort that keeps their order takes as much memory again.
+  std::sort(targets.begin(), targets.end(), [](const auto& a, const auto& b) {
+    return std::tuple(a.object, a.begin, a.out.data()) <
+           std::tuple(b.object, b.begin, b.out.data());
+  });
   std::unique_ptr<ReadPlan> plan(new ReadPlan(archive, std::move(targets)));
   plan->Build(true, threads);
   Status status = plan->Share(threads, memory - plan_bytes);
@@ -85,13 +100,22 @@ void ReadPlan::SetNeeds() {
     needs.wholes = 0;
     needs_.Join(needs);
   }
-  for (Node& node : nodes_) {
-    if (!HasTreeParent(node.object)) SetTreeNeeds(&node);
+  std::vector<size_t> steps(nodes_.size());  // Of a chunk of the tree, by root.
+  for (size_t n = 0; n < nodes_.size(); ++n) {
+    if (!HasTreeParent(nodes_[n].object)) steps[n] = SetTreeNeeds(&nodes_[n]);
   }
+  uint64_t most = 0;
+  for (const Unit& unit : units_) {
+    uint64_t of_unit = 0;
+    for (size_t t = unit.first_task; t < unit.end_task; ++t) of_unit += steps[tasks_[t].node];
+    most = std::max(most, of_unit);
+  }
+  needs_.thread += most * kStepBytes;
 }
 
-// The batch has steps for chunks of all the tree's objects, which are decoded in turn.
-void ReadPlan::SetTreeNeeds(Node* root) {
+// Returns the steps that a batch has for chunks of all the tree's objects, which are decoded in
+// turn.
+size_t ReadPlan::SetTreeNeeds(Node* root) {
   std::unordered_set<uint32_t> wholes;
   size_t steps = 0;
   root->cache_needs = 0;
@@ -100,8 +124,9 @@ void ReadPlan::SetTreeNeeds(Node* root) {
   MemoryNeeds needs;
   needs.object = root->object;
   needs.wholes = root->cache_needs;
-  needs.thread = needs_.thread + steps * kStepBytes;
+  needs.thread = needs_.thread;
   needs_.Join(needs);
+  return steps;
 }
 
 void ReadPlan::AddTreeNeeds(const Node& node, std::unordered_set<uint32_t>* wholes, uint64_t* bytes,
@@ -119,7 +144,7 @@ void ReadPlan::AddTreeNeeds(const Node& node, std::unordered_set<uint32_t>* whol
   if (chunk_parent != kNoObject && !HasTreeParent(node.object)) {
     *bytes += AddWholeNeeds(archive_, chunk_parent, wholes);
   }
-  for (const uint32_t child : node.children) AddTreeNeeds(nodes_[child], wholes, bytes, steps);
+  for (const uint32_t child : ChildrenOf(node)) AddTreeNeeds(nodes_[child], wholes, bytes, steps);
 }
 
 // Of memory that is the read's own, the most that units up to one have begun to fill and units from

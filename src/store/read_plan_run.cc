@@ -73,7 +73,7 @@ void ReadPlan::AddExtents(size_t unit, AheadSet* whole, std::vector<Extent>* ext
 void ReadPlan::AddNode(const Node& node, uint32_t chunk, AheadSet* whole,
                        std::vector<Extent>* extents) const {
   if (NeedsOwn(node, chunk)) AddChunk(archive_, node.object, chunk, whole, extents);
-  for (const uint32_t child : node.children) {
+  for (const uint32_t child : ChildrenOf(node)) {
     if (SubtreeNeeds(nodes_[child], chunk)) AddNode(nodes_[child], chunk, whole, extents);
   }
 }
@@ -86,7 +86,7 @@ Result<std::span<std::byte>> ReadPlan::PlaceOf(const Node& node, uint64_t begin,
     QSTORE_ASSIGN(const std::span<std::byte> place, wholes->Place(node.whole));
     return place.subspan(begin, size);
   }
-  for (size_t t = node.targets.first; t < node.targets.second; ++t) {
+  for (uint32_t t = node.targets.begin; t < node.targets.end; ++t) {
     const ReadTarget& target = targets_[t];
     if (target.begin <= begin && begin + size <= target.begin + target.out.size()) {
       return target.out.subspan(begin - target.begin, size);
@@ -113,7 +113,7 @@ Status ReadPlan::Emit(uint32_t n, uint32_t chunk, size_t parent, WholeBuffers* w
     }
     if (Overlaps(node, chunk)) copies->push_back({step, n, chunk});
   }
-  for (const uint32_t child : node.children) {
+  for (const uint32_t child : ChildrenOf(node)) {
     if (!SubtreeNeeds(nodes_[child], chunk)) continue;
     QSTORE_TRY(Emit(child, chunk, step, wholes, batch, copies));
   }
@@ -122,7 +122,7 @@ Status ReadPlan::Emit(uint32_t n, uint32_t chunk, size_t parent, WholeBuffers* w
 
 void ReadPlan::CopyOut(const Node& node, uint64_t begin, std::span<const std::byte> content) const {
   const uint64_t end = begin + content.size();
-  for (size_t t = node.targets.first; t < node.targets.second; ++t) {
+  for (uint32_t t = node.targets.begin; t < node.targets.end; ++t) {
     const ReadTarget& target = targets_[t];
     const uint64_t from = std::max(begin, target.begin);
     const uint64_t to = std::min(end, target.begin + target.out.size());
