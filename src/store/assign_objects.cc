@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <compare>
 #include <cstring>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -123,7 +123,6 @@ class Equals {
     uint64_t size;
     uint64_t hash;
     size_t place;  // In places_.
-    auto operator<=>(const Sample&) const = default;
   };
 
   // Of parts that are not the only ones of their size, those of equal samples side by side.
@@ -139,7 +138,9 @@ class Equals {
       samples.push_back({size, hash, i});
       QSTORE_TRY(options_.poll());
     }
-    std::sort(samples.begin(), samples.end());
+    std::sort(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) {
+      return std::tie(a.size, a.hash, a.place) < std::tie(b.size, b.hash, b.place);
+    });
     return samples;
   }
 
