@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/hash.h"
 
+#include <sys/random.h>
+
 #include <cstring>
 
 #define XXH_INLINE_ALL
@@ -36,6 +38,18 @@ const HashKernels& ActiveHash() {
 struct Hasher128::State {
   XXH3_state_t xxh;
 };
+
+uint64_t TableHash(std::span<const std::byte> bytes) {
+  // Where a random device is refused, the place of a variable in memory still is not known to
+  // strangers.
+  static const uint64_t seed = []() -> uint64_t {
+    const auto place = reinterpret_cast<uintptr_t>(&ActiveHash());
+    uint64_t drawn = 0;
+    if (getrandom(&drawn, sizeof(drawn), GRND_NONBLOCK) != sizeof(drawn)) return place;
+    return drawn ^ place;
+  }();
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
 
 uint64_t Hash64(std::span<const std::byte> bytes) {
   return ActiveHash().hash64(bytes.data(), bytes.size());

@@ -46,7 +46,9 @@ class NameSlots {
     uint32_t tag = 0;
   };
 
-  static uint64_t HashOf(std::string_view name) { return Hash64(std::as_bytes(std::span(name))); }
+  static uint64_t HashOf(std::string_view name) {
+    return TableHash(std::as_bytes(std::span(name)));
+  }
 
   template <class NameOf>
   size_t At(uint64_t hash, std::string_view name, const NameOf& name_of) const {

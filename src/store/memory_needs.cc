@@ -29,7 +29,7 @@ uint64_t CoderBytes(const ArchiveFile& archive, uint32_t id) {
   const unsigned block = DTypeBlock(object.dtype);
   // A thread has the streams of blocks by themselves beside what a scheme has.
   const uint64_t of_blocks =
-      block == 1 ? 0 : 3 * block * (chunk / object.elem_bytes()) + kBlockTableBytes;
+      block == 1 ? 0 : uint64_t{3} * block * (chunk / object.elem_bytes()) + kBlockTableBytes;
   return std::max(kPlainShare * chunk, own) + of_blocks;
 }
 
