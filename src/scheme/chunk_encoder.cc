@@ -16,9 +16,13 @@ using Bytes = std::vector<std::byte>;
 // At the fast level, the share of the raw size that a code for bytes must get below.
 constexpr double kFastWorthwhile = 0.8;
 
-// Tensors below this size take finer symbols at the balanced level too: tables weigh more in them,
-// and what a model spends on decoding is in its large tensors.
-constexpr uint64_t kSmallTensor = uint64_t{1} << 20;
+// Tensors below this size take the finer codes at the balanced level too: tables weigh more in
+// them, and what a model spends on decoding is in its large tensors. F16 has more candidates in a
+// bin, and more to gain.
+uint64_t SmallTensor(DType dtype) {
+  if (dtype == DType::kBF16) return 0;
+  return uint64_t{1} << (dtype == DType::kF16 ? 22 : 20);
+}
 
 // docs/decisions/0015-what-codes-may-cost.md.
 codec::Effort EffortFor(const ObjectSpec& spec, Level level) {
@@ -26,7 +30,8 @@ codec::Effort EffortFor(const ObjectSpec& spec, Level level) {
   if (level == Level::kMax) return codec::Effort::kRans;
   const uint64_t count =
       spec.packed_weights != 0 ? spec.packed_weights : spec.elem_count() * DTypeBlock(spec.dtype);
-  return count < kSmallTensor ? codec::Effort::kFineRuns : codec::Effort::kRuns;
+  if (count >= SmallTensor(spec.dtype)) return codec::Effort::kRuns;
+  return spec.dtype == DType::kI8 ? codec::Effort::kFineRuns : codec::Effort::kRans;
 }
 
 // At the max level, the share of the size that a model of the rows, or codes by context, must get
