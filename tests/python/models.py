@@ -15,6 +15,15 @@ def llm_weights(rows, columns, seed, dtype=torch.bfloat16):
     return torch.from_numpy(w).to(dtype)
 
 
+def related_weights(rows, columns, seed, dtype=torch.bfloat16):
+    """Rows that mostly follow from few others: level max models them, and loads them slowly."""
+    random = np.random.default_rng(seed)
+    few = random.standard_normal((rows, 16), dtype=np.float32)
+    w = few @ random.standard_normal((16, columns), dtype=np.float32)
+    w += np.float32(0.2) * random.standard_normal((rows, columns), dtype=np.float32)
+    return torch.from_numpy(w * np.float32(0.01)).to(dtype)
+
+
 def int8_twin(weights):
     """q and SCB of each row; a row is everything behind the first dimension."""
     if weights.numel() == 0:

@@ -156,7 +156,7 @@ class Interrupted(Exception):
 
 @pytest.mark.parametrize("way", ["all", "one"])
 def test_a_load_without_progress_looks_for_signals(qstore, space, way):
-    models.save({"weight": models.llm_weights(8192, 4096, 1)}, space / "in")
+    models.save({"weight": models.related_weights(4096, 2048, 1)}, space / "in")
     qstore.pack({"v": space / "in"}, space / "m.qstore", level="max", sync=False)
 
     def load():
