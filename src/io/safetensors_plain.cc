@@ -30,8 +30,8 @@ class PlainText {
     if (!Char('"')) return false;
     const size_t begin = at_;
     for (; at_ < text_.size() && text_[at_] != '"'; ++at_) {
-      const char c = text_[at_];
-      if (c < ' ' || c == '\\' || c == '\x7f') return false;  // Beyond ASCII, chars are negative.
+      const auto c = static_cast<unsigned char>(text_[at_]);
+      if (c < ' ' || c == '\\' || c >= 0x7f) return false;
     }
     if (at_ == text_.size()) return false;
     *out = text_.substr(begin, at_++ - begin);
