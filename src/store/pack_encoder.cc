@@ -66,6 +66,7 @@ struct Worker {
   scheme::ChunkCoder coder;
   Bytes parent;
   RangeMemory ranges;
+  ReadWindows windows;
 };
 
 class Encoder {
@@ -165,7 +166,7 @@ class Encoder {
     const PlannedObject& object = plan_.objects[id];
     ParentContents parents;
     if (object.bound != nullptr) {
-      QSTORE_TRY(ReadChunkOfParent(object, chunk, &worker->parent, slot));
+      QSTORE_TRY(ReadChunkOfParent(object, chunk, worker, slot));
       const scheme::ChunkAt at{object.spec.first_elem(chunk), object.spec.chunk_elem_count(chunk)};
       QSTORE_ASSIGN(
           parents,
@@ -195,24 +196,25 @@ class Encoder {
   }
 
   // Where one is taken by chunks.
-  Status ReadChunkOfParent(const PlannedObject& object, uint32_t chunk, Bytes* out,
+  Status ReadChunkOfParent(const PlannedObject& object, uint32_t chunk, Worker* worker,
                            Slot* slot) const {
     for (size_t p = 0; p < object.parents.size(); ++p) {
       if (object.bound->TakeOf(p) == scheme::Take::kChunk) {
-        QSTORE_TRY(ReadParent(object.parents[p], chunk, out, slot));
+        QSTORE_TRY(ReadParent(object.parents[p], chunk, worker, slot));
       }
     }
     return {};
   }
 
-  Status ReadParent(uint32_t id, uint32_t chunk, Bytes* out, Slot* slot) const {
+  Status ReadParent(uint32_t id, uint32_t chunk, Worker* worker, Slot* slot) const {
     const PlannedObject& parent = plan_.objects[id];
     const uint64_t elem_bytes = parent.spec.elem_bytes();
-    out->resize(parent.spec.chunk_elem_count(chunk) * elem_bytes);
-    const SourcePart& part = plan_.part(parent.place);
-    QSTORE_TRY(
-        ReadSource(parent.place, part.begin + parent.spec.first_elem(chunk) * elem_bytes, *out));
-    slot->sightings.push_back({id, ChunkNumber(id, chunk), base::Hash64(*out)});
+    Bytes& content = worker->parent;
+    content.resize(parent.spec.chunk_elem_count(chunk) * elem_bytes);
+    const uint64_t offset =
+        plan_.part(parent.place).begin + parent.spec.first_elem(chunk) * elem_bytes;
+    QSTORE_TRY(worker->windows.Read(*plan_.file(parent.place).file, offset, content));
+    slot->sightings.push_back({id, ChunkNumber(id, chunk), base::Hash64(content)});
     return {};
   }
 
@@ -254,15 +256,12 @@ class Encoder {
     const uint64_t first = id.is_whole() ? 0 : id.chunk * object.spec.chunk_bytes();
     const size_t begin = block * kWholeBlock;
     const auto part = content.subspan(begin, std::min(kWholeBlock, content.size() - begin));
-    return ReadSource(object.place, plan_.part(object.place).begin + first + begin, part);
-  }
-
-  // Parents lie as near one another as their children.
-  Status ReadSource(const PartPlace& place, uint64_t offset, std::span<std::byte> out) const {
-    const io::SourceFile& file = *plan_.file(place).file;
-    if (out.size() > ReadWindows::kShort) return file.Read(offset, out);
+    const io::SourceFile& file = *plan_.file(object.place).file;
+    const uint64_t offset = plan_.part(object.place).begin + first + begin;
+    if (part.size() > ReadWindows::kShort) return file.Read(offset, part);
+    // Whoever takes it first loads it, in any thread; parents lie as near one another as children.
     const std::lock_guard lock(windows_mutex_);
-    return windows_.Read(file, offset, out);
+    return windows_.Read(file, offset, part);
   }
 
   Status Retire(const FileItem& item, Slot* slot) {
@@ -323,7 +322,7 @@ class Encoder {
   io::OutputFile& output_;
   ObjectCache wholes_;
   mutable std::mutex windows_mutex_;
-  mutable ReadWindows windows_;
+  mutable ReadWindows windows_;  // Of what wholes_ loads.
   base::PipelineOptions pipeline_;
   FileItems items_;
   std::vector<FilePlace> files_;                      // By the file ids of items_.
