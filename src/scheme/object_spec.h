@@ -30,6 +30,8 @@ struct ObjectSpec {
   /// Likewise: the fewest elements that a sample may have, else 0.
   uint64_t sample_elems = 0;
 
+  bool operator==(const ObjectSpec&) const = default;
+
   uint64_t elem_bytes() const { return DTypeBits(dtype) / 8; }
   uint64_t elem_count() const { return byte_size / elem_bytes(); }
   uint64_t chunk_bytes() const { return chunk_elems * elem_bytes(); }

@@ -251,17 +251,11 @@ class ParentChooser {
     Rebind();
   }
 
-  static bool IsSame(const scheme::ObjectSpec& a, const scheme::ObjectSpec& b) {
-    return a.dtype == b.dtype && a.byte_size == b.byte_size && a.row_elems == b.row_elems &&
-           a.chunk_elems == b.chunk_elems && a.packed_weights == b.packed_weights &&
-           a.sample_elems == b.sample_elems;
-  }
-
   // Whether a scheme makes the same of both.
   bool IsBoundAlike(const PlannedObject& a, const PlannedObject& b) const {
-    return a.scheme_id == b.scheme_id && a.params == b.params && IsSame(a.spec, b.spec) &&
+    return a.scheme_id == b.scheme_id && a.params == b.params && a.spec == b.spec &&
            std::ranges::equal(a.parents, b.parents, [this](uint32_t p, uint32_t q) {
-             return IsSame(plan_.objects[p].spec, plan_.objects[q].spec);
+             return plan_.objects[p].spec == plan_.objects[q].spec;
            });
   }
 

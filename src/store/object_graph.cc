@@ -17,11 +17,6 @@ constexpr uint64_t kBoundBytes = 256;
 // Objects that may be alike are remembered by a hash: as many kinds as models have at most times.
 constexpr size_t kKinds = 4096;
 
-bool IsAlike(const format::ObjectEntry& a, const format::ObjectEntry& b) {
-  return a.dtype == b.dtype && a.byte_size == b.byte_size && a.row_elems == b.row_elems &&
-         a.chunk_elems == b.chunk_elems;
-}
-
 void CountCovered(const scheme::Bound& bound, const scheme::ObjectSpec& parent,
                   ObjectGraph::RangeParent* range) {
   const scheme::ObjectSpec& child = bound.child();
@@ -163,11 +158,11 @@ class ObjectGraph::Binder {
   bool IsSame(uint32_t a, uint32_t b) const {
     const format::ObjectEntry& one = index_.objects[a];
     const format::ObjectEntry& other = index_.objects[b];
-    return one.scheme == other.scheme && IsAlike(one, other) &&
+    return one.scheme == other.scheme && SpecOf(one) == SpecOf(other) &&
            std::ranges::equal(one.params, other.params) &&
            std::ranges::equal(index_.parents_of(one), index_.parents_of(other),
                               [this](uint32_t p, uint32_t q) {
-                                return IsAlike(index_.objects[p], index_.objects[q]);
+                                return SpecOf(index_.objects[p]) == SpecOf(index_.objects[q]);
                               });
   }
 
