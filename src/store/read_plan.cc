@@ -10,9 +10,7 @@ namespace {
 
 // Stored bytes of a unit: large reads, yet enough units for all threads to end together.
 constexpr uint64_t kLargestUnit = uint64_t{1} << 20;
-constexpr uint64_t kSmallestUnit = uint64_t{1} << 17;
 constexpr uint64_t kUnitsPerThread = 8;
-constexpr size_t kUnitTasks = 256;
 // Of a parent taken whole: below, waiting costs more than threads gain.
 constexpr uint64_t kWorthSharing = uint64_t{1} << 16;
 

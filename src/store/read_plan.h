@@ -64,6 +64,11 @@ class ReadPlan {
                  std::unique_ptr<ChunkBatch>* batch) const;
 
  private:
+  // A unit that is full has stored bytes, and a quarter of those decoded, of at least
+  // kSmallestUnit, or that many tasks.
+  static constexpr uint64_t kSmallestUnit = uint64_t{1} << 17;
+  static constexpr size_t kUnitTasks = 256;
+
   struct Node {
     uint32_t object = 0;
     format::Range children;    // In children_.
@@ -97,6 +102,9 @@ class ReadPlan {
 
   ReadPlan(const ArchiveFile& archive, std::vector<ReadTarget> targets)
       : archive_(archive), targets_(std::move(targets)) {}
+  /// Memory of the plan itself, and of the tasks of an object and the units that they are in.
+  static uint64_t PlanBytes(const ArchiveFile& archive, std::span<const ReadTarget> targets);
+  static uint64_t TaskBytes(const format::ObjectEntry& object);
   void Build(bool shared, unsigned threads);
   void SetNeeds();
   size_t SetTreeNeeds(Node* root);

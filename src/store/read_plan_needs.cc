@@ -19,17 +19,16 @@ constexpr uint64_t kNodeBytes = 88;
 constexpr uint64_t kTaskBytes = 16;
 constexpr uint64_t kUnitBytes = 144;
 
-// Of the tasks of an object and the units that they are in: these are full, of bytes or of tasks.
-uint64_t TaskBytes(const format::ObjectEntry& object) {
-  constexpr uint64_t kTasks = 256;
-  constexpr uint64_t kBytes = uint64_t{64} << 10;
-  const uint64_t parts = object.chunk_count / kTasks + object.byte_size / kBytes;
-  return object.chunk_count * (kTaskBytes + kUnitBytes / kTasks + 1) +
+}  // namespace
+
+// These units are full, of bytes or of tasks.
+uint64_t ReadPlan::TaskBytes(const format::ObjectEntry& object) {
+  const uint64_t parts = object.chunk_count / kUnitTasks + object.byte_size / (kSmallestUnit / 2);
+  return object.chunk_count * (kTaskBytes + kUnitBytes / kUnitTasks + 1) +
          std::min<uint64_t>(object.chunk_count, parts) * kUnitBytes;
 }
 
-// Of the plan itself.
-uint64_t PlanBytes(const ArchiveFile& archive, std::span<const ReadTarget> targets) {
+uint64_t ReadPlan::PlanBytes(const ArchiveFile& archive, std::span<const ReadTarget> targets) {
   const format::Index& index = archive.index();
   std::vector<bool> seen(index.objects.size());
   // And a bit for each chunk of which reading ahead knows whether it was told of.
@@ -48,8 +47,6 @@ uint64_t PlanBytes(const ArchiveFile& archive, std::span<const ReadTarget> targe
   }
   return bytes;
 }
-
-}  // namespace
 
 Result<std::unique_ptr<ReadPlan>> ReadPlan::Make(const ArchiveFile& archive,
                                                  std::vector<ReadTarget> targets, unsigned threads,
