@@ -5,16 +5,40 @@
 #include <string>
 
 namespace qstore::scheme {
+namespace {
+
+// Places of the elements that differ. A comparison of so few bytes is one of two words, where the
+// number of bytes is known to the compiler.
+template <size_t kBytes>
+std::vector<uint64_t> UnlikePlaces(const std::byte* predicted, const std::byte* raw,
+                                   uint64_t count) {
+  std::vector<uint64_t> places;
+  for (uint64_t i = 0; i < count; ++i) {
+    if (std::memcmp(predicted + i * kBytes, raw + i * kBytes, kBytes) != 0) places.push_back(i);
+  }
+  return places;
+}
+
+std::vector<uint64_t> UnlikePlaces(const std::byte* predicted, const std::byte* raw, uint64_t count,
+                                   uint64_t elem_bytes) {
+  if (elem_bytes == 1) return UnlikePlaces<1>(predicted, raw, count);
+  if (elem_bytes == 2) return UnlikePlaces<2>(predicted, raw, count);
+  if (elem_bytes == 4) return UnlikePlaces<4>(predicted, raw, count);
+  std::vector<uint64_t> places;
+  for (uint64_t i = 0; i < count; ++i) {
+    const uint64_t at = i * elem_bytes;
+    if (std::memcmp(predicted + at, raw + at, elem_bytes) != 0) places.push_back(i);
+  }
+  return places;
+}
+
+}  // namespace
 
 uint64_t EncodeListed(std::span<const std::byte> predicted, std::span<const std::byte> raw,
                       uint64_t elem_bytes, std::vector<std::byte>* out) {
   if (std::memcmp(predicted.data(), raw.data(), raw.size()) == 0) return 0;
-  std::vector<uint64_t> listed;
-  for (uint64_t i = 0; i < raw.size() / elem_bytes; ++i) {
-    if (std::memcmp(&predicted[i * elem_bytes], &raw[i * elem_bytes], elem_bytes) != 0) {
-      listed.push_back(i);
-    }
-  }
+  const std::vector<uint64_t> listed =
+      UnlikePlaces(predicted.data(), raw.data(), raw.size() / elem_bytes, elem_bytes);
   base::ByteWriter writer(out);
   writer.Varint(listed.size());
   uint64_t next = 0;
