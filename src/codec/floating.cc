@@ -113,9 +113,7 @@ double SplitBits(std::span<const LeadCount> leads, unsigned lead, size_t base, d
   const double entropy = total > 0 ? total * std::log2(total) - weighted : 0;
   double bits = entropy - static_cast<double>(lead) * total;
   if (base > 0) bits += below * listed;
-  // An added symbol costs half a byte of table.
-  for (; symbols > 0; --symbols) bits += 4;
-  return bits;
+  return bits + 4 * symbols;  // An added symbol costs half a byte of table.
 }
 
 // Chooses how many mantissa bits join the symbol: more bits follow the density within an octave and

@@ -218,8 +218,9 @@ RunClasses ClassifyRuns(std::span<const uint8_t> symbols, const Histogram& count
     }
   }
   if (!gains) return one;
-  const double cost = classifier.Classify(best, 1);
-  RunClasses classes = classifier.Result(best, cost);
+  // What was classified last and whole need not be so again.
+  if (step > 1 || best != kRunBits.back()) least = classifier.Classify(best, 1);
+  RunClasses classes = classifier.Result(best, least);
   return classes.counts.size() > 1 && classes.bytes < one.bytes ? classes : one;
 }
 

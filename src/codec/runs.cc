@@ -2,7 +2,6 @@
 #include "codec/runs.h"
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "base/status_macros.h"
