@@ -114,11 +114,12 @@ TEST(ChunkCoder, PairTakesTheBitsOfItsHighPrecisionAlone) {
     const uint64_t shape[2] = {pair.rows, pair.columns};
     const Subject high{SpecFor(dtype, shape, pair.high.size()), pair.high};
     const Subject low{SpecFor(DType::kI8, shape, pair.q.size()), pair.q};
-    const double alone = Bits(RoundTrip(high, Level::kBalanced), pair);
+    // By the code that the large tensors of a pair have: tables for classes of rows take less.
+    const Level level = dtype == DType::kF16 ? Level::kBalanced : Level::kFast;
+    const double alone = Bits(RoundTrip(high, level), pair);
     const double given = Bits(RoundTrip(Int8Subject(dtype, pair), Level::kBalanced), pair);
     const double q = Bits(RoundTrip(low, Level::kBalanced), pair);
-    const double more = dtype == DType::kF32 ? 0.8 : dtype == DType::kF16 ? 0.06 : 0.09;
-    EXPECT_LT(q + given, alone + more) << DTypeName(dtype);
+    EXPECT_LT(q + given, alone + (dtype == DType::kF32 ? 0.8 : 0.06)) << DTypeName(dtype);
     if (dtype == DType::kBF16) {
       EXPECT_LT(q + given, 10.70);
     }
