@@ -3,24 +3,20 @@
 #include <iterator>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 #include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "plan/arrangement.h"
-#include "plan/measure.h"
 #include "scheme/registry.h"
 #include "store/ancestor_limits.h"
 #include "store/find_edges.h"
+#include "store/measure_edges.h"
 #include "store/pack_plan.h"
-#include "store/read_windows.h"
-#include "store/sample_cache.h"
 
 namespace qstore::store {
 namespace {
-
-// An edge must gain this share of the bytes, or it is not worth reading more for.
-constexpr double kWorthwhile = 0.98;
 
 // What is left of a tensor that its parents explain, as a share: nothing else is tried then.
 constexpr double kWellExplained = 0.3;
@@ -45,8 +41,13 @@ class ParentChooser {
       return ShareLeft(id, of_child);
     };
     QSTORE_TRY(edges_.MatchModules(share_left, options_.poll, &proposals));
-    QSTORE_TRY(ForObjects(
-        [&](uint32_t id, Worker* worker) { return MeasureEdges(id, worker, &proposals[id]); }));
+    alike_.emplace(&plan_, proposals);
+    for (const bool some : {true, false}) {
+      QSTORE_TRY(ForObjects([&](uint32_t id, Worker* worker) -> Status {
+        if (alike_->IsMeasured(id) != some) return {};
+        return MeasureEdges(id, worker, &proposals[id]);
+      }));
+    }
     Adopt(&proposals);
     AncestorLimits limits(&plan_);
     for (uint32_t id = 0; id < plan_.objects.size(); ++id) limits.Keep(id);
@@ -57,10 +58,7 @@ class ParentChooser {
   }
 
  private:
-  struct Worker {
-    scheme::ChunkCoder coder;
-    ReadWindows windows;
-  };
+  using Worker = MeasureWorker;
 
   // Objects that one thread takes at a time, as where they end: of tiny ones many.
   std::vector<uint32_t> Runs() const {
@@ -96,7 +94,7 @@ class ParentChooser {
 
   // With the best of those parents.
   Result<double> ShareLeft(uint32_t id, const std::vector<Proposal>& proposals) {
-    const auto measured = MeasureOnce(id, proposals, workers_.data());
+    const auto measured = MeasureProposals(plan_, options_, id, proposals, workers_.data());
     if (!measured.ok()) {
       return measured.status().WithContext(plan_.file(plan_.objects[id].place).source.string());
     }
@@ -141,38 +139,17 @@ class ParentChooser {
     if (fallbacks->size() > kMostFallbacks) fallbacks->resize(kMostFallbacks);
   }
 
+  // What samples take, of this object or of those that are like it.
   Result<plan::Measured> MeasureOnce(uint32_t id, const std::vector<Proposal>& proposals,
-                                     Worker* worker) const {
-    if (options_.samples == nullptr) return Measure(plan_.objects[id], proposals, worker);
-    SampleKey key(&plan_);
-    key.AddObject(id);
-    for (const Proposal& proposal : proposals) {
-      key.AddEdge(proposal.scheme_id, proposal.params, proposal.parents, proposal.chunk_elems);
+                                     Worker* worker) {
+    if (!alike_->IsMeasured(id)) {
+      if (auto known = alike_->Find(id, proposals)) return std::move(*known);
+      return MeasureProposals(plan_, options_, id, proposals, worker);
     }
-    if (auto known = options_.samples->edges.Find(key)) return std::move(*known);
-    QSTORE_ASSIGN(plan::Measured measured, Measure(plan_.objects[id], proposals, worker));
-    options_.samples->edges.Put(key, measured);
+    QSTORE_ASSIGN(plan::Measured measured,
+                  MeasureProposals(plan_, options_, id, proposals, worker));
+    alike_->Add(id, proposals, measured);
     return measured;
-  }
-
-  Result<plan::Measured> Measure(const PlannedObject& object,
-                                 const std::vector<Proposal>& proposals, Worker* worker) const {
-    size_t count = 0;
-    for (const Proposal& proposal : proposals) count += proposal.parents.size();
-    std::vector<PartSource> contents;
-    contents.reserve(count);
-    std::vector<plan::Candidate> candidates;
-    candidates.reserve(proposals.size());
-    for (const Proposal& proposal : proposals) {
-      plan::Candidate candidate{proposal.bound.get(), {}};
-      for (const uint32_t parent : proposal.parents) {
-        candidate.parents.push_back(&contents.emplace_back(Source(parent, worker)));
-      }
-      candidates.push_back(std::move(candidate));
-    }
-    const PartSource content(plan_.file(object.place).file.get(), plan_.part(object.place),
-                             &worker->windows);
-    return plan::Measure(object.spec, content, candidates, options_.level, &worker->coder);
   }
 
   // Objects of one variant that an edge has together, or that may follow from the same one, as
@@ -284,15 +261,11 @@ class ParentChooser {
     }
   }
 
-  PartSource Source(uint32_t object, Worker* worker) const {
-    const PartPlace& place = plan_.objects[object].place;
-    return {plan_.file(place).file.get(), plan_.part(place), &worker->windows};
-  }
-
   PackPlan& plan_;
   const PlanOptions& options_;
   EdgeFinder edges_;
   std::vector<Worker> workers_;
+  std::optional<AlikeEdges> alike_;
   std::vector<double> alone_;  // By object: what it takes without parents.
 };
 
