@@ -42,6 +42,10 @@ class CheckKernelsTest(unittest.TestCase):
         (found,) = offences_of("src/codec/kernels/avx2.cc", SHARED_CODE, "-mavx2")
         self.assertIn("weak symbol", found)
 
+    def test_pointer_of_the_unwinder_passes(self):
+        text = "struct S { ~S(); };\nvoid Work();\nvoid F() { S s; Work(); }\n"
+        self.assertEqual(offences_of("src/codec/kernels/avx2.cc", text, "-mavx2 -fPIE"), [])
+
     def test_isa_flag_outside_the_kernels_fails(self):
         (found,) = offences_of("src/io/file.cc", FREESTANDING, "-mavx512bw")
         self.assertIn("outside a folder named kernels", found)

@@ -19,7 +19,7 @@ class ImatrixFile {
     entries_.Put(static_cast<uint32_t>(name.size())).Raw(name).Put(calls);
     entries_.Put(static_cast<uint32_t>(values.size()));
     std::string bytes(values.size() * sizeof(float), '\0');
-    std::memcpy(bytes.data(), values.data(), bytes.size());
+    if (!values.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());
     entries_.Raw(bytes);
     ++count;
     return *this;
