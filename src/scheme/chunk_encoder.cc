@@ -39,7 +39,7 @@ codec::Effort EffortFor(const ObjectSpec& spec, Level level) {
 constexpr double kRowsWorthwhile = 0.995;
 
 // Bytes from the middle of a chunk on which zstd is tried before it gets the whole.
-constexpr size_t kProbeBytes = 16384;
+constexpr size_t kProbeBytes = 8192;
 
 int ZstdLevel(Level level) {
   switch (level) {
