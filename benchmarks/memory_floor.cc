@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What any load takes at least: memory_floor FILE BYTES [RUNS] times threads that touch BYTES of
-// fresh huge pages, fill them, and read FILE meanwhile, decoding nothing.
+// What any load takes at least: memory_floor FILE BYTES [RUNS [THREADS]] times threads that touch
+// BYTES of fresh huge pages, fill them, and read FILE meanwhile, decoding nothing.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -41,12 +41,12 @@ void Work(Job* job) {
   }
 }
 
-double Run(int file, size_t file_size, size_t bytes) {
+double Run(int file, size_t file_size, size_t bytes, unsigned threads) {
   const auto begin = std::chrono::steady_clock::now();
   auto memory = qstore::PageMemory::Allocate(bytes);
   if (!memory.ok()) std::abort();
   Job job{file, file_size, memory->bytes()};
-  std::vector<std::thread> others(std::max(1U, std::thread::hardware_concurrency()) - 1);
+  std::vector<std::thread> others(threads - 1);
   for (std::thread& other : others) other = std::thread(Work, &job);
   Work(&job);
   for (std::thread& other : others) other.join();
@@ -59,15 +59,19 @@ int main(int argc, char** argv) {
   const int file = argc < 3 ? -1 : ::open(argv[1], O_RDONLY);
   struct stat status;
   if (file < 0 || ::fstat(file, &status) != 0) {
-    std::fprintf(stderr, "usage: memory_floor FILE BYTES [RUNS]\n");
+    std::fprintf(stderr, "usage: memory_floor FILE BYTES [RUNS [THREADS]]\n");
     return 2;
   }
   const size_t bytes = std::strtoull(argv[2], nullptr, 10);
   const int runs = argc < 4 ? 15 : std::max(1, std::atoi(argv[3]));
+  const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+  const unsigned threads =
+      argc < 5 ? cores : static_cast<unsigned>(std::max(1, std::atoi(argv[4])));
   std::vector<double> seconds;
-  Run(file, static_cast<size_t>(status.st_size), bytes);  // The host gives memory back, see docs.
+  Run(file, static_cast<size_t>(status.st_size), bytes,
+      threads);  // The host gives memory back, see docs.
   for (int r = 0; r < runs; ++r) {
-    seconds.push_back(Run(file, static_cast<size_t>(status.st_size), bytes));
+    seconds.push_back(Run(file, static_cast<size_t>(status.st_size), bytes, threads));
   }
   std::sort(seconds.begin(), seconds.end());
   std::printf("median %.4f s (%.4f to %.4f) of %d runs\n", seconds[seconds.size() / 2],
