@@ -72,7 +72,7 @@ Result<PackReport> RunPack(std::span<const VariantSource> variants,
   format::Header().EncodeTo(&header);
   QSTORE_TRY(file->Append(header));
   QSTORE_ASSIGN(store::EncodedObjects encoded,
-                store::EncodeObjects(plan, options, threads, file.get()));
+                store::EncodeObjects(plan, options, threads, &file->writer()));
   QSTORE_TRY(store::CheckSourcesUnchanged(plan));
   QSTORE_ASSIGN(const std::vector<std::byte> end,
                 store::EncodeEnd(store::MakeIndex(plan, std::move(encoded)), file->size()));

@@ -72,7 +72,7 @@ struct Worker {
 class Encoder {
  public:
   Encoder(const PackPlan& plan, const PackOptions& options, unsigned threads,
-          io::OutputFile* output)
+          io::FileWriter* output)
       : plan_(plan),
         options_(options),
         output_(*output),
@@ -319,7 +319,7 @@ class Encoder {
 
   const PackPlan& plan_;
   const PackOptions& options_;
-  io::OutputFile& output_;
+  io::FileWriter& output_;
   ObjectCache wholes_;
   mutable std::mutex windows_mutex_;
   mutable ReadWindows windows_;  // Of what wholes_ loads.
@@ -373,7 +373,7 @@ unsigned AffordableThreads(const PackOptions& options, unsigned threads) {
 }
 
 Result<EncodedObjects> EncodeObjects(const PackPlan& plan, const PackOptions& options,
-                                     unsigned threads, io::OutputFile* output) {
+                                     unsigned threads, io::FileWriter* output) {
   return Encoder(plan, options, threads, output).Run();
 }
 

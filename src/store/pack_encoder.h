@@ -7,7 +7,7 @@
 #include "base/hash.h"
 #include "base/sha256.h"
 #include "format/index.h"
-#include "io/output_file.h"
+#include "io/file_writer.h"
 #include "qstore/pack.h"
 #include "store/pack_plan.h"
 
@@ -38,6 +38,6 @@ unsigned AffordableThreads(const PackOptions& options, unsigned threads);
 /// what was coded.
 /// Errors: read and write errors, kSourceChanged, kCancelled.
 Result<EncodedObjects> EncodeObjects(const PackPlan& plan, const PackOptions& options,
-                                     unsigned threads, io::OutputFile* output);
+                                     unsigned threads, io::FileWriter* output);
 
 }  // namespace qstore::store
