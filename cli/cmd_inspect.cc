@@ -194,6 +194,7 @@ Status PrintDocument(const Archive& archive, const Summary& summary,
   out.Add("format_version", archive.format_version());
   out.Add("source_bytes", summary.source_bytes);
   out.Add("stored_bytes", archive.stored_bytes());
+  out.Add("dead_bytes", archive.dead_bytes());
   out.Add("bits_per_weight", BitsPerWeight(archive, summary));
   out.BeginArray("variants");
   for (size_t v = 0; v < summary.variants.size(); ++v) {
@@ -291,6 +292,10 @@ Status PrintText(const Archive& archive, const Summary& summary,
          Printable(archive.path().string()).c_str(), unsigned{archive.format_version()},
          HumanBytes(summary.source_bytes).c_str(), HumanBytes(archive.stored_bytes()).c_str(),
          BitsPerWeight(archive, summary));
+  if (archive.dead_bytes() > 0) {
+    Append(&text, "  %s of it are dead: 'qstore compact' takes them away\n",
+           HumanBytes(archive.dead_bytes()).c_str());
+  }
   for (size_t v = 0; v < summary.variants.size(); ++v) {
     const VariantSummary& variant = summary.variants[v];
     Append(&text, "  %-16s %zu files, %zu tensors, %s; stored for it alone %s, a load reads %s\n",

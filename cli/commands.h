@@ -28,10 +28,11 @@ struct ReadLimits {
   void AddOptions(CLI::App* command, const std::string& what);
 };
 
-/// Each adds one sub-command. When the user chose it, it has run and set `*exit_code` once
-/// CLI::App::parse returns.
+/// Each adds a sub-command, or several. When the user chose it, it has run and set `*exit_code`
+/// once CLI::App::parse returns.
 void AddAnalyzeCommand(CLI::App& app, int* exit_code);
 void AddBenchCommand(CLI::App& app, int* exit_code);
+void AddChangeCommands(CLI::App& app, int* exit_code);  ///< add, drop, compact
 void AddInspectCommand(CLI::App& app, int* exit_code);
 void AddPackCommand(CLI::App& app, int* exit_code);
 void AddQuantizeCommand(CLI::App& app, int* exit_code);

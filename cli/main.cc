@@ -17,6 +17,7 @@ int Run(int argc, char** argv) {
 
   int exit_code = kExitDone;
   AddPackCommand(app, &exit_code);
+  AddChangeCommands(app, &exit_code);
   AddUnpackCommand(app, &exit_code);
   AddVerifyCommand(app, &exit_code);
   AddInspectCommand(app, &exit_code);

@@ -58,8 +58,9 @@ struct TensorInfo {
 
 /// What a variant takes.
 struct VariantSizes {
-  /// Payloads stored for it that no earlier variant uses. With those of all variants, the index and
-  /// header and footer they make up the archive.
+  /// Payloads stored for it that no earlier variant uses, those that dropped variants left for it
+  /// included. With those of all variants, the index, header, footer and the dead bytes they make
+  /// up the archive.
   uint64_t own_bytes = 0;
   /// Bytes read from the archive by Open and by reading all its tensors at once: header, footer,
   /// index, the payloads of its tensors, of the parents needed and of its safetensors headers.
@@ -132,6 +133,8 @@ class QSTORE_EXPORT Archive {
   const std::filesystem::path& path() const;
   uint16_t format_version() const;
   uint64_t stored_bytes() const;
+  /// Of these, what no variant needs: payloads of variants that were dropped, and earlier indices.
+  uint64_t dead_bytes() const;
   /// Bytes read from the file since Open began.
   uint64_t bytes_read() const;
 

@@ -5,6 +5,7 @@
 #include "qstore/archive.h"         // IWYU pragma: export
 #include "qstore/blocks.h"          // IWYU pragma: export
 #include "qstore/byte_source.h"     // IWYU pragma: export
+#include "qstore/change.h"          // IWYU pragma: export
 #include "qstore/checkpoint.h"      // IWYU pragma: export
 #include "qstore/dequantize.h"      // IWYU pragma: export
 #include "qstore/dtype.h"           // IWYU pragma: export

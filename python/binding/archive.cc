@@ -226,6 +226,7 @@ void BindArchive(nb::module_& module) {
                   nb::arg("max_memory"), nb::arg("read_ahead"), nb::arg("read_size"))
       .def_prop_ro("format_version", &Archive::format_version)
       .def_prop_ro("stored_bytes", &Archive::stored_bytes)
+      .def_prop_ro("dead_bytes", &Archive::dead_bytes)
       .def_prop_ro("bytes_read", &Archive::bytes_read)
       .def("variants", &Variants)
       .def("files", &Files, nb::arg("variant"))

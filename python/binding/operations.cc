@@ -10,6 +10,7 @@
 #include "interruptible.h"
 #include "module.h"
 #include "qstore/archive.h"
+#include "qstore/change.h"
 #include "qstore/pack.h"
 #include "qstore/unpack.h"
 #include "qstore/verify.h"
@@ -34,6 +35,16 @@ std::vector<std::string> ToPaths(const nb::list& paths) {
   return result;
 }
 
+// Of tuples of a child and a parent.
+std::vector<ParentChoice> ToChoices(const nb::list& parents) {
+  std::vector<ParentChoice> result;
+  for (const nb::handle choice : parents) {
+    const auto pair = nb::cast<nb::tuple>(choice);
+    result.push_back({ToString(pair[0]), ToString(pair[1])});
+  }
+  return result;
+}
+
 // Calls `work` with `variants` and those of all `folders`.
 template <class Report, class Work>
 Result<Report> WithFolders(std::vector<VariantSource> variants,
@@ -55,11 +66,8 @@ nb::tuple PackFiles(const nb::list& sources, const nb::list& each, const nb::byt
   const std::string path = ToPath(output);
   PackOptions options;
   options.level = static_cast<Level>(level);
-  for (const nb::handle choice : parents) {
-    const auto pair = nb::cast<nb::tuple>(choice);
-    options.parents.push_back({ToString(pair[0]), ToString(pair[1])});
-  }
-  for (const nb::handle name : direct) options.direct.push_back(ToString(name));
+  options.parents = ToChoices(parents);
+  options.direct = ToStrings(direct);
   options.sha256 = sha256;
   options.threads = threads;
   options.memory_limit = memory;
@@ -72,6 +80,54 @@ nb::tuple PackFiles(const nb::list& sources, const nb::list& each, const nb::byt
                                        [&](const auto& all) { return Pack(all, path, options); });
       });
   return nb::make_tuple(report.source_bytes, report.stored_bytes);
+}
+
+nb::tuple AddFiles(const nb::bytes& archive, const nb::list& sources, const nb::list& each,
+                   int level, const nb::list& parents, const nb::list& direct, unsigned threads,
+                   uint64_t memory, bool sync, const nb::object& progress) {
+  const std::string path = ToPath(archive);
+  const std::vector<VariantSource> variants = ToSources(sources);
+  const std::vector<std::string> folders = ToPaths(each);
+  AddOptions options;
+  options.level = static_cast<Level>(level);
+  options.parents = ToChoices(parents);
+  options.direct = ToStrings(direct);
+  options.threads = threads;
+  options.memory_limit = memory;
+  options.sync = sync;
+  const auto report =
+      RunInterruptibly<AddReport>(progress, nullptr, [&](const ProgressCallback& callback) {
+        options.progress = callback;
+        return WithFolders<AddReport>(variants, folders,
+                                      [&](const auto& all) { return Add(path, all, options); });
+      });
+  return nb::make_tuple(report.source_bytes, report.added_bytes, report.read_bytes,
+                        report.stored_bytes);
+}
+
+nb::tuple DropVariants(const nb::bytes& archive, const nb::list& names, bool sync) {
+  const std::string path = ToPath(archive);
+  const std::vector<std::string> variants = ToStrings(names);
+  const auto report = RunInterruptibly<DropReport>(
+      nb::none(), nullptr,
+      [&](const ProgressCallback&) { return Drop(path, variants, DropOptions{sync}); });
+  return nb::make_tuple(report.stored_bytes, report.dead_bytes);
+}
+
+// An empty output: in place.
+nb::tuple CompactFile(const nb::bytes& archive, const nb::bytes& output, bool overwrite, bool sync,
+                      const nb::object& progress) {
+  const std::string path = ToPath(archive);
+  CompactOptions options;
+  options.output = ToPath(output);
+  options.overwrite = overwrite;
+  options.sync = sync;
+  const auto report =
+      RunInterruptibly<CompactReport>(progress, nullptr, [&](const ProgressCallback& callback) {
+        options.progress = callback;
+        return Compact(path, options);
+      });
+  return nb::make_tuple(report.before_bytes, report.stored_bytes);
 }
 
 nb::tuple UnpackFiles(const OpenArchive& archive, const nb::str& variant,
@@ -116,6 +172,12 @@ void BindOperations(nb::module_& module) {
              nb::arg("level"), nb::arg("parents"), nb::arg("direct"), nb::arg("sha256"),
              nb::arg("threads"), nb::arg("memory"), nb::arg("overwrite"), nb::arg("sync"),
              nb::arg("progress").none());
+  module.def("add", &AddFiles, nb::arg("archive"), nb::arg("sources"), nb::arg("each"),
+             nb::arg("level"), nb::arg("parents"), nb::arg("direct"), nb::arg("threads"),
+             nb::arg("memory"), nb::arg("sync"), nb::arg("progress").none());
+  module.def("drop", &DropVariants, nb::arg("archive"), nb::arg("variants"), nb::arg("sync"));
+  module.def("compact", &CompactFile, nb::arg("archive"), nb::arg("output"), nb::arg("overwrite"),
+             nb::arg("sync"), nb::arg("progress").none());
   module.def("unpack", &UnpackFiles, nb::arg("archive"), nb::arg("variant"), nb::arg("directory"),
              nb::arg("tensors"), nb::arg("threads"), nb::arg("max_bytes"), nb::arg("overwrite"),
              nb::arg("sync"), nb::arg("progress").none());

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qstore._archive import Archive, File, Inspection, Tensor, Variant, inspect
+from qstore._change import AddReport, CompactReport, DropReport, add, compact, drop
 from qstore._operations import (
     PackReport,
     QuantizeReport,
@@ -49,11 +50,14 @@ if TYPE_CHECKING:
     from qstore import gguf, numpy, torch, transformers
 
 __all__ = [
+    "AddReport",
     "AlreadyExistsError",
     "Archive",
     "CancelledError",
     "ClosedError",
+    "CompactReport",
     "CorruptError",
+    "DropReport",
     "File",
     "Inspection",
     "InternalError",
@@ -77,6 +81,9 @@ __all__ = [
     "Variant",
     "VerifyReport",
     "__version__",
+    "add",
+    "compact",
+    "drop",
     "gguf",
     "inspect",
     "instruction_set",

@@ -66,6 +66,7 @@ class Inspection(NamedTuple):
     source_bytes: int
     stored_bytes: int
     variants: tuple[Variant, ...]
+    dead_bytes: int = 0  # Of stored_bytes: what `qstore.compact` would take away.
 
 
 class Archive:
@@ -150,6 +151,11 @@ class Archive:
     def stored_bytes(self) -> int:
         """Size of the archive."""
         return self._native.stored_bytes
+
+    @property
+    def dead_bytes(self) -> int:
+        """Of these, what no variant needs: what `qstore.drop` left and `qstore.compact` frees."""
+        return self._native.dead_bytes
 
     @property
     def bytes_read(self) -> int:
@@ -274,6 +280,5 @@ def inspect(
     archive = open_archive(path, storage_options, max_memory)
     variants = archive.variants()
     source_bytes = sum(variant.source_bytes for variant in variants)
-    return Inspection(
-        archive.path, archive.format_version, source_bytes, archive.stored_bytes, variants
-    )
+    sizes = source_bytes, archive.stored_bytes
+    return Inspection(archive.path, archive.format_version, *sizes, variants, archive.dead_bytes)

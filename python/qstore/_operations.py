@@ -81,11 +81,11 @@ def pack(
     """
     if level not in LEVELS:
         raise InvalidArgumentError(f"level {level!r} is none of {', '.join(LEVELS)}")
-    sources = _sources(variants)
+    sources = encode_sources(variants)
     with reported(progress, "pack") as tell:
         done = _qstore.pack(
             sources,
-            _folders(each),
+            encode_folders(each),
             encode(out),
             LEVELS[level],
             list((parents or {}).items()),
@@ -159,8 +159,8 @@ def verify(
     for name in originals or ():
         opened.find_variant(name)
     with reported(progress, "verify") as tell:
-        sources = _sources(originals or {})
-        done = _qstore.verify(opened._native, sources, _folders(each), threads, limit, tell)
+        sources = encode_sources(originals or {})
+        done = _qstore.verify(opened._native, sources, encode_folders(each), threads, limit, tell)
     return VerifyReport(*done)
 
 
@@ -199,10 +199,12 @@ def quantize(
     return QuantizeReport(tuple(quantized), tuple(cast), kept, size)
 
 
-def _sources(variants: Mapping[str, Path]) -> list[tuple[str, bytes]]:
+def encode_sources(variants: Mapping[str, Path]) -> list[tuple[str, bytes]]:
+    """Paths as the library takes them."""
     return [(name, encode(path)) for name, path in variants.items()]
 
 
-def _folders(each: Path | Sequence[Path]) -> list[bytes]:
+def encode_folders(each: Path | Sequence[Path]) -> list[bytes]:
+    """Those of one folder, or of several."""
     paths = [each] if isinstance(each, str | os.PathLike) else each
     return [encode(path) for path in paths]

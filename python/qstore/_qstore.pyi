@@ -24,6 +24,8 @@ class Archive:
     @property
     def stored_bytes(self) -> int: ...
     @property
+    def dead_bytes(self) -> int: ...
+    @property
     def bytes_read(self) -> int: ...
     def variants(self) -> list[tuple[str, int, int, int, int, int]]: ...
     def files(
@@ -71,6 +73,22 @@ def pack(
     overwrite: bool,
     sync: bool,
     progress: Progress,
+) -> tuple[int, int]: ...
+def add(
+    archive: bytes,
+    sources: Sources,
+    each: list[bytes],
+    level: int,
+    parents: list[tuple[str, str]],
+    direct: list[str],
+    threads: int,
+    memory: int,
+    sync: bool,
+    progress: Progress,
+) -> tuple[int, int, int, int]: ...
+def drop(archive: bytes, variants: list[str], sync: bool) -> tuple[int, int]: ...
+def compact(
+    archive: bytes, output: bytes, overwrite: bool, sync: bool, progress: Progress
 ) -> tuple[int, int]: ...
 def unpack(
     archive: Archive,

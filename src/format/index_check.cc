@@ -33,8 +33,10 @@ class Checker {
       Status status = File(file);
       if (!status.ok()) return status.WithContext("file " + Quoted(file.path));
     }
+    UseAncestors();
     for (size_t id = 0; id < used_.size(); ++id) {
-      if (used_[id] == 0) return Corrupt("object " + std::to_string(id) + " is in no file");
+      if (used_[id] != Use::kNone) continue;
+      return Corrupt("object " + std::to_string(id) + " is in no file, and no ancestor of one");
     }
     return {};
   }
@@ -58,7 +60,7 @@ class Checker {
 
   Status Objects() {
     const auto& objects = index_.objects;
-    used_.assign(objects.size(), 0);
+    used_.assign(objects.size(), Use::kNone);
     depth_.assign(objects.size(), kUnknown);
     ancestors_.assign(objects.size(), 0);
     for (size_t id = 0; id < objects.size(); ++id) {
@@ -123,6 +125,22 @@ class Checker {
     return {};
   }
 
+  // What no file has is there for those that follow from it.
+  void UseAncestors() {
+    for (uint32_t id = 0; id < used_.size(); ++id) {
+      if (used_[id] == Use::kFile) UseParents(id);
+    }
+  }
+
+  // The depth of calls is that of ancestors.
+  void UseParents(uint32_t id) {
+    for (const uint32_t parent : index_.parents_of(index_.objects[id])) {
+      if (used_[parent] != Use::kNone) continue;
+      used_[parent] = Use::kChild;
+      UseParents(parent);
+    }
+  }
+
   Status Variants() const {
     const auto& variants = index_.variants;
     if (variants.empty()) return Corrupt("there is no variant");
@@ -153,7 +171,7 @@ class Checker {
     for (uint32_t p = file.parts.begin; p < file.parts.end; ++p) {
       const uint32_t object = index_.parts[p];
       if (object >= index_.objects.size()) return Corrupt("a part names no object");
-      used_[object] = 1;
+      used_[object] = Use::kFile;
       size += index_.objects[object].byte_size;
       if (size > kMaxSize) return LimitExceeded("larger than 2^62 bytes");
     }
@@ -191,7 +209,8 @@ class Checker {
   const Index& index_;
   const Footer& footer_;
   const Gaps gaps_;
-  std::vector<uint8_t> used_;  // By object: some file has it.
+  enum class Use : uint8_t { kNone, kFile, kChild };
+  std::vector<Use> used_;  // By object: some file has it, or some child of it is used.
   static constexpr uint8_t kUnknown = UINT8_MAX;
   std::vector<uint8_t> depth_;       // By object: ancestors in the longest row of them.
   std::vector<uint16_t> ancestors_;  // By object: ancestors, each for every way to it.

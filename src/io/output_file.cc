@@ -3,10 +3,8 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <map>
 #include <mutex>
@@ -21,9 +19,6 @@ namespace qstore::io {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What is appended is written in whole blocks, so that each write begins at one.
-constexpr uint64_t kBlock = 1 << 16;
 
 // Directories that output files created and still hold, by absolute path. The last holder removes
 // the directory; that fails, as it should, when a committed file is in it.
@@ -124,108 +119,46 @@ Result<std::unique_ptr<OutputFile>> OutputFile::CreateIn(const std::shared_ptr<S
 }
 
 OutputFile::OutputFile(fs::path path, const Options& options)
-    : path_(std::move(path)), options_(options) {}
+    : path_(std::move(path)), options_(options), writer_(path_) {}
 
 Status OutputFile::OpenStaged(const std::shared_ptr<Staging>& staging) {
   staging_ = staging;
   staged_name_ = staging->NewName();
-  fd_ = OpenAt(staging->directory().fd(), staged_name_.c_str(),
-               O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  return fd_ < 0 ? SystemError(path_, "cannot create", errno) : Status();
+  const int fd = OpenAt(staging->directory().fd(), staged_name_.c_str(),
+                        O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) return SystemError(path_, "cannot create", errno);
+  writer_.Attach(fd);
+  return {};
 }
 
 OutputFile::~OutputFile() {
-  if (fd_ >= 0) ::close(fd_);
+  if (writer_.fd() >= 0) ::close(writer_.fd());
   staging_.reset();
   while (!created_.empty()) created_.pop_back();
 }
 
-Status OutputFile::Append(std::span<const std::byte> bytes) { return AppendAll({&bytes, 1}); }
-
-// The page cache holds what one write brings in blocks as large as the place of its first page
-// allows, and large blocks are read faster: a load from writes that begin within pages takes an
-// eighth longer, from those that begin at any page a fortieth.
-Status OutputFile::AppendAll(std::span<const std::span<const std::byte>> pieces) {
-  if (fd_ < 0) return InternalError(path_.string() + ": written after it was finished");
-  const uint64_t begin = size_ - tail_.size();
-  uint64_t end = size_;
-  for (const auto& piece : pieces) end += piece.size();
-  const uint64_t last_block = end / kBlock * kBlock;
-  std::vector<iovec> now;
-  std::vector<std::byte> later;
-  if (last_block > begin) {
-    if (!tail_.empty()) now.push_back({tail_.data(), tail_.size()});
-  } else {
-    later = std::move(tail_);
-  }
-  uint64_t at = size_;
-  for (const auto& piece : pieces) {
-    const size_t before = std::min<uint64_t>(last_block - std::min(last_block, at), piece.size());
-    if (before > 0) now.push_back({const_cast<std::byte*>(piece.data()), before});
-    later.insert(later.end(), piece.begin() + static_cast<ptrdiff_t>(before), piece.end());
-    at += piece.size();
-  }
-  QSTORE_TRY(WriteVectors(begin, now));
-  tail_ = std::move(later);
-  size_ = end;
-  return {};
-}
-
-// None of them is empty.
-Status OutputFile::WriteVectors(uint64_t offset, std::span<iovec> vectors) {
-  constexpr size_t kMostVectors = 256;
-  while (!vectors.empty()) {
-    const size_t count = std::min(vectors.size(), kMostVectors);
-    const ssize_t put =
-        ::pwritev(fd_, vectors.data(), static_cast<int>(count), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) {
-      return SystemError(path_, "cannot write at offset " + std::to_string(offset), errno);
-    }
-    if (put == 0) {
-      return IoError(path_.string() + ": cannot write at offset " + std::to_string(offset) +
-                     ": the system takes no byte");
-    }
-    offset += static_cast<uint64_t>(put);
-    auto left = static_cast<size_t>(put);
-    while (left > 0 && left >= vectors.front().iov_len) {
-      left -= vectors.front().iov_len;
-      vectors = vectors.subspan(1);
-    }
-    if (left > 0) {
-      vectors.front().iov_base = static_cast<std::byte*>(vectors.front().iov_base) + left;
-      vectors.front().iov_len -= left;
-    }
-  }
-  return {};
-}
-
-Status OutputFile::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
-  if (fd_ < 0) return InternalError(path_.string() + ": written after it was finished");
-  if (offset < size_) return InternalError(path_.string() + ": written where bytes were appended");
-  return WriteOne(offset, bytes);
-}
-
-Status OutputFile::WriteOne(uint64_t offset, std::span<const std::byte> bytes) {
-  if (bytes.empty()) return {};
-  iovec vector = {const_cast<std::byte*>(bytes.data()), bytes.size()};
-  return WriteVectors(offset, {&vector, 1});
-}
-
 Status OutputFile::MakeExecutable() {
   struct stat status;
-  if (::fstat(fd_, &status) != 0) return SystemError(path_, "cannot stat", errno);
+  if (::fstat(writer_.fd(), &status) != 0) return SystemError(path_, "cannot stat", errno);
   const mode_t mode = status.st_mode & 07777;
-  if (::fchmod(fd_, mode | (mode & 0444) >> 2) == 0) return {};
+  if (::fchmod(writer_.fd(), mode | (mode & 0444) >> 2) == 0) return {};
   return SystemError(path_, "cannot make executable", errno);
 }
 
+Status OutputFile::TakePermissions(const fs::path& of) {
+  struct stat status;
+  if (::stat(of.c_str(), &status) != 0) return SystemError(of, "cannot stat", errno);
+  if (::fchmod(writer_.fd(), status.st_mode & 07777) == 0) return {};
+  return SystemError(path_, "cannot set permissions", errno);
+}
+
 Status OutputFile::Finish() {
-  if (fd_ < 0) return {};
-  QSTORE_TRY(WriteOne(size_ - tail_.size(), tail_));
-  tail_ = {};
-  const int sync_error = options_.sync && ::fsync(fd_) != 0 ? errno : 0;
-  int close_error = ::close(std::exchange(fd_, -1)) != 0 ? errno : 0;
+  if (writer_.fd() < 0) return {};
+  QSTORE_TRY(writer_.Flush());
+  const int fd = writer_.fd();
+  writer_.Detach();
+  const int sync_error = options_.sync && ::fsync(fd) != 0 ? errno : 0;
+  int close_error = ::close(fd) != 0 ? errno : 0;
   if (close_error == EINTR) close_error = 0;  // It is closed all the same.
   if (sync_error != 0) return SystemError(path_, "cannot sync", sync_error);
   if (close_error != 0) return SystemError(path_, "cannot close", close_error);

@@ -11,10 +11,9 @@
 #include <vector>
 
 #include "io/directory.h"
+#include "io/file_writer.h"
 #include "io/staging.h"
 #include "qstore/status.h"
-
-struct iovec;
 
 namespace qstore::io {
 
@@ -42,18 +41,19 @@ class OutputFile {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
-  /// Writes at the end, at the latest in Finish. Not thread-safe. Errors name the path: disk full,
-  /// I/O error.
-  Status Append(std::span<const std::byte> bytes);
-  /// Writes these one after the other at the end. As Append otherwise.
-  Status AppendAll(std::span<const std::span<const std::byte>> pieces);
-  /// Writes at `offset`, behind all that was appended; thread-safe with other WriteAt calls.
-  Status WriteAt(uint64_t offset, std::span<const std::byte> bytes);
+  /// What is appended is written in Finish at the latest.
+  FileWriter& writer() { return writer_; }
+  Status Append(std::span<const std::byte> bytes) { return writer_.Append(bytes); }
+  Status WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
+    return writer_.WriteAt(offset, bytes);
+  }
   /// Bytes appended so far.
-  uint64_t size() const { return size_; }
+  uint64_t size() const { return writer_.size(); }
   const std::filesystem::path& path() const { return path_; }
   /// Lets whoever may read it run it. Errors: kIo.
   Status MakeExecutable();
+  /// Gives it the permissions of another file. Errors: kIo, kNotFound.
+  Status TakePermissions(const std::filesystem::path& of);
   /// Its name in the staging directory.
   const std::string& staged_name() const { return staged_name_; }
   /// Syncs and closes the file, still under its temporary name. Nothing can be written after it.
@@ -67,17 +67,13 @@ class OutputFile {
   OutputFile(std::filesystem::path path, const Options& options);
   Status OpenStaged(const std::shared_ptr<Staging>& staging);
   Status SyncNames() const;
-  Status WriteOne(uint64_t offset, std::span<const std::byte> bytes);
-  Status WriteVectors(uint64_t offset, std::span<iovec> vectors);
   std::filesystem::path path_;
   Options options_;
   std::vector<std::shared_ptr<const void>> created_;  // Directories, outermost first.
   std::optional<Directory> directory_;                // Where Commit names the file.
   std::shared_ptr<Staging> staging_;
   std::string staged_name_;
-  int fd_ = -1;
-  uint64_t size_ = 0;
-  std::vector<std::byte> tail_;  // Appended, but not written: the last of size_.
+  FileWriter writer_;
 };
 
 }  // namespace qstore::io

@@ -29,9 +29,15 @@ Archive& Archive::operator=(Archive&&) noexcept = default;
 
 Result<Archive> Archive::Open(const std::filesystem::path& path, const OpenOptions& options) {
   return base::Guarded([&]() -> Result<Archive> {
-    QSTORE_ASSIGN(auto file, io::SourceFile::Open(path));
-    QSTORE_ASSIGN(auto impl, store::ArchiveFile::Open(std::move(file), path, options));
-    return Archive(std::move(impl));
+    // A writer may have changed it between two looks at it: it is there all the time.
+    constexpr int kTries = 4;
+    for (int tries = 1;; ++tries) {
+      QSTORE_ASSIGN(auto file, io::SourceFile::Open(path));
+      auto impl = store::ArchiveFile::Open(std::move(file), path, options);
+      if (impl.ok()) return Archive(std::move(*impl));
+      const bool has_changed = impl.status().code() == ErrorCode::kSourceChanged;
+      if (!has_changed || tries == kTries) return impl.status();
+    }
   });
 }
 

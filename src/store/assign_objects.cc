@@ -35,14 +35,15 @@ constexpr uint64_t kItemBlocks = 1024;
 constexpr uint64_t kItemBytes = uint64_t{1} << 20;
 
 using Bytes = std::vector<std::byte>;
-/// Positions in the list of places of parts that may be equal, the first in coding order in front.
+/// Positions in the list of places of parts that may be equal, the first in coding order in front,
+/// or one that has an object already.
 using Alike = std::vector<size_t>;
 
 class Equals {
  public:
   Equals(PackPlan* plan, const PlanOptions& options)
       : plan_(*plan), options_(options), comparing_(options.by_samples ? kSampled : kWhole) {
-    for (uint32_t v = 0; v < plan_.variants.size(); ++v) {
+    for (uint32_t v = plan_.stored_variants(); v < plan_.variants.size(); ++v) {
       for (const uint32_t f : CodingOrder(plan_.variants[v])) {
         for (uint32_t p = 0; p < plan_.variants[v].files[f].parts.size(); ++p) {
           places_.push_back({v, f, p});
@@ -65,11 +66,12 @@ class Equals {
     std::vector<SourceTables> tables;
     tables.reserve(plan_.variants.size());
     for (const SourceVariant& variant : plan_.variants) tables.emplace_back(variant);
-    size_t count = 0;
+    size_t count = plan_.objects.size();
     for (size_t i = 0; i < places_.size(); ++i) count += first_[i] == i ? 1 : 0;
     plan_.objects.reserve(count);
     for (size_t i = 0; i < places_.size(); ++i) {
       SourcePart& part = plan_.part(places_[i]);
+      if (part.object != kNoObject) continue;
       if (first_[i] != i) {
         part.object = plan_.part(places_[first_[i]]).object;
         continue;
@@ -90,20 +92,20 @@ class Equals {
       return scheme::SpecFor(DType::kU8, {}, size);
     }
     const container::Tensor& tensor = file.tensors[t];
-    scheme::ObjectSpec spec = scheme::SpecFor(tensor.dtype, tensor.shape, size, options_.level);
+    scheme::ObjectSpec spec = scheme::SpecFor(tensor.dtype, tensor.shape, size, plan_.cut_level);
     const SourceTable& own = tables[place.variant].Near(file.path);
     std::vector<const scheme::TensorTable*> others;
     for (size_t v = 0; v < tables.size(); ++v) {
       if (v != place.variant) others.push_back(&tables[v].Near(file.path));
     }
     const scheme::TensorDesc target{tensor.name, tensor.dtype, tensor.shape};
-    SetPacking(target, own, others, options_.level, &spec);
+    SetPacking(target, own, others, plan_.cut_level, &spec);
     return spec;
   }
 
   Result<uint64_t> SampleHash(const PartPlace& place, ReadWindows* windows) const {
     const SourcePart& part = plan_.part(place);
-    const io::SourceFile& file = *plan_.file(place).file;
+    const ByteSource& file = *plan_.file(place).file;
     std::array<std::byte, kSamples * kSampleBytes> samples;
     const uint64_t size = part.size();
     if (size <= samples.size()) {
@@ -122,6 +124,7 @@ class Equals {
   struct Sample {
     uint64_t size;
     uint64_t hash;
+    bool is_new;   // Has no object of the archive. Of those that have one the first stands for all.
     size_t place;  // In places_.
   };
 
@@ -135,11 +138,12 @@ class Equals {
       const uint64_t size = plan_.part(places_[i]).size();
       if (of_size[size] < 2) continue;
       QSTORE_ASSIGN(const uint64_t hash, SampleHash(places_[i], &windows));
-      samples.push_back({size, hash, i});
+      samples.push_back({size, hash, plan_.part(places_[i]).object == kNoObject, i});
       QSTORE_TRY(options_.poll());
     }
     std::sort(samples.begin(), samples.end(), [](const Sample& a, const Sample& b) {
-      return std::tie(a.size, a.hash, a.place) < std::tie(b.size, b.hash, b.place);
+      return std::tie(a.size, a.hash, a.is_new, a.place) <
+             std::tie(b.size, b.hash, b.is_new, b.place);
     });
     return samples;
   }
@@ -153,8 +157,11 @@ class Equals {
       };
       while (end < samples.size() && is_like(samples[end])) ++end;
       if (end - begin < 2) continue;
-      Alike& group = alike.emplace_back();
-      for (size_t i = begin; i < end; ++i) group.push_back(samples[i].place);
+      Alike group;
+      for (size_t i = begin; i < end; ++i) {
+        if (i == begin || samples[i].is_new) group.push_back(samples[i].place);
+      }
+      if (group.size() > 1) alike.push_back(std::move(group));
     }
     return alike;
   }
@@ -276,7 +283,7 @@ class Equals {
   PackPlan& plan_;
   const PlanOptions& options_;
   const Comparing comparing_;
-  std::vector<PartPlace> places_;  // Of all parts, in coding order.
+  std::vector<PartPlace> places_;  // Of all parts of new variants, in coding order.
   std::vector<size_t> first_;      // By place: the first place of equal content.
 };
 

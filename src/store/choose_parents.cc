@@ -29,8 +29,10 @@ class ParentChooser {
 
   Status Run() {
     // What has no edges into it is not measured: it only counts for loads of its children.
-    for (const PlannedObject& object : plan_.objects) {
-      alone_.push_back(static_cast<double>(object.spec.byte_size));
+    for (uint32_t id = 0; id < plan_.objects.size(); ++id) {
+      const PlannedObject& object = plan_.objects[id];
+      const uint64_t bytes = plan_.is_stored(id) ? object.stored_load : object.spec.byte_size;
+      alone_.push_back(static_cast<double>(bytes));
     }
     Proposals proposals(plan_.objects.size());
     QSTORE_TRY(ForObjects([&](uint32_t id, Worker*) -> Status {
@@ -241,7 +243,7 @@ class ParentChooser {
   void Rebind() {
     constexpr size_t kKinds = 1021;
     std::vector<uint32_t> kinds(kKinds, kNoObject);  // By size: one that was bound.
-    for (uint32_t id = 0; id < plan_.objects.size(); ++id) {
+    for (uint32_t id = plan_.stored_objects(); id < plan_.objects.size(); ++id) {
       PlannedObject& object = plan_.objects[id];
       if (object.scheme_id == kNoScheme) continue;
       uint32_t& like = kinds[object.spec.byte_size % kKinds];

@@ -16,6 +16,7 @@
 #include "store/pack_index.h"
 #include "store/pack_plan.h"
 #include "store/sample_cache.h"
+#include "store/source_checks.h"
 #include "store/source_model.h"
 
 namespace qstore {
@@ -57,12 +58,6 @@ class Outline final : public ByteSource {
   std::vector<std::byte> end_;  // Index and footer.
 };
 
-uint64_t SourceBytes(const SourceVariant& variant) {
-  uint64_t bytes = 0;
-  for (const SourceFileEntry& file : variant.files) bytes += file.size;
-  return bytes;
-}
-
 using Direct = std::vector<std::string>;
 
 class PackEstimator {
@@ -74,7 +69,7 @@ class PackEstimator {
 
   Result<PackEstimate> Run() {
     PackEstimate estimate;
-    for (const SourceVariant& variant : sources_) estimate.source_bytes += SourceBytes(variant);
+    estimate.source_bytes = SourceBytes(sources_);
     source_bytes_ = estimate.source_bytes;
     for (const Direct& direct : Arrangements()) {
       QSTORE_ASSIGN(ArrangementEstimate arrangement, Estimate(direct));
@@ -122,7 +117,7 @@ class PackEstimator {
       QSTORE_ASSIGN(const size_t v, archive.FindVariant(variant.name));
       QSTORE_ASSIGN(const VariantSizes sizes, archive.SizesOf(v));
       estimate.variants.push_back(
-          {variant.name, SourceBytes(variant), sizes.own_bytes, sizes.load_bytes});
+          {variant.name, SourceBytes({&variant, 1}), sizes.own_bytes, sizes.load_bytes});
     }
     return estimate;
   }

@@ -112,7 +112,7 @@ class Estimator {
   }
 
   PartSource SourceOf(const PlannedObject& object) const {
-    return {plan_.file(object.place).file.get(), plan_.part(object.place)};
+    return {plan_.file(object.place), plan_.part(object.place)};
   }
 
   // In pieces, where the chunks of level max are longer.

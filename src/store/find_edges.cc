@@ -57,7 +57,7 @@ void EdgeFinder::FindDirect() {
 
 bool EdgeFinder::MayHaveParents(uint32_t id) const {
   const PlannedObject& object = plan_.objects[id];
-  return !is_direct_[id] && plan_.part(object.place).tensor != kNoTensor &&
+  return !plan_.is_stored(id) && !is_direct_[id] && plan_.part(object.place).tensor != kNoTensor &&
          object.spec.byte_size > 0;
 }
 
@@ -66,7 +66,7 @@ Status EdgeFinder::MatchModules(const ShareLeft& share_left, const std::function
   const std::vector<std::vector<uint32_t>> left = WithoutEdges(*proposals);
   const size_t count = plan_.variants.size();
   names_.assign(count, std::vector<ModuleNames>(count));
-  for (uint32_t own = 0; own < count; ++own) {
+  for (uint32_t own = plan_.stored_variants(); own < count; ++own) {
     for (uint32_t other = 0; other < count; ++other) {
       if (own == other || left[own].empty() || left[other].empty()) continue;
       if (!MayFollow(own, other)) continue;
@@ -191,12 +191,15 @@ Result<Match> EdgeFinder::Fits(uint32_t id, std::string_view module, uint32_t ot
   return proposals.empty() ? Match::kNoEdge : Match::kDiffers;
 }
 
+// What is stored stays as it is.
 void EdgeFinder::Cut(uint32_t id, uint32_t other, const ModuleNames& names) {
+  if (plan_.is_stored(id)) return;
   PlannedObject& object = plan_.objects[id];
   const std::string_view path = plan_.file(object.place).path;
   const RenamedTable table(&tables_[other].Near(path), &names);
   const scheme::TensorTable* others[] = {&table};
-  SetPacking(TensorOf(id), tables_[object.place.variant].Near(path), others, level_, &object.spec);
+  SetPacking(TensorOf(id), tables_[object.place.variant].Near(path), others, plan_.cut_level,
+             &object.spec);
 }
 
 scheme::TensorDesc EdgeFinder::TensorOf(uint32_t id) const {

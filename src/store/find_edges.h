@@ -40,7 +40,7 @@ class EdgeFinder {
   /// `plan` has its objects and outlives this.
   EdgeFinder(PackPlan* plan, Level level);
 
-  /// Whether the object is a tensor with content and no direct variant has it.
+  /// Whether the object is a new tensor with content and no direct variant has it.
   bool MayHaveParents(uint32_t id) const;
   /// Edges from all other variants, whichever come first, without bounds: there are many of them.
   /// REQUIRES: MayHaveParents.

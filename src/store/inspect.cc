@@ -9,6 +9,7 @@
 #include "scheme/registry.h"
 #include "store/archive_file.h"
 #include "store/header_check.h"
+#include "store/object_graph.h"
 
 namespace qstore {
 namespace store {
@@ -105,17 +106,44 @@ Names CodecNames(const format::Index& index, uint32_t id) {
 constexpr uint64_t kCodingBytes = sizeof(TensorCoding) + 96;
 constexpr uint64_t kNoteBytes = 160;
 
+/// Adds up payloads of objects that are new in one variant after the other.
+class OwnCounter {
+ public:
+  explicit OwnCounter(const format::Index& index)
+      : index_(index), in_files_(ObjectsOfFiles(index)), seen_(index.objects.size()) {}
+
+  /// Bytes of those of the file, and of the parents without file, that were not added before.
+  uint64_t Add(const format::FileEntry& file) {
+    uint64_t bytes = 0;
+    for (uint32_t p = file.parts.begin; p < file.parts.end; ++p) bytes += Add(index_.parts[p]);
+    return bytes;
+  }
+
+ private:
+  // The depth of calls is that of ancestors.
+  uint64_t Add(uint32_t object) {
+    if (seen_[object]) return 0;
+    seen_[object] = true;
+    uint64_t bytes = PayloadBytes(index_, object);
+    for (const uint32_t parent : index_.parents_of(index_.objects[object])) {
+      if (!in_files_[parent]) bytes += Add(parent);
+    }
+    return bytes;
+  }
+
+  const format::Index& index_;
+  const std::vector<bool> in_files_;
+  std::vector<bool> seen_;
+};
+
 VariantSizes SizesOf(const ArchiveFile& archive, size_t variant) {
   const format::Index& index = archive.index();
   const format::Range files = index.variants[variant].files;
-  std::vector<bool> seen(index.objects.size());
   VariantSizes sizes;
+  OwnCounter own(index);
   for (uint32_t f = 0; f < files.end; ++f) {
-    for (uint32_t p = index.files[f].parts.begin; p < index.files[f].parts.end; ++p) {
-      const uint32_t object = index.parts[p];
-      if (f >= files.begin && !seen[object]) sizes.own_bytes += PayloadBytes(index, object);
-      seen[object] = true;
-    }
+    const uint64_t bytes = own.Add(index.files[f]);
+    if (f >= files.begin) sizes.own_bytes += bytes;
   }
   LoadCounter load(archive);
   for (uint32_t f = files.begin; f < files.end; ++f) {
@@ -170,8 +198,18 @@ Result<std::vector<TensorCoding>> CodingsOf(const ArchiveFile& archive, size_t v
   return codings;
 }
 
+// Of payloads, index, header and footer; each chunk has an object, and each object a use.
+uint64_t LiveBytes(const ArchiveFile& archive) {
+  uint64_t bytes = format::Header::kEncodedSize + archive.footer().index_stored_size +
+                   format::Footer::kEncodedSize;
+  for (const format::ChunkEntry& chunk : archive.index().chunks) bytes += chunk.stored_size;
+  return bytes;
+}
+
 }  // namespace
 }  // namespace store
+
+uint64_t Archive::dead_bytes() const { return stored_bytes() - store::LiveBytes(*impl_); }
 
 Result<VariantSizes> Archive::SizesOf(size_t variant) const {
   return base::Guarded([&]() -> Result<VariantSizes> { return store::SizesOf(*impl_, variant); });

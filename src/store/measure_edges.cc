@@ -21,7 +21,7 @@ constexpr double kNarrowGiven = 0.02;
 
 PartSource SourceOf(const PackPlan& plan, uint32_t object, MeasureWorker* worker) {
   const PartPlace& place = plan.objects[object].place;
-  return {plan.file(place).file.get(), plan.part(place), &worker->windows};
+  return {plan.file(place), plan.part(place), &worker->windows};
 }
 
 Result<plan::Measured> MeasureSamples(const PackPlan& plan, Level level, uint32_t id,

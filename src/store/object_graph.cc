@@ -68,6 +68,12 @@ scheme::ObjectSpec SpecOf(const format::ObjectEntry& object) {
   return spec;
 }
 
+std::vector<bool> ObjectsOfFiles(const format::Index& index) {
+  std::vector<bool> of_files(index.objects.size());
+  for (const uint32_t object : index.parts) of_files[object] = true;
+  return of_files;
+}
+
 /// Binds objects to their parents. What a scheme makes of them follows from their sizes and
 /// parameters alone, in which the tensors of a large model mostly agree: these share what is bound.
 class ObjectGraph::Binder {

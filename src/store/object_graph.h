@@ -18,6 +18,9 @@ inline constexpr uint32_t kNoObject = UINT32_MAX;
 /// An object of the index as coders see it.
 scheme::ObjectSpec SpecOf(const format::ObjectEntry& object);
 
+/// By object: whether some file has it. Others are there for those that follow from them.
+std::vector<bool> ObjectsOfFiles(const format::Index& index);
+
 /// The objects of an archive with their parents, each bound by its scheme: which chunks need what.
 /// Immutable.
 class ObjectGraph {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "qstore/pack.h"
 
-#include <system_error>
 #include <utility>
 
 #include "base/pipeline.h"
@@ -12,39 +11,10 @@
 #include "store/pack_encoder.h"
 #include "store/pack_index.h"
 #include "store/pack_plan.h"
+#include "store/source_checks.h"
 #include "store/source_model.h"
 
 namespace qstore {
-namespace store {
-namespace {
-
-// Overwriting an input would destroy it in the moment of success.
-Status CheckOutputIsNoInput(const std::vector<SourceVariant>& variants,
-                            const std::filesystem::path& output) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(output, ignored)) return {};
-  for (const SourceVariant& variant : variants) {
-    for (const SourceFileEntry& file : variant.files) {
-      if (std::filesystem::equivalent(file.source, output, ignored)) {
-        return InvalidArgument(output.string() + ": the output is one of the inputs");
-      }
-    }
-  }
-  return {};
-}
-
-Status CheckSourcesUnchanged(const PackPlan& plan) {
-  for (const SourceVariant& variant : plan.variants) {
-    for (const SourceFileEntry& file : variant.files) {
-      if (file.file != nullptr) QSTORE_TRY(file.file->CheckUnchanged());
-    }
-  }
-  return {};
-}
-
-}  // namespace
-}  // namespace store
-
 namespace {
 
 Result<PackReport> RunPack(std::span<const VariantSource> variants,
@@ -52,9 +22,7 @@ Result<PackReport> RunPack(std::span<const VariantSource> variants,
   QSTORE_ASSIGN(std::vector<store::SourceVariant> sources, store::ListSources(variants));
   QSTORE_TRY(store::CheckOutputIsNoInput(sources, output));
   PackReport report;
-  for (const store::SourceVariant& variant : sources) {
-    for (const store::SourceFileEntry& file : variant.files) report.source_bytes += file.size;
-  }
+  report.source_bytes = store::SourceBytes(sources);
   // Made before the work, so that a name that cannot be written to is found at once.
   QSTORE_ASSIGN(auto file, io::OutputFile::Create(output, {options.overwrite, options.sync}));
 
@@ -72,8 +40,8 @@ Result<PackReport> RunPack(std::span<const VariantSource> variants,
   format::Header().EncodeTo(&header);
   QSTORE_TRY(file->Append(header));
   QSTORE_ASSIGN(store::EncodedObjects encoded,
-                store::EncodeObjects(plan, options, threads, file.get()));
-  QSTORE_TRY(store::CheckSourcesUnchanged(plan));
+                store::EncodeObjects(plan, options, threads, &file->writer()));
+  QSTORE_TRY(store::CheckSourcesUnchanged(plan.variants));
   QSTORE_ASSIGN(const std::vector<std::byte> end,
                 store::EncodeEnd(store::MakeIndex(plan, std::move(encoded)), file->size()));
   QSTORE_TRY(file->Append(end));

@@ -72,7 +72,7 @@ struct Worker {
 class Encoder {
  public:
   Encoder(const PackPlan& plan, const PackOptions& options, unsigned threads,
-          io::OutputFile* output)
+          io::FileWriter* output)
       : plan_(plan),
         options_(options),
         output_(*output),
@@ -109,7 +109,7 @@ class Encoder {
   // A file whose objects are those of an earlier file has its content: it need not be read again.
   void LayOutItems() {
     std::map<std::vector<uint32_t>, uint32_t> by_objects;
-    for (uint32_t v = 0; v < plan_.variants.size(); ++v) {
+    for (uint32_t v = plan_.stored_variants(); v < plan_.variants.size(); ++v) {
       const SourceVariant& variant = plan_.variants[v];
       for (const uint32_t f : CodingOrder(variant)) {
         std::vector<uint32_t> objects;
@@ -211,10 +211,9 @@ class Encoder {
     const uint64_t elem_bytes = parent.spec.elem_bytes();
     Bytes& content = worker->parent;
     content.resize(parent.spec.chunk_elem_count(chunk) * elem_bytes);
-    const uint64_t offset =
-        plan_.part(parent.place).begin + parent.spec.first_elem(chunk) * elem_bytes;
-    QSTORE_TRY(worker->windows.Read(*plan_.file(parent.place).file, offset, content));
-    slot->sightings.push_back({id, ChunkNumber(id, chunk), base::Hash64(content)});
+    const PartSource source(plan_.file(parent.place), plan_.part(parent.place), &worker->windows);
+    QSTORE_TRY(source.Read(parent.spec.first_elem(chunk) * elem_bytes, content));
+    Sight(id, chunk, content, slot);
     return {};
   }
 
@@ -222,10 +221,15 @@ class Encoder {
   Result<WholeContent> GetParent(ContentId id, Slot* slot) {
     QSTORE_ASSIGN(WholeContent content, wholes_.Get(id));
     if (!id.is_whole()) {
-      slot->sightings.push_back(
-          {id.object, ChunkNumber(id.object, id.chunk), base::Hash64(content.bytes)});
+      Sight(id.object, id.chunk, content.bytes, slot);
     }
     return content;
+  }
+
+  // What is stored is decoded under its checksums.
+  void Sight(uint32_t id, uint32_t chunk, std::span<const std::byte> content, Slot* slot) const {
+    if (plan_.is_stored(id)) return;
+    slot->sightings.push_back({id, ChunkNumber(id, chunk), base::Hash64(content)});
   }
 
   Status SightWholes(const PlannedObject& child, Slot* slot) {
@@ -237,8 +241,7 @@ class Encoder {
       for (uint32_t chunk = 0; chunk < object.chunk_count; ++chunk) {
         const uint64_t begin = chunk * object.chunk_bytes();
         const uint64_t size = std::min(object.chunk_bytes(), object.byte_size - begin);
-        const auto bytes = content.bytes.subspan(begin, size);
-        slot->sightings.push_back({id, ChunkNumber(id, chunk), base::Hash64(bytes)});
+        Sight(id, chunk, content.bytes.subspan(begin, size), slot);
       }
     }
     return {};
@@ -256,12 +259,13 @@ class Encoder {
     const uint64_t first = id.is_whole() ? 0 : id.chunk * object.spec.chunk_bytes();
     const size_t begin = block * kWholeBlock;
     const auto part = content.subspan(begin, std::min(kWholeBlock, content.size() - begin));
-    const io::SourceFile& file = *plan_.file(object.place).file;
-    const uint64_t offset = plan_.part(object.place).begin + first + begin;
-    if (part.size() > ReadWindows::kShort) return file.Read(offset, part);
+    const SourceFileEntry& file = plan_.file(object.place);
+    if (file.is_stored || part.size() > ReadWindows::kShort) {
+      return PartSource(file, plan_.part(object.place)).Read(first + begin, part);
+    }
     // Whoever takes it first loads it, in any thread; parents lie as near one another as children.
     const std::lock_guard lock(windows_mutex_);
-    return windows_.Read(file, offset, part);
+    return PartSource(file, plan_.part(object.place), &windows_).Read(first + begin, part);
   }
 
   Status Retire(const FileItem& item, Slot* slot) {
@@ -319,7 +323,7 @@ class Encoder {
 
   const PackPlan& plan_;
   const PackOptions& options_;
-  io::OutputFile& output_;
+  io::FileWriter& output_;
   ObjectCache wholes_;
   mutable std::mutex windows_mutex_;
   mutable ReadWindows windows_;  // Of what wholes_ loads.
@@ -343,8 +347,14 @@ class Encoder {
 Result<EncodedObjects> LayOutObjects(const PackPlan& plan, bool has_sha256) {
   EncodedObjects laid_out;
   laid_out.has_sha256 = has_sha256;
-  uint64_t next = 0;
-  for (const PlannedObject& object : plan.objects) {
+  if (plan.stored != nullptr) {
+    laid_out.objects = plan.stored->objects;
+    laid_out.parents = plan.stored->parents;
+    laid_out.chunks = plan.stored->chunks;
+  }
+  uint64_t next = laid_out.chunks.size();
+  for (size_t id = plan.stored_objects(); id < plan.objects.size(); ++id) {
+    const PlannedObject& object = plan.objects[id];
     format::ObjectEntry entry;
     entry.byte_size = object.spec.byte_size;
     entry.row_elems = object.spec.row_elems;
@@ -373,7 +383,7 @@ unsigned AffordableThreads(const PackOptions& options, unsigned threads) {
 }
 
 Result<EncodedObjects> EncodeObjects(const PackPlan& plan, const PackOptions& options,
-                                     unsigned threads, io::OutputFile* output) {
+                                     unsigned threads, io::FileWriter* output) {
   return Encoder(plan, options, threads, output).Run();
 }
 

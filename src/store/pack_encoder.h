@@ -7,7 +7,7 @@
 #include "base/hash.h"
 #include "base/sha256.h"
 #include "format/index.h"
-#include "io/output_file.h"
+#include "io/file_writer.h"
 #include "qstore/pack.h"
 #include "store/pack_plan.h"
 
@@ -33,11 +33,10 @@ Result<EncodedObjects> LayOutObjects(const PackPlan& plan, bool has_sha256);
 /// Threads that may code at once within options.memory_limit: `threads` at most, one at least.
 unsigned AffordableThreads(const PackOptions& options, unsigned threads);
 
-/// Codes every object of the plan and appends the payloads to `output`, in the order of the plan;
-/// computes the digest of every file. Parents' contents are read again from their files and must be
-/// what was coded.
-/// Errors: read and write errors, kSourceChanged, kCancelled.
+/// Codes every new object of the plan and appends the payloads to `output`, in the order of the
+/// plan; computes the digest of every new file. Parents' contents are read again from their files
+/// and must be what was coded. Errors: read and write errors, kSourceChanged, kCancelled.
 Result<EncodedObjects> EncodeObjects(const PackPlan& plan, const PackOptions& options,
-                                     unsigned threads, io::OutputFile* output);
+                                     unsigned threads, io::FileWriter* output);
 
 }  // namespace qstore::store

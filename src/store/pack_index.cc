@@ -27,15 +27,25 @@ void AddTensors(const SourceFileEntry& file, format::Index* index, uint32_t part
   }
 }
 
+void CopyVariants(const format::Index& from, format::Index* to) {
+  to->variants = from.variants;
+  to->files = from.files;
+  to->parts = from.parts;
+  to->tensors = from.tensors;
+  to->dims = from.dims;
+  to->sha256 = from.sha256;
+}
+
 }  // namespace
 
 format::Index MakeIndex(const PackPlan& plan, EncodedObjects encoded) {
   format::Index index;
+  if (plan.stored != nullptr) CopyVariants(*plan.stored, &index);
   index.objects = std::move(encoded.objects);
   index.parents = std::move(encoded.parents);
   index.chunks = std::move(encoded.chunks);
   const auto position = [](const auto& table) { return static_cast<uint32_t>(table.size()); };
-  for (size_t v = 0; v < plan.variants.size(); ++v) {
+  for (size_t v = plan.stored_variants(); v < plan.variants.size(); ++v) {
     const SourceVariant& variant = plan.variants[v];
     format::VariantEntry variant_entry{variant.name, {position(index.files), 0}};
     for (size_t f = 0; f < variant.files.size(); ++f) {
@@ -65,11 +75,13 @@ format::Index MakeIndex(const PackPlan& plan, EncodedObjects encoded) {
 }
 
 // Reading the index back shows that no limit of readers was broken before the archive appears.
-Result<std::vector<std::byte>> EncodeEnd(const format::Index& index, uint64_t offset) {
+Result<std::vector<std::byte>> EncodeEnd(const format::Index& index, uint64_t offset,
+                                         format::Gaps gaps) {
   format::Footer footer;
   footer.index_offset = offset;
   QSTORE_ASSIGN(std::vector<std::byte> end, format::EncodeIndex(index, &footer));
-  QSTORE_TRY(format::DecodeIndex(end, footer).status().WithContext("index just made"));
+  QSTORE_TRY(
+      format::DecodeIndex(end, footer, UINT64_MAX, gaps).status().WithContext("index just made"));
   footer.archive_size = offset + end.size() + format::Footer::kEncodedSize;
   footer.EncodeTo(&end);
   return end;

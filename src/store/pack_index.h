@@ -17,6 +17,7 @@ format::Index MakeIndex(const PackPlan& plan, EncodedObjects encoded);
 
 /// What an archive ends with, behind payloads that end at `offset`: index and footer.
 /// Errors: kLimit, when readers would not accept the index.
-Result<std::vector<std::byte>> EncodeEnd(const format::Index& index, uint64_t offset);
+Result<std::vector<std::byte>> EncodeEnd(const format::Index& index, uint64_t offset,
+                                         format::Gaps gaps = format::Gaps::kNone);
 
 }  // namespace qstore::store

@@ -30,9 +30,15 @@ Result<size_t> FindSource(std::span<const SourceVariant> variants, const std::st
   return InvalidArgument("no variant is named '" + name + "'");
 }
 
-// Moves direct variants to the front, and each chosen parent before its child.
-Status ApplyChoices(std::span<const SourceVariant> variants, const PlanOptions& options,
-                    std::vector<size_t>* order) {
+bool Has(std::span<const SourceVariant> variants, const std::string& name) {
+  return std::any_of(variants.begin(), variants.end(),
+                     [&](const SourceVariant& variant) { return variant.name == name; });
+}
+
+// Moves direct variants to the front, and each chosen parent before its child. What is `stored` is
+// before all of them.
+Status ApplyChoices(std::span<const SourceVariant> stored, std::span<const SourceVariant> variants,
+                    const PlanOptions& options, std::vector<size_t>* order) {
   const auto place = [&](size_t v) { return std::find(order->begin(), order->end(), v); };
   const auto is_direct = [&](size_t v) {
     return std::find(options.direct.begin(), options.direct.end(), variants[v].name) !=
@@ -46,11 +52,15 @@ Status ApplyChoices(std::span<const SourceVariant> variants, const PlanOptions& 
   for (size_t round = 0; round <= variants.size(); ++round) {
     bool settled = true;
     for (const ParentChoice& choice : options.parents) {
+      if (Has(stored, choice.child)) {
+        return InvalidArgument("variant '" + choice.child + "' is stored already, as it is");
+      }
       QSTORE_ASSIGN(const size_t child, FindSource(variants, choice.child));
-      QSTORE_ASSIGN(const size_t parent, FindSource(variants, choice.parent));
       if (is_direct(child)) {
         return InvalidArgument("variant '" + choice.child + "' is direct and has no parent");
       }
+      if (Has(stored, choice.parent)) continue;
+      QSTORE_ASSIGN(const size_t parent, FindSource(variants, choice.parent));
       if (place(parent) < place(child)) continue;
       settled = false;
       std::rotate(place(child), place(parent), place(parent) + 1);
@@ -83,18 +93,43 @@ std::vector<size_t> OrderVariants(std::span<const SourceVariant> variants) {
   return plan::OrderVariants(views);
 }
 
+// The level by which the matrices of the archive are cut; where none tells, `level`.
+Level CutLevel(const PackPlan& plan, Level level) {
+  for (uint32_t v = 0; v < plan.stored_variants(); ++v) {
+    for (const SourceFileEntry& file : plan.variants[v].files) {
+      for (const container::Tensor& tensor : file.tensors) {
+        const SourcePart& part = file.parts[tensor.part];
+        const auto cut_at = [&](Level at) {
+          return scheme::SpecFor(tensor.dtype, tensor.shape, part.size(), at).chunk_elems;
+        };
+        const uint64_t is_cut = plan.objects[part.object].spec.chunk_elems;
+        if (cut_at(Level::kMax) == cut_at(Level::kBalanced)) continue;
+        if (is_cut == cut_at(Level::kMax)) return Level::kMax;
+        if (is_cut == cut_at(Level::kBalanced)) return std::min(level, Level::kBalanced);
+      }
+    }
+  }
+  return level;
+}
+
 }  // namespace
 
-Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions& options) {
+Result<PackPlan> MakePlan(std::vector<SourceVariant> variants, const PlanOptions& options,
+                          StoredModel stored) {
   PackPlan plan;
+  plan.stored = stored.index;
+  plan.variants = std::move(stored.variants);
+  plan.objects = std::move(stored.objects);
   std::vector<size_t> order = OrderVariants(variants);
-  QSTORE_TRY(ApplyChoices(variants, options, &order));
+  QSTORE_TRY(ApplyChoices(plan.variants, variants, options, &order));
   for (const size_t v : order) plan.variants.push_back(std::move(variants[v]));
   QSTORE_TRY(FixParents(options, &plan));
   for (const SourceVariant& variant : plan.variants) {
     const auto& direct = options.direct;
     plan.is_direct.push_back(std::find(direct.begin(), direct.end(), variant.name) != direct.end());
   }
+  plan.cut_level = CutLevel(plan, options.level);
+  if (plan.stored != nullptr) QSTORE_TRY(AssignStored(&plan, options));
   QSTORE_TRY(AssignObjects(&plan, options));
   QSTORE_TRY(ChooseParents(&plan, options));
   return plan;

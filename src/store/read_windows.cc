@@ -12,7 +12,7 @@ constexpr uint64_t kWindowBytes = 4 * ReadWindows::kShort;
 
 }  // namespace
 
-Status ReadWindows::Read(const io::SourceFile& file, uint64_t offset, std::span<std::byte> out) {
+Status ReadWindows::Read(const ByteSource& file, uint64_t offset, std::span<std::byte> out) {
   const bool is_inside = offset <= file.size() && out.size() <= file.size() - offset;
   if (out.empty() || out.size() > kShort || !is_inside) return file.Read(offset, out);
   const auto has = [&](const Window& window) {

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "io/file.h"
+#include "qstore/byte_source.h"
 #include "qstore/status.h"
 
 namespace qstore::store {
@@ -19,12 +19,12 @@ class ReadWindows {
   /// Bytes of a read that goes by a window: a longer one takes little more time by itself.
   static constexpr uint64_t kShort = uint64_t{4} << 10;
 
-  /// As io::SourceFile::Read.
-  Status Read(const io::SourceFile& file, uint64_t offset, std::span<std::byte> out);
+  /// As ByteSource::Read.
+  Status Read(const ByteSource& file, uint64_t offset, std::span<std::byte> out);
 
  private:
   struct Window {
-    const io::SourceFile* file = nullptr;
+    const ByteSource* file = nullptr;
     uint64_t begin = 0;
     uint64_t last_use = 0;
     std::vector<std::byte> bytes;

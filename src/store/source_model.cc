@@ -10,6 +10,7 @@
 #include "container/registry.h"
 #include "format/limits.h"
 #include "format/names.h"
+#include "io/file.h"
 
 namespace qstore::store {
 namespace {

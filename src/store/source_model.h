@@ -15,7 +15,6 @@
 #include "base/disk_ids.h"
 #include "base/name_slots.h"
 #include "container/container.h"
-#include "io/file.h"
 #include "qstore/pack.h"
 #include "qstore/status.h"
 #include "scheme/tensor_table.h"
@@ -26,7 +25,7 @@ namespace qstore::store {
 
 inline constexpr uint32_t kNoTensor = UINT32_MAX;
 
-/// A stretch of an input file that becomes an object: a header, a tensor, a whole file.
+/// A stretch of an input file that becomes an object, or is one: a header, a tensor, a whole file.
 struct SourcePart {
   uint64_t begin = 0;
   uint64_t end = 0;
@@ -45,7 +44,8 @@ struct SourceFileEntry {
   std::vector<container::Tensor> tensors;                 ///< In the order of the container.
   std::vector<std::pair<std::string, uint64_t>> numbers;  ///< As container::Layout has them.
   std::vector<SourcePart> parts;                          ///< None for an empty file.
-  std::shared_ptr<const io::SourceFile> file;  ///< Opened on demand. Null for a directory.
+  std::shared_ptr<const ByteSource> file;  ///< Opened on demand. Null for a directory.
+  bool is_stored = false;                  ///< It is one of an archive, decoded as it is read.
 };
 
 struct SourceVariant {
@@ -104,11 +104,14 @@ class SourceTables {
 };
 
 /// A part of a source file as a source of its own. Short reads go by `windows`, where there are
-/// any.
+/// any, but for files of archives: to decode what lies around would cost more.
 class PartSource final : public ByteSource {
  public:
-  PartSource(const io::SourceFile* file, const SourcePart& part, ReadWindows* windows = nullptr)
-      : file_(file), windows_(windows), begin_(part.begin), size_(part.size()) {}
+  PartSource(const SourceFileEntry& file, const SourcePart& part, ReadWindows* windows = nullptr)
+      : file_(file.file.get()),
+        windows_(file.is_stored ? nullptr : windows),
+        begin_(part.begin),
+        size_(part.size()) {}
   uint64_t size() const override { return size_; }
   Status Read(uint64_t offset, std::span<std::byte> out) const override {
     return windows_ == nullptr ? file_->Read(begin_ + offset, out)
@@ -116,7 +119,7 @@ class PartSource final : public ByteSource {
   }
 
  private:
-  const io::SourceFile* file_;
+  const ByteSource* file_;
   ReadWindows* windows_;
   uint64_t begin_;
   uint64_t size_;

@@ -108,6 +108,22 @@ Status MatchFiles(const ArchiveFile& archive, const format::VariantEntry& varian
   return Mismatch(there[next].source.string() + ": is here, but not in the archive");
 }
 
+// Parents that dropped variants have left.
+std::vector<uint32_t> ObjectsOfNoFile(const format::Index& index) {
+  const std::vector<bool> of_files = ObjectsOfFiles(index);
+  std::vector<uint32_t> objects;
+  for (uint32_t id = 0; id < of_files.size(); ++id) {
+    if (!of_files[id]) objects.push_back(id);
+  }
+  return objects;
+}
+
+uint64_t ByteSize(const format::Index& index, std::span<const uint32_t> objects) {
+  uint64_t bytes = 0;
+  for (const uint32_t id : objects) bytes += index.objects[id].byte_size;
+  return bytes;
+}
+
 Result<VerifyReport> VerifyAll(const Archive& archive, std::span<const VariantSource> originals,
                                const VerifyOptions& options) {
   const ArchiveFile& file = archive.impl();
@@ -132,15 +148,17 @@ Result<VerifyReport> VerifyAll(const Archive& archive, std::span<const VariantSo
   }
   StreamOptions stream;
   stream.threads = base::ThreadCount(options.threads);
-  stream.sink_bytes = report.files * sizeof(StreamFile);
+  stream.sink_bytes = (report.files + 1) * sizeof(StreamFile);
   stream.progress = options.progress;
-  stream.total_bytes = report.bytes;
+  const std::vector<uint32_t> rest = ObjectsOfNoFile(file.index());
+  stream.total_bytes = report.bytes + ByteSize(file.index(), rest);
   if (stream.sink_bytes > file.MemoryLeft()) {
     return file.BeyondMemory("the list of files", stream.sink_bytes);
   }
   std::vector<StreamFile> files;
-  files.reserve(report.files);
+  files.reserve(report.files + 1);
   for (uint32_t f = 0; f < report.files; ++f) files.push_back(FileOfIndex(file, f));
+  if (!rest.empty()) files.push_back({static_cast<uint32_t>(report.files), rest, 0});
   QSTORE_TRY(StreamFiles(file, files, stream, &sink));
   return report;
 }

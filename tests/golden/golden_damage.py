@@ -31,6 +31,7 @@ class Parts:
         self.index = bytearray(decompressor.decompress(data[offset : offset + size], raw_size))
         self.footer_magic = footer[40:48]
         self.declared_raw_size = None
+        self.root_excess = 0  # What a root says beyond the bytes that there are.
 
     def replace(self, old, new):
         """The first place in the index that reads `old`, without moving anything."""
@@ -80,6 +81,15 @@ class Parts:
         _, start, stop = self.chunk(number)
         self.index[at : at + 8] = checksum(self.payloads[start:stop])
 
+    def roots_for(self, file_size):
+        """The roots, the later one of which counts for so many bytes."""
+        generations = struct.unpack_from("<Q16xQ", self.roots)
+        if any(generations):
+            root = struct.pack("<2Q", max(generations), file_size + self.root_excess)
+            at = 24 * generations.index(max(generations))
+            self.roots[at : at + 24] = root + checksum(root)
+        return bytes(self.roots)
+
     def assemble(self, stored=None):
         """`stored` is what is written for the index, where that is not one frame as usual."""
         if stored is None:
@@ -90,7 +100,7 @@ class Parts:
         footer = struct.pack("<3Q", offset, len(stored), raw_size) + checksum(stored)
         footer += struct.pack("<Q", file_size) + self.footer_magic
         header = bytes(self.header)
-        ends = checksum(header) + bytes(self.roots), stored, footer, checksum(footer)
+        ends = checksum(header) + self.roots_for(file_size), stored, footer, checksum(footer)
         return b"".join([header, ends[0], self.payloads, *ends[1:]])
 
 
@@ -286,7 +296,12 @@ DTYPE_BYTES += [size for size, _ in records.BLOCKS.values()]
 Q4_0, IQ4_NL = 22, 41
 PATH = b"tokenizer/vocab.txt"
 
+
 # KIND.RULE: the valid archive it is made from, and what is changed.
+def lengthen_root(parts):
+    parts.root_excess = 1
+
+
 DAMAGES = {
     "unsupported-version.future": ("file", set_header(8, "<H", 2)),
     "unsupported-feature.reserved": ("file", set_header(10, "<H", 1)),
@@ -302,6 +317,7 @@ DAMAGES = {
     "corrupt.variant-name": ("pair", swap(b"\x04int8", b"\x04in/8")),
     "corrupt.equal-variants": ("pair", swap(b"\x04bf16", b"\x04int8")),
     "corrupt.missing-section": ("pair", drop_last_section),
+    "corrupt.root-length": ("generations", lengthen_root),
     "unsupported-feature.section": ("pair", lambda parts: parts.index.extend(b"\x14\0")),
     "unsupported-feature.codec": ("pair", unknown_codec),
     "unsupported-feature.scheme": ("pair", unknown_scheme(1)),

@@ -341,7 +341,19 @@ MORE_GRIDS = (
     *(f"mlx{bits}" for bits in (2, 3, 4, 5, 6, 8)),
 )
 
+
 # NAME: the source, the variants and the options of pack.
+def source_generations(folder, random):
+    """The pair, and a model with one tensor of it."""
+    source_pair(folder, random)
+    norm = weights(random, 1, 40)[0]
+    for name in ("bf16", "more"):
+        values = {"shared.weight": norm, f"{name}.weight": weights(random, 20, 40)}
+        high, _ = pair_of("BF16", values)
+        (folder / name).mkdir(exist_ok=True)
+        write_safetensors(folder / name / "more.safetensors", high)
+
+
 ARCHIVES = {
     "pair": (source_pair, ["bf16=bf16", "int8=int8"], []),
     "pair-fast": (source_pair, ["bf16=bf16", "int8=int8"], ["--level", "fast"]),
@@ -394,4 +406,29 @@ ARCHIVES = {
     ),
     "minima": (source_minima, ["minima=minima"], ["--level", "max"]),
     "ladder-of-blocks": (source_blocks, ["q8=q8", "q6=q6", "q4=q4"], ["--level", "max"]),
+    "generations": (source_generations, ["bf16=bf16", "int8=int8"], []),
 }
+# What becomes of an archive behind its packing: commands, and what they are given.
+CHANGES = {
+    "generations": [("drop", "int8"), ("add", "more=more")],
+}
+
+
+def make(run, name, folder, archive):
+    """Makes an archive of the sources in a folder; `run` runs the command with some arguments."""
+    _, variants, options = ARCHIVES[name]
+    named = [variant.replace("=", f"={folder}/") for variant in variants]
+    run("pack", "-o", archive, *options, *named)
+    for command, given in CHANGES.get(name, []):
+        run(command, archive, given.replace("=", f"={folder}/"))
+
+
+def variants_of(name):
+    """Those that it has in the end: their names and paths."""
+    variants = dict(variant.split("=") for variant in ARCHIVES[name][1])
+    for command, given in CHANGES.get(name, []):
+        if command == "drop":
+            del variants[given]
+        else:
+            variants.update([given.split("=")])
+    return variants

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from golden_damage import DAMAGES, Parts
-from golden_sources import ARCHIVES
+from golden_sources import ARCHIVES, make, variants_of
 
 HERE = Path(__file__).resolve().parent
 VALID = HERE / "valid"
@@ -31,16 +31,14 @@ def files_of(path):
 
 
 def make_valid(command, name):
-    source, variants, options = ARCHIVES[name]
+    source = ARCHIVES[name][0]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         source(folder, np.random.Generator(np.random.PCG64(20)))
         archive = folder / "archive.qstore"
-        named = [v.replace("=", f"={folder}/") for v in variants]
-        subprocess.run([command, "pack", "-o", archive, *options, *named], check=True)
+        make(lambda *given: subprocess.run([command, *given], check=True), name, folder, archive)
         lines = [f"{hashlib.sha256(archive.read_bytes()).hexdigest()}  {name}.qstore"]
-        for variant in variants:
-            label, path = variant.split("=")
+        for label, path in variants_of(name).items():
             for relative, file in sorted(files_of(folder / path).items()):
                 digest = hashlib.sha256(file.read_bytes()).hexdigest()
                 lines.append(f"{digest}  {label}/{relative}")

@@ -274,6 +274,14 @@ TRANSFER_PIECES(WRITE, writev, (PIECES), fd, pieces, count)
 TRANSFER_PIECES(WRITE, pwritev, (PIECES, off_t at), fd, pieces, count, at)
 TRANSFER_PIECES(WRITE, pwritev64, (PIECES, off64_t at), fd, pieces, count, at)
 
+int ftruncate(int fd, off_t size) {
+  return strike_fd(WRITE, "ftruncate", fd) == ERROR ? -1 : REAL(ftruncate)(fd, size);
+}
+
+int ftruncate64(int fd, off64_t size) {
+  return strike_fd(WRITE, "ftruncate64", fd) == ERROR ? -1 : REAL(ftruncate64)(fd, size);
+}
+
 int fsync(int fd) { return strike_fd(SYNC, "fsync", fd) == NONE ? 0 : -1; }
 int fdatasync(int fd) { return strike_fd(SYNC, "fdatasync", fd) == NONE ? 0 : -1; }
 

@@ -26,7 +26,8 @@ def check_files(index):
         pairs = zip(keys, keys[1:], strict=False)
         require(not any(b.startswith(a + b"\0") for a, b in pairs), "file and folder")
     used = {part for file in index.files for part in file.parts}
-    require(used == set(range(len(index.objects))), "object in no file, or part of no object")
+    require(used <= set(range(len(index.objects))), "part of no object")
+    check_used(index, used)
     for file in index.files:
         things = [index.objects[part] for part in file.parts]
         require(sum(thing.byte_size for thing in things) == file.size, "size of a file")
@@ -43,6 +44,16 @@ def check_files(index):
         for tensor in file.tensors:
             bits = tensor_bits(tensor.dtype, tensor.shape)
             require(bits == 8 * things[tensor.part].byte_size, "shape of a tensor")
+
+
+def check_used(index, used):
+    """Every object is part of a file, or an ancestor of one that is."""
+    used, left = set(used), list(used)
+    while left:
+        parents = set(index.objects[left.pop()].parents) - used
+        used |= parents
+        left += parents
+    require(len(used) == len(index.objects), "object in no file, and no ancestor of one")
 
 
 def check_object(index, number, thing):

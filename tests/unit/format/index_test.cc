@@ -74,6 +74,18 @@ TEST(Index, TakesNoMoreMemoryThanAllowed) {
   EXPECT_LE(least, back->memory() + stored->size() + 3 * index.objects.size() + index.parts.size());
 }
 
+// As a variant that was dropped leaves them.
+TEST(Index, ObjectsOfNoFileAreThereForThoseThatFollowFromThem) {
+  Index index = SampleIndex();
+  AddRaw(&index, DType::kU8, 4, 4, 4);
+  AddRaw(&index, DType::kU8, 4, 4, 4);
+  EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kCorrupt);
+  SetParents(&index, 7, 1, {}, {8});
+  EXPECT_EQ(StoreAndRead(index).code(), ErrorCode::kCorrupt);
+  SetParents(&index, 6, 1, {}, {3, 2, 7});
+  EXPECT_TRUE(StoreAndRead(index).ok());
+}
+
 struct HostileCase {
   const char* name;
   std::function<void(Index*)> change;

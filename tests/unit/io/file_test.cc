@@ -144,12 +144,12 @@ TEST(OutputFile, AppendsManyPieces) {
     pieces.push_back(Bytes(text));
     expected += text;
   }
-  ASSERT_TRUE((*file)->AppendAll(pieces).ok());
-  ASSERT_TRUE((*file)->AppendAll({}).ok());
+  ASSERT_TRUE((*file)->writer().AppendAll(pieces).ok());
+  ASSERT_TRUE((*file)->writer().AppendAll({}).ok());
   EXPECT_EQ((*file)->size(), expected.size());
   ASSERT_TRUE((*file)->Commit().ok());
   EXPECT_EQ(ReadFile(dir / "out"), expected);
-  EXPECT_FALSE((*file)->AppendAll(pieces).ok());
+  EXPECT_FALSE((*file)->writer().AppendAll(pieces).ok());
 }
 
 TEST(OutputFile, AppendsAcrossBlocks) {
@@ -163,7 +163,7 @@ TEST(OutputFile, AppendsAcrossBlocks) {
     const std::span<const std::byte> bytes = Bytes(text);
     const std::vector<std::span<const std::byte>> halves = {bytes.first(size / 2),
                                                             bytes.subspan(size / 2)};
-    ASSERT_TRUE((*file)->AppendAll(halves).ok());
+    ASSERT_TRUE((*file)->writer().AppendAll(halves).ok());
     expected += text;
     EXPECT_EQ((*file)->size(), expected.size());
   }

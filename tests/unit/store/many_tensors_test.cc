@@ -6,6 +6,7 @@
 #include <fstream>
 #include <optional>
 
+#include "io/file.h"
 #include "store/archive_file.h"
 #include "store/read_windows.h"
 #include "unit/store/model_files.h"

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Commands that change an archive: add, drop, compact.
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "commands.h"
+#include "qstore/change.h"
+#include "terminal.h"
+#include "variant_arguments.h"
+
+namespace qstore::cli {
+namespace {
+
+struct AddArguments {
+  std::string archive;
+  VariantArguments variants;
+  std::vector<std::string> parents;
+  AddOptions options;
+  bool json = false;
+};
+
+ParentChoice ToChoice(const std::string& text) {
+  const size_t equals = text.find('=');
+  const bool fits = equals != std::string::npos && equals > 0 && equals + 1 < text.size();
+  if (!fits) throw CLI::ValidationError("--parent", "'" + text + "' is not CHILD=PARENT");
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+int RunAdd(const AddArguments& arguments) {
+  AddOptions options = arguments.options;
+  for (const std::string& text : arguments.parents) options.parents.push_back(ToChoice(text));
+  const auto variants = arguments.variants.List();
+  if (!variants.ok()) return Report(variants.status());
+  ProgressLine line("adding");
+  options.progress = line.callback();
+  const auto report = Add(arguments.archive, *variants, options);
+  line.Clear();
+  if (!report.ok()) return Report(report.status());
+  if (arguments.json) {
+    JsonWriter document;
+    document.BeginObject();
+    document.Add("archive", arguments.archive);
+    document.Add("source_bytes", report->source_bytes);
+    document.Add("added_bytes", report->added_bytes);
+    document.Add("read_bytes", report->read_bytes);
+    document.Add("stored_bytes", report->stored_bytes);
+    document.Add("seconds", line.seconds());
+    document.End();
+    PrintJson(document);
+  } else {
+    std::fprintf(stderr, "%s: %s of files added in %s, now %s, %.2f s\n", arguments.archive.c_str(),
+                 HumanBytes(report->source_bytes).c_str(), HumanBytes(report->added_bytes).c_str(),
+                 HumanBytes(report->stored_bytes).c_str(), line.seconds());
+  }
+  return kExitDone;
+}
+
+struct DropArguments {
+  std::string archive;
+  std::vector<std::string> variants;
+  bool json = false;
+};
+
+int RunDrop(const DropArguments& arguments) {
+  const auto report = Drop(arguments.archive, arguments.variants);
+  if (!report.ok()) return Report(report.status());
+  if (arguments.json) {
+    JsonWriter document;
+    document.BeginObject();
+    document.Add("archive", arguments.archive);
+    document.Add("stored_bytes", report->stored_bytes);
+    document.Add("dead_bytes", report->dead_bytes);
+    document.End();
+    PrintJson(document);
+  } else {
+    std::fprintf(stderr, "%s: %s, of which 'qstore compact' would take away %s\n",
+                 arguments.archive.c_str(), HumanBytes(report->stored_bytes).c_str(),
+                 HumanBytes(report->dead_bytes).c_str());
+  }
+  return kExitDone;
+}
+
+struct CompactArguments {
+  std::string archive;
+  std::string output;
+  CompactOptions options;
+  bool json = false;
+};
+
+int RunCompact(const CompactArguments& arguments) {
+  CompactOptions options = arguments.options;
+  options.output = arguments.output;
+  ProgressLine line("compacting");
+  options.progress = line.callback();
+  const auto report = Compact(arguments.archive, options);
+  line.Clear();
+  if (!report.ok()) return Report(report.status());
+  const std::string& written = arguments.output.empty() ? arguments.archive : arguments.output;
+  if (arguments.json) {
+    JsonWriter document;
+    document.BeginObject();
+    document.Add("archive", written);
+    document.Add("before_bytes", report->before_bytes);
+    document.Add("stored_bytes", report->stored_bytes);
+    document.Add("seconds", line.seconds());
+    document.End();
+    PrintJson(document);
+  } else {
+    std::fprintf(stderr, "%s: %s, before %s, %.2f s\n", written.c_str(),
+                 HumanBytes(report->stored_bytes).c_str(), HumanBytes(report->before_bytes).c_str(),
+                 line.seconds());
+  }
+  return kExitDone;
+}
+
+void AddJson(CLI::App* command, bool* json) {
+  command->add_flag("--json", *json, "Print the result as JSON");
+}
+
+void AddAdd(CLI::App& app, int* exit_code) {
+  static const std::map<std::string, Level> kLevels = {
+      {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
+  auto arguments = std::make_shared<AddArguments>();
+  CLI::App* command = app.add_subcommand("add", "Add variants to an archive, in place");
+  command->add_option("archive", arguments->archive, "Archive to change")->required();
+  arguments->variants.AddOptions(
+      command, "Name and model directory or file of each",
+      "Add every model in this folder, named by its file or subfolder; may be repeated");
+  command->add_option("--level", arguments->options.level, "fast, balanced (default) or max")
+      ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
+      ->type_name("LEVEL");
+  command
+      ->add_option("--parent", arguments->parents,
+                   "Code CHILD, which is added, relative to PARENT only")
+      ->type_name("CHILD=PARENT")
+      ->allow_extra_args(false);
+  command
+      ->add_option("--direct", arguments->options.direct,
+                   "Added variant that must load from its own bytes; may be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+  command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
+      ->type_name("N");
+  command->add_option("--memory", arguments->options.memory_limit, "Aim for memory in use (512MiB)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE");
+  AddJson(command, &arguments->json);
+  command->callback([=] {
+    if (arguments->variants.empty()) throw CLI::RequiredError("variants");
+    *exit_code = RunAdd(*arguments);
+  });
+}
+
+void AddDrop(CLI::App& app, int* exit_code) {
+  auto arguments = std::make_shared<DropArguments>();
+  CLI::App* command = app.add_subcommand(
+      "drop", "Drop variants from an archive, in place; compact frees the space");
+  command->add_option("archive", arguments->archive, "Archive to change")->required();
+  command->add_option("variants", arguments->variants, "Names of variants")
+      ->required()
+      ->type_name("NAME");
+  AddJson(command, &arguments->json);
+  command->callback([=] { *exit_code = RunDrop(*arguments); });
+}
+
+void AddCompact(CLI::App& app, int* exit_code) {
+  auto arguments = std::make_shared<CompactArguments>();
+  CLI::App* command =
+      app.add_subcommand("compact", "Write an archive anew without what dropped variants left");
+  command->add_option("archive", arguments->archive, "Archive to compact")->required();
+  command
+      ->add_option("-o,--output", arguments->output, "Write it there, leave the archive as it is")
+      ->type_name("OUT.qstore");
+  command->add_flag("--force", arguments->options.overwrite, "Replace an existing output");
+  AddJson(command, &arguments->json);
+  command->callback([=] { *exit_code = RunCompact(*arguments); });
+}
+
+}  // namespace
+
+void AddChangeCommands(CLI::App& app, int* exit_code) {
+  AddAdd(app, exit_code);
+  AddDrop(app, exit_code);
+  AddCompact(app, exit_code);
+}
+
+}  // namespace qstore::cli
