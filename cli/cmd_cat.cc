@@ -92,10 +92,9 @@ Status Write(const Content& content, bool to_terminal, mount::FileCache* cache) 
   mount::Reading reading(content.file);
   for (uint64_t at = content.begin; at < content.end;) {
     if (StopRequested()) return Cancelled();
-    const auto piece = cache->Find(&reading, at);
+    const auto piece = cache->Find(&reading, at, content.end - at);
     if (!piece.ok()) return piece.status();
-    const auto bytes = piece->bytes().first(
-        static_cast<size_t>(std::min<uint64_t>(piece->bytes().size(), content.end - at)));
+    const auto bytes = piece->bytes();
     if (to_terminal && IsBinary(bytes)) {
       return InvalidArgument(
           "standard output is a terminal, and these bytes are no text: "

@@ -14,6 +14,11 @@ std::span<const std::byte> BlockCache::Hold::bytes() const {
   return place_->memory.first(static_cast<size_t>(place_->block.end - place_->block.begin));
 }
 
+void BlockCache::Hold::Use(size_t bytes) const {
+  const Lock lock(cache_->mutex_);
+  place_->used_up += bytes;
+}
+
 Result<std::unique_ptr<BlockCache>> BlockCache::Make(const Options& options, Load load) {
   if (options.place_bytes == 0 || options.places > SIZE_MAX / 2 / options.place_bytes) {
     return LimitExceeded("no memory holds " + std::to_string(options.places) + " blocks of " +
@@ -82,6 +87,7 @@ void BlockCache::Fill(Place* place, const Block& block, size_t holds, Lock* lock
   place->is_ahead = holds == 0;
   if (place->is_ahead) ++ahead_;
   place->error = Status();
+  place->used_up = 0;
   Touch(place);
   lock->unlock();
   Status status = load_(block, place->memory.first(static_cast<size_t>(block.end - block.begin)));
@@ -160,7 +166,11 @@ void BlockCache::LetGo(Place* place) {
 }
 
 void BlockCache::Drop(Place* place) {
-  if (--place->holds == 0 && waiting_ > 0) changed_.notify_all();
+  if (--place->holds > 0) return;
+  if (place->used_up >= place->block.end - place->block.begin) {
+    used_.splice(used_.begin(), used_, place->used);
+  }
+  if (waiting_ > 0) changed_.notify_all();
 }
 
 }  // namespace qstore::mount

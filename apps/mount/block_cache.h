@@ -60,6 +60,9 @@ class BlockCache {
       if (cache_ != nullptr) cache_->LetGo(place_);
     }
     std::span<const std::byte> bytes() const;
+    /// Says that so many bytes of it are used. When as many are as it has, in any number of calls,
+    /// it is the first to give up its place, as whoever reads a file needs each byte once.
+    void Use(size_t bytes) const;
 
    private:
     friend class BlockCache;
@@ -90,6 +93,7 @@ class BlockCache {
     State state = State::kFree;
     bool is_ahead = false;  // Nobody has asked for it but Prefetch.
     size_t holds = 0;       // And those who wait for it.
+    uint64_t used_up = 0;   // Bytes that those who had it were done with.
     Status error;           // Of the load, for these.
     std::list<Place*>::iterator used;
   };
@@ -117,7 +121,9 @@ class BlockCache {
   std::mutex mutex_;
   std::condition_variable changed_;  // A load has ended, or somebody has let go.
   std::unordered_map<Block, Place*, BlockHash> known_;
-  std::list<Place*> used_;   // All, what was asked for last at the end; free ones in front.
+  // All, what was asked for last at the end. In front is what is used up, the last one first: its
+  // memory is still in the processor's cache. Then come free ones.
+  std::list<Place*> used_;
   std::deque<Block> queue_;  // Asked for ahead; no thread has come to them.
   size_t ahead_ = 0;         // Those in places.
   size_t waiting_ = 0;       // Threads that find no room.

@@ -52,13 +52,15 @@ class FileCache::Impl {
 
   const FileReader& reader() const { return reader_; }
 
-  Result<Piece> Find(Reading* reading, uint64_t offset) {
+  Result<Piece> Find(Reading* reading, uint64_t offset, uint64_t most) {
     QSTORE_ASSIGN(const FileStretch stretch, reader_.StretchAt(reading->file(), offset));
     ReadAhead(reading, stretch);
     QSTORE_ASSIGN(BlockCache::Hold hold,
                   blocks_->Get({reading->file(), stretch.begin, stretch.end}));
     auto held = std::make_shared<const BlockCache::Hold>(std::move(hold));
-    const auto bytes = held->bytes().subspan(static_cast<size_t>(offset - stretch.begin));
+    auto bytes = held->bytes().subspan(static_cast<size_t>(offset - stretch.begin));
+    bytes = bytes.first(static_cast<size_t>(std::min<uint64_t>(bytes.size(), most)));
+    held->Use(bytes.size());
     return Piece(bytes, std::move(held));
   }
 
@@ -118,17 +120,17 @@ Result<std::unique_ptr<FileCache>> FileCache::Make(const Archive& archive,
 
 const FileReader& FileCache::reader() const { return impl_->reader(); }
 
-Result<FileCache::Piece> FileCache::Find(Reading* reading, uint64_t offset) {
-  return base::Guarded([&] { return impl_->Find(reading, offset); });
+Result<FileCache::Piece> FileCache::Find(Reading* reading, uint64_t offset, uint64_t most) {
+  return base::Guarded([&] { return impl_->Find(reading, offset, most); });
 }
 
 Status FileCache::Read(Reading* reading, uint64_t offset, std::span<std::byte> out) {
   while (!out.empty()) {
-    QSTORE_ASSIGN(const Piece piece, Find(reading, offset));
-    const size_t size = std::min(piece.bytes().size(), out.size());
-    std::memcpy(out.data(), piece.bytes().data(), size);
-    offset += size;
-    out = out.subspan(size);
+    QSTORE_ASSIGN(const Piece piece, Find(reading, offset, out.size()));
+    const auto bytes = piece.bytes();
+    std::memcpy(out.data(), bytes.data(), bytes.size());
+    offset += bytes.size();
+    out = out.subspan(bytes.size());
   }
   return {};
 }

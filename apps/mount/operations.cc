@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -154,13 +155,13 @@ void ReadPiece(fuse_req_t request, Reading* reading, size_t size, uint64_t offse
   thread_local std::vector<std::byte> together;
   size_t begun = 0;
   {
-    const auto piece = served.cache.Find(reading, offset);
+    const auto piece = served.cache.Find(reading, offset, size);
     if (!piece.ok()) {
       Refuse(request, reading->file(), offset, piece.status());
       return;
     }
-    if (piece->bytes().size() >= size) {
-      Reply(request, piece->bytes().first(size));
+    if (piece->bytes().size() == size) {
+      Reply(request, piece->bytes());
       return;
     }
     begun = piece->bytes().size();

@@ -6,7 +6,6 @@
 #include <sys/types.h>
 
 #include <ctime>
-#include <memory>
 
 #include "mount/file_tree.h"
 #include "mount/log.h"

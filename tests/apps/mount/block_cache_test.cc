@@ -78,6 +78,23 @@ TEST(BlockCache, LoadsOnceAndForgetsTheOldest) {
   EXPECT_EQ(loader.loads, 5u);
 }
 
+// Whoever reads a file from its beginning to its end keeps nothing else out.
+TEST(BlockCache, WhatIsUsedUpIsForgottenFirst) {
+  Loader loader;
+  const auto cache = CacheOf(&loader, 3);
+  ASSERT_TRUE(cache->Get(BlockOf(0)).ok());
+  for (uint64_t number = 1; number < 20; ++number) {
+    for (const size_t bytes : {kPlaceBytes / 4, kPlaceBytes / 4 * 3}) {
+      const auto hold = cache->Get(BlockOf(number));
+      ASSERT_TRUE(hold.ok());
+      hold->Use(bytes);
+    }
+  }
+  EXPECT_EQ(loader.loads, 20u) << "a block is there until all of it is used";
+  ASSERT_TRUE(cache->Get(BlockOf(0)).ok());
+  EXPECT_EQ(loader.loads, 20u);
+}
+
 TEST(BlockCache, BlocksOfOtherFilesAreOthers) {
   Loader loader;
   const auto cache = CacheOf(&loader, 3);

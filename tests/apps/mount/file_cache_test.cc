@@ -110,11 +110,11 @@ TEST_F(Cache, DecodesAheadOfThoseWhoReadOn) {
   const auto is_decoded = [&](size_t stretch) {
     Reading reading(large_);
     const uint64_t before = archive_->bytes_read();
-    EXPECT_TRUE(cache->Find(&reading, begin_of(stretch)).ok());
+    EXPECT_TRUE(cache->Find(&reading, begin_of(stretch), 1).ok());
     return archive_->bytes_read() == before;
   };
   const auto read = [&](Reading* reading, size_t stretch) {
-    EXPECT_TRUE(cache->Find(reading, begin_of(stretch)).ok());
+    EXPECT_TRUE(cache->Find(reading, begin_of(stretch), 1).ok());
     std::this_thread::sleep_for(500ms);
   };
   ASSERT_GT(originals_[large_].size(), uint64_t{9} << 20);
@@ -132,10 +132,10 @@ TEST_F(Cache, DecodesAheadOfThoseWhoReadOn) {
 TEST_F(Cache, TellsWhatIsNotThere) {
   const auto cache = Make();
   Reading reading(large_);
-  EXPECT_EQ(cache->Find(&reading, originals_[large_].size()).status().code(),
+  EXPECT_EQ(cache->Find(&reading, originals_[large_].size(), 1).status().code(),
             ErrorCode::kInvalidArgument);
   Reading none(originals_.size());
-  EXPECT_EQ(cache->Find(&none, 0).status().code(), ErrorCode::kInvalidArgument);
+  EXPECT_EQ(cache->Find(&none, 0, 1).status().code(), ErrorCode::kInvalidArgument);
 }
 
 TEST_F(Cache, TellsWhatIsDamaged) {
@@ -147,7 +147,7 @@ TEST_F(Cache, TellsWhatIsDamaged) {
   ASSERT_TRUE(cache.ok());
   Reading reading(large_);
   for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ((*cache)->Find(&reading, originals_[large_].size() / 2).status().code(),
+    EXPECT_EQ((*cache)->Find(&reading, originals_[large_].size() / 2, 1).status().code(),
               ErrorCode::kCorrupt);
   }
 }

@@ -66,9 +66,9 @@ class FileCache {
 
   const FileReader& reader() const;
 
-  /// The bytes of the file from `offset` on, as many as lie together: one or more. REQUIRES: the
-  /// calling thread has no other piece. Errors: those of FileReader::Read.
-  Result<Piece> Find(Reading* reading, uint64_t offset);
+  /// Bytes of the file from `offset` on, as many as lie together, from one to `most`. REQUIRES: the
+  /// calling thread has no other piece, and wants all of these. Errors: those of FileReader::Read.
+  Result<Piece> Find(Reading* reading, uint64_t offset, uint64_t most);
   /// Fills `out` from `offset` on. Errors: the same.
   Status Read(Reading* reading, uint64_t offset, std::span<std::byte> out);
 
