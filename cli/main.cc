@@ -21,6 +21,9 @@ int Run(int argc, char** argv) {
   AddUnpackCommand(app, &exit_code);
   AddVerifyCommand(app, &exit_code);
   AddInspectCommand(app, &exit_code);
+  AddLsCommand(app, &exit_code);
+  AddCatCommand(app, &exit_code);
+  AddMountCommand(app, &exit_code);
   AddAnalyzeCommand(app, &exit_code);
   AddQuantizeCommand(app, &exit_code);
   AddSynthCommand(app, &exit_code);

@@ -22,7 +22,7 @@ LEVELS = {
     "store": 4,
 }
 # The same for apps, which beside these see include/qstore and some modules of src.
-APPS = {"common": 0, "analyze": 1, "make": 1}
+APPS = {"common": 0, "analyze": 1, "make": 1, "mount": 1}
 APPS_SEE = ("base", "io")
 
 # Libraries of others, and the only files that may include them (patterns of root-relative paths).
@@ -34,6 +34,7 @@ THIRD_PARTY = {
     r"|cli/bench/raw_codec\.cc",
     r"lz4\.h": r"cli/bench/raw_codec\.cc",
     r"CLI/.*": r"cli/.*",
+    r"fuse_lowlevel\.h": r"apps/mount/.*",
     r"(gtest|gmock)/.*": r"tests/.*",
     r"benchmark/.*": r"benchmarks/.*",
     r"nanobind/.*": r"python/.*",
@@ -44,7 +45,7 @@ SYSTEM = re.compile(
     r"[a-z0-9_]+"
     r"|(sys|linux|asm)/[a-z_]+\.h"
     r"|(arm_neon|cpuid|cxxabi|dirent|dlfcn|fcntl|fnmatch|immintrin|poll|pthread|sched|signal|stdio"
-    r"|stdlib|unistd)\.h"
+    r"|stdlib|syslog|unistd)\.h"
 )
 # What sources compiled for one instruction set may include: nothing that emits shared code.
 KERNEL_SYSTEM = {"cstddef", "cstdint", "cstring", "immintrin.h", "arm_neon.h"}

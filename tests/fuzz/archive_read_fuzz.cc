@@ -9,6 +9,7 @@
 #include "fuzz/fuzz.h"
 #include "fuzz/memory_file.h"
 #include "qstore/archive.h"
+#include "qstore/file_reader.h"
 #include "qstore/verify.h"
 
 namespace {
@@ -89,6 +90,38 @@ void Read(const Archive& archive) {
   FUZZ_CHECK(each_ok == status.ok());
 }
 
+// Files read stretch by stretch have the bytes that they have otherwise.
+void ReadStretches(const Archive& archive, size_t file, const qstore::FileReader& reader) {
+  for (uint64_t at = 0, size = archive.file(file).size; at < size;) {
+    const auto stretch = reader.StretchAt(file, at);
+    FUZZ_CHECK(stretch.ok() && stretch->begin == at && stretch->end > at && stretch->end <= size);
+    FUZZ_CHECK(stretch->end - at <= reader.most_stretch_bytes());
+    Bytes content(stretch->end - at);
+    Bytes expected(content.size());
+    const auto status = reader.Read(file, at, content);
+    const auto other = archive.ReadFile(file, at, expected, 1);
+    const bool fits =
+        status.code() != qstore::ErrorCode::kLimit && other.code() != qstore::ErrorCode::kLimit;
+    FUZZ_CHECK(!fits || status.ok() == other.ok());
+    FUZZ_CHECK(!status.ok() || !other.ok() || content == expected);
+    at = stretch->end;
+  }
+}
+
+void ReadFiles(const Archive& archive) {
+  const qstore::FileReader reader(archive);
+  for (size_t v = 0; v < archive.variant_count(); ++v) {
+    const auto variant = archive.variant(v);
+    for (size_t f = 0; f < variant.file_count; ++f) {
+      ReadStretches(archive, variant.first_file + f, reader);
+    }
+    for (size_t t = 0; t < variant.tensor_count; ++t) {
+      const auto offset = reader.OffsetOf(variant.first_tensor + t);
+      FUZZ_CHECK(offset.ok() || !offset.status().message().empty());
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -97,7 +130,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const qstore::fuzz::MemoryGrowth growth;
   const auto archive = Archive::Open(file.path());
   if (archive.ok()) {
-    if (Inspect(*archive) <= kMaxContent) Read(*archive);
+    if (Inspect(*archive) <= kMaxContent) {
+      Read(*archive);
+      ReadFiles(*archive);
+    }
   } else {
     FUZZ_CHECK(archive.status().message().find(file.path()) != std::string::npos);
   }

@@ -30,6 +30,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for name, meaning in MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {meaning}")
+    config.addinivalue_line("markers", "fuse: mounts an archive; left out where nobody can")
     config.addinivalue_line("markers", "alone: measures time or memory, beside no other test")
 
 
@@ -37,6 +38,8 @@ def pytest_collection_modifyitems(config, items):
     """The marked tests are runs of their own, so that none is ever reported as skipped."""
     wanted = {name for name in MARKERS if config.getoption(f"--{name}")}
     chosen = [item for item in items if wanted == MARKERS.keys() & item.keywords.keys()]
+    if os.geteuid() != 0 or not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        chosen = [item for item in chosen if "fuse" not in item.keywords]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 

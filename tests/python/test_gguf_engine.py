@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""llama.cpp finds in files that were unpacked what it finds in those that were packed."""
+"""llama.cpp finds in files that were unpacked, and in those of a mount, what it finds in those that
+were packed."""
 
 import json
 import subprocess
@@ -7,6 +8,7 @@ import subprocess
 import pytest
 from command import assert_comes_back, pack
 from made import HERE, made_once
+from mounting import mounted
 
 pytestmark = pytest.mark.slow  # Trains a model, and installs an engine.
 TYPES = ("bf16", "q8_0", "q4_k", "q4_k_m")
@@ -23,13 +25,22 @@ def ggufs(trained, ggml):
 
 
 @pytest.fixture(scope="module")
-def unpacked(trained, ggufs, tmp_path_factory):
-    """These, unpacked from an archive in which they follow from the weights; by type."""
-    space = tmp_path_factory.mktemp("engine")
-    archive = space / "m.qstore"
-    variants = {name: ggufs / f"{name}.gguf" for name in TYPES}
-    pack(archive, "--level", "max", hf=trained / "bf16", **variants)
-    assert_comes_back(archive, space, **variants)
+def archive(trained, ggufs, tmp_path_factory):
+    """An archive in which these follow from the weights."""
+    archive = tmp_path_factory.mktemp("engine") / "m.qstore"
+    pack(archive, "--level", "max", hf=trained / "bf16", **variants_of(ggufs))
+    return archive
+
+
+def variants_of(ggufs):
+    return {name: ggufs / f"{name}.gguf" for name in TYPES}
+
+
+@pytest.fixture(scope="module")
+def unpacked(archive, ggufs):
+    """These, unpacked from it; by type."""
+    space = archive.parent
+    assert_comes_back(archive, space, **variants_of(ggufs))
     return {name: space / f"back-{name.replace('_', '-')}" / f"{name}.gguf" for name in TYPES}
 
 
@@ -53,6 +64,15 @@ def test_it_says_the_same(ggufs, unpacked, continued, name):
     assert continued(unpacked[name]) == original
     assert len(original) > 4
     assert all(len(token["top_logprobs"]) == 10 for token in original)
+
+
+@pytest.mark.fuse
+def test_it_says_the_same_of_a_mount(archive, ggufs, continued, space):
+    """It maps the file into its memory."""
+    with mounted(archive, space / "at") as mount:
+        for name in TYPES:
+            seen = continued(mount / name.replace("_", "-") / f"{name}.gguf")
+            assert seen == continued(ggufs / f"{name}.gguf"), name
 
 
 def test_types_differ(ggufs, continued):

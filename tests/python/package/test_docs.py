@@ -53,7 +53,8 @@ def sections():
             blocks = BLOCK.findall(part)
             if blocks:
                 title = part.splitlines()[0].lstrip("# ")
-                yield pytest.param(blocks, id=f"{page.relative_to(ROOT)}: {title}")
+                marks = [pytest.mark.fuse] if "qstore mount" in part else []
+                yield pytest.param(blocks, id=f"{page.relative_to(ROOT)}: {title}", marks=marks)
 
 
 @pytest.fixture(scope="module")
