@@ -13,7 +13,16 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/index.md", "docs/faq.md", "docs/guides/*.md", "docs/performance.md")
+PAGES = (
+    "README.md",
+    "docs/index.md",
+    "docs/how-it-works.md",
+    "docs/formats.md",
+    "docs/glossary.md",
+    "docs/faq.md",
+    "docs/performance.md",
+    "docs/guides/*.md",
+)
 MOST_WORDS = 30
 
 FENCE = re.compile(r"^\s*(```|~~~)")
