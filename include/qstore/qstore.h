@@ -17,6 +17,7 @@
 #include "qstore/progress.h"        // IWYU pragma: export
 #include "qstore/read_queue.h"      // IWYU pragma: export
 #include "qstore/round.h"           // IWYU pragma: export
+#include "qstore/source.h"          // IWYU pragma: export
 #include "qstore/status.h"          // IWYU pragma: export
 #include "qstore/unpack.h"          // IWYU pragma: export
 #include "qstore/verify.h"          // IWYU pragma: export

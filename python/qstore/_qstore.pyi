@@ -16,9 +16,21 @@ class Archive:
     @staticmethod
     def open(path: bytes, max_memory: int) -> Archive: ...
     @staticmethod
-    def open_source(
-        source: Source, name: str, max_memory: int, read_ahead: int, read_size: int
+    def open_http(
+        url: str,
+        headers: list[tuple[bytes, bytes]],
+        timeout: float,
+        retries: int,
+        least_rate: float,
+        deadline: float,
+        unsafe_redirects: bool,
+        certificates: str,
+        max_memory: int,
     ) -> Archive: ...
+    @staticmethod
+    def open_source(source: Source, name: str, max_memory: int) -> Archive: ...
+    @property
+    def path(self) -> str: ...
     @property
     def format_version(self) -> int: ...
     @property

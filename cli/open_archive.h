@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "qstore/archive.h"
+#include "qstore/status.h"
+
+namespace qstore::cli {
+
+/// Opens the archive at a path or URL, as every command does. URLs of other kinds than http, https
+/// and file are read by the Python package. A signal ends what waits for a server.
+Result<Archive> OpenArchive(const std::string& location, const OpenOptions& options);
+
+}  // namespace qstore::cli
