@@ -62,6 +62,8 @@ void AddUnpackCommand(CLI::App& app, int* exit_code) {
       ->add_option("--tensors", arguments->options.tensors,
                    "Only tensors of matching names, to a new DIR/model.safetensors")
       ->type_name("GLOB");
+  command->add_option("--file", arguments->options.file, "Only the file of this path")
+      ->type_name("PATH");
   command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
       ->type_name("N");
   command->add_flag("--force", arguments->options.overwrite,

@@ -26,6 +26,7 @@ int Run(int argc, char** argv) {
   AddQuantizeCommand(app, &exit_code);
   AddSynthCommand(app, &exit_code);
   AddBenchCommand(app, &exit_code);
+  AddGetCommand(app, &exit_code);
   std::vector<std::string> verbs;
   for (const CLI::App* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
   RunVerbOfProgram(argc, argv, verbs);

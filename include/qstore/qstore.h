@@ -9,6 +9,7 @@
 #include "qstore/dequantize.h"      // IWYU pragma: export
 #include "qstore/dtype.h"           // IWYU pragma: export
 #include "qstore/estimate.h"        // IWYU pragma: export
+#include "qstore/get.h"             // IWYU pragma: export
 #include "qstore/gguf.h"            // IWYU pragma: export
 #include "qstore/level.h"           // IWYU pragma: export
 #include "qstore/loaded_tensors.h"  // IWYU pragma: export

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qstore._archive import Archive, File, Inspection, Tensor, Variant, inspect
+from qstore._get import get
 from qstore._operations import (
     PackReport,
     QuantizeReport,
@@ -77,6 +78,7 @@ __all__ = [
     "Variant",
     "VerifyReport",
     "__version__",
+    "get",
     "gguf",
     "inspect",
     "instruction_set",

@@ -70,6 +70,15 @@ class BackgroundReads:
     def finish(self, number: int) -> bool: ...
     def cancel(self) -> None: ...
 
+def get(
+    archive: Archive,
+    variant: str,
+    file: bytes,
+    cache: bytes,
+    cache_size: int,
+    threads: int,
+    progress: Progress,
+) -> tuple[bytes, object]: ...
 def pack(
     sources: Sources,
     each: list[bytes],
@@ -89,6 +98,7 @@ def unpack(
     variant: str,
     directory: bytes,
     tensors: str,
+    file: bytes,
     threads: int,
     max_bytes: int,
     overwrite: bool,

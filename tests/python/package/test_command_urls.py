@@ -57,13 +57,21 @@ def test_verbs_take_urls(remote, pair, space):
     assert contents(space / "out") == contents(pair.low)
     done = run("unpack", url, "none", "-o", space / "none", env=environment)
     assert done.returncode == 1 and "no variant is named 'none'" in done.stderr
-
+    cache = ("--cache", space / "cache", "--path")
+    path = ok("get", url, "int8", *cache, env=environment).stdout.strip()
+    assert contents(path) == contents(pair.low)
+    assert ok("get", url, "int8", *cache, env=environment).stdout.strip() == path
 
 
 def test_only_what_is_needed_travels(server, pair, space):
     ok("inspect", server.url)
     assert server.bytes_sent <= (64 << 10) + 72
-
+    opening = server.bytes_sent
+    ok("unpack", server.url, "bf16", "--file", "config.json", "-o", space / "out")
+    assert server.bytes_sent - 2 * opening < len(server.content) // 10
+    assert contents(space / "out") == {
+        "config.json": contents(pair.high)["config.json"],
+    }
 
 
 def test_errors_of_servers(server, space):
