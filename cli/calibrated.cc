@@ -1,37 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "calibrated.h"
 
-#include <unistd.h>
+#include <utility>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-
-#include "commands.h"
+#include "program.h"
 #include "qstore_apps/targets.h"
-#include "terminal.h"
 
 namespace qstore::cli {
 namespace {
 
 constexpr char kInstall[] = "pip install 'qstore[quantize]'";
 constexpr char kGroup[] = "GPTQ (by the Python package)";
-
-// Runs before anything of the package can report, so it tells itself what is missing. The working
-// directory is taken from the path: a folder there may have the name of a module.
-std::string Program() {
-  return std::string(R"(import sys
-sys.path[:] = [path for path in sys.path if path]
-try:
-    from )") +
-         make::kCalibratedModule + R"( import main
-except ImportError as error:
-    sys.exit(f"qstore: {error}; )" +
-         make::kCalibratedMethod + " needs: " + kInstall + R"(")
-sys.exit(main(sys.argv[1:]))
-)";
-}
 
 }  // namespace
 
@@ -84,10 +63,7 @@ const CLI::Option* CalibratedArguments::given() const {
 int CalibratedArguments::Run(const std::string& source, const std::string& output,
                              const std::string& targets,
                              const std::vector<std::string>& shared) const {
-  const char* named = std::getenv("QSTORE_PYTHON");
-  const std::string python = named != nullptr && *named != '\0' ? named : "python3";
-  std::vector<std::string> words = {python, "-c", Program(), "--to=" + targets,
-                                    "--output=" + output};
+  std::vector<std::string> words = {"--to=" + targets, "--output=" + output};
   for (const CLI::Option* option : options_) {
     if (option->count() == 0) continue;
     const bool is_flag = option->get_items_expected_max() == 0;
@@ -95,16 +71,7 @@ int CalibratedArguments::Run(const std::string& source, const std::string& outpu
   }
   words.insert(words.end(), shared.begin(), shared.end());
   words.insert(words.end(), {"--", source});
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  std::fflush(nullptr);
-  execvp(arguments[0], arguments.data());
-  std::fprintf(stderr,
-               "qstore: cannot run %s (%s); %s needs Python 3 with: %s; QSTORE_PYTHON names "
-               "another interpreter\n",
-               Printable(python).c_str(), std::strerror(errno), make::kCalibratedMethod, kInstall);
-  return kExitFailed;
+  return RunProgram(make::kCalibratedProgram, std::move(words), kInstall);
 }
 
 }  // namespace qstore::cli

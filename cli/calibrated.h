@@ -19,8 +19,8 @@ class CalibratedArguments {
   std::optional<std::string> Targets(const std::string& to) const;
   /// Whether one of these options was given, and which.
   const CLI::Option* given() const;
-  /// Runs Python in place of this process; `shared` are further arguments. Returns an exit code
-  /// only when that cannot be done.
+  /// Runs that program in place of this process; `shared` are further arguments. Returns an exit
+  /// code only when that cannot be done.
   int Run(const std::string& source, const std::string& output, const std::string& targets,
           const std::vector<std::string>& shared) const;
 

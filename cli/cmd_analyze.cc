@@ -160,7 +160,7 @@ void AddAnalyzeCommand(CLI::App& app, int* exit_code) {
   command->footer(
       "Levels are BF16 or FP16, LLM.int8() and GPTQ of 2, 3, 4 or 8 bits. DIR gets summary.json,\n"
       "report.html, analyze.log and layers/*.json. zipnn needs the Python library of that name:\n"
-      "pip install zipnn; QSTORE_PYTHON names an interpreter other than python3.");
+      "pip install qstore zipnn.");
   command->callback([arguments, exit_code] { *exit_code = RunAnalyze(*arguments); });
 }
 

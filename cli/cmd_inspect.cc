@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "commands.h"
+#include "open_archive.h"
 #include "qstore/archive.h"
 #include "terminal.h"
 
@@ -320,7 +321,7 @@ Status PrintText(const Archive& archive, const Summary& summary,
 }
 
 int RunInspect(const InspectArguments& arguments) {
-  auto archive = Archive::Open(arguments.archive, arguments.limits.open);
+  auto archive = OpenArchive(arguments.archive, arguments.limits.open);
   if (!archive.ok()) return Report(archive.status());
   const auto summary = Summarize(*archive);
   if (!summary.ok()) return Report(summary.status());
@@ -334,7 +335,7 @@ int RunInspect(const InspectArguments& arguments) {
 void AddInspectCommand(CLI::App& app, int* exit_code) {
   auto arguments = std::make_shared<InspectArguments>();
   CLI::App* command = app.add_subcommand("inspect", "Show what an archive holds");
-  command->add_option("archive", arguments->archive, "Archive to read")->required();
+  command->add_option("archive", arguments->archive, "Archive to read, or its URL")->required();
   arguments->limits.AddOptions(command, "");
   command->add_flag("--files", arguments->files, "List every file with its digest");
   command->add_flag("--tensors", arguments->tensors, "List every tensor and how it is coded");

@@ -251,9 +251,8 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
       "A list writes each precision to the folder of OUTPUT that has its name.\n"
       "gptq-Nbit runs the model on calibration text, and makes no list with others. One precision\n"
       "is written to OUTPUT itself, several to 16bit, 8bit, ... in it. An interrupted run leaves\n"
-      "OUTPUT.quantizing, from which the same command goes on. QSTORE_PYTHON names the Python "
-      "that\n"
-      "has 'qstore[quantize]'.\n"
+      "OUTPUT.quantizing, from which the same command goes on. Needs: pip install "
+      "'qstore[quantize]'.\n"
       "Of MODEL.gguf each precision of a list becomes OUTPUT/MODEL-PRECISION.gguf, byte for byte\n"
       "what llama-quantize of llama.cpp makes.");
   command->callback([arguments, exit_code] { *exit_code = RunQuantize(*arguments); });

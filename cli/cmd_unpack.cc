@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "open_archive.h"
 #include "qstore/unpack.h"
 #include "terminal.h"
 
@@ -19,7 +20,7 @@ struct UnpackArguments {
 };
 
 int RunUnpack(const UnpackArguments& arguments) {
-  auto archive = Archive::Open(arguments.archive, arguments.limits.open);
+  auto archive = OpenArchive(arguments.archive, arguments.limits.open);
   if (!archive.ok()) return Report(archive.status());
   UnpackOptions options = arguments.options;
   options.max_bytes = arguments.limits.max_bytes;
@@ -50,7 +51,7 @@ int RunUnpack(const UnpackArguments& arguments) {
 void AddUnpackCommand(CLI::App& app, int* exit_code) {
   auto arguments = std::make_shared<UnpackArguments>();
   CLI::App* command = app.add_subcommand("unpack", "Restore the files of a variant");
-  command->add_option("archive", arguments->archive, "Archive to read")->required();
+  command->add_option("archive", arguments->archive, "Archive to read, or its URL")->required();
   command->add_option("variant", arguments->variant, "Name of the variant")
       ->required()
       ->type_name("NAME");
@@ -61,6 +62,8 @@ void AddUnpackCommand(CLI::App& app, int* exit_code) {
       ->add_option("--tensors", arguments->options.tensors,
                    "Only tensors of matching names, to a new DIR/model.safetensors")
       ->type_name("GLOB");
+  command->add_option("--file", arguments->options.file, "Only the file of this path")
+      ->type_name("PATH");
   command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
       ->type_name("N");
   command->add_flag("--force", arguments->options.overwrite,

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "open_archive.h"
 #include "qstore/verify.h"
 #include "terminal.h"
 #include "variant_arguments.h"
@@ -25,7 +26,7 @@ int RunVerify(const VerifyArguments& arguments) {
   VerifyOptions options = arguments.options;
   options.progress = line.callback();
   options.max_bytes = arguments.limits.max_bytes;
-  auto archive = Archive::Open(arguments.archive, arguments.limits.open);
+  auto archive = OpenArchive(arguments.archive, arguments.limits.open);
   if (!archive.ok()) return Report(archive.status());
   auto report = Verify(*archive, *originals, options);
   line.Clear();
@@ -33,7 +34,7 @@ int RunVerify(const VerifyArguments& arguments) {
   if (arguments.json) {
     JsonWriter document;
     document.BeginObject();
-    document.Add("archive", arguments.archive);
+    document.Add("archive", archive->path().string());
     document.Add("files", report->files);
     document.Add("bytes", report->bytes);
     document.Add("compared_bytes", report->compared_bytes);
@@ -42,9 +43,9 @@ int RunVerify(const VerifyArguments& arguments) {
     PrintJson(document);
   } else {
     std::fprintf(stderr, "%s: intact, %llu files, %s, %s of them compared, %.2f s\n",
-                 arguments.archive.c_str(), static_cast<unsigned long long>(report->files),
-                 HumanBytes(report->bytes).c_str(), HumanBytes(report->compared_bytes).c_str(),
-                 line.seconds());
+                 Printable(archive->path().string()).c_str(),
+                 static_cast<unsigned long long>(report->files), HumanBytes(report->bytes).c_str(),
+                 HumanBytes(report->compared_bytes).c_str(), line.seconds());
   }
   return kExitDone;
 }
@@ -55,7 +56,7 @@ void AddVerifyCommand(CLI::App& app, int* exit_code) {
   auto arguments = std::make_shared<VerifyArguments>();
   CLI::App* command =
       app.add_subcommand("verify", "Check an archive, and compare variants with files");
-  command->add_option("archive", arguments->archive, "Archive to read")->required();
+  command->add_option("archive", arguments->archive, "Archive to read, or its URL")->required();
   arguments->variants.AddOptions(
       command, "Variants to compare with these files",
       "Compare with every model in this folder, named as by pack --each; may be repeated");

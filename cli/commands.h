@@ -34,6 +34,7 @@ void AddAnalyzeCommand(CLI::App& app, int* exit_code);
 void AddBenchCommand(CLI::App& app, int* exit_code);
 void AddChangeCommands(CLI::App& app, int* exit_code);  ///< add, drop, compact
 void AddCatCommand(CLI::App& app, int* exit_code);
+void AddGetCommand(CLI::App& app, int* exit_code);
 void AddInspectCommand(CLI::App& app, int* exit_code);
 void AddLsCommand(CLI::App& app, int* exit_code);
 void AddMountCommand(CLI::App& app, int* exit_code);

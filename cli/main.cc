@@ -2,8 +2,10 @@
 #include <cstdio>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "commands.h"
+#include "program.h"
 #include "terminal.h"
 
 namespace {
@@ -28,6 +30,10 @@ int Run(int argc, char** argv) {
   AddQuantizeCommand(app, &exit_code);
   AddSynthCommand(app, &exit_code);
   AddBenchCommand(app, &exit_code);
+  AddGetCommand(app, &exit_code);
+  std::vector<std::string> verbs;
+  for (const CLI::App* verb : app.get_subcommands({})) verbs.push_back(verb->get_name());
+  RunVerbOfProgram(argc, argv, verbs);
   HandleSignals();
   try {
     app.parse(argc, argv);

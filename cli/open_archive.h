@@ -8,10 +8,8 @@
 
 namespace qstore::cli {
 
-/// Whether it is no path but a URL, of which each read takes long to begin.
-bool IsUrl(const std::string& archive);
-
-/// Opens an archive by its path. Errors: those of Archive::Open.
-Result<Archive> OpenArchive(const std::string& archive, const OpenOptions& options);
+/// Opens the archive at a path or URL, as every command does. URLs of other kinds than http, https
+/// and file are read by the Python package. A signal ends what waits for a server.
+Result<Archive> OpenArchive(const std::string& location, const OpenOptions& options);
 
 }  // namespace qstore::cli

@@ -11,12 +11,12 @@
 
 namespace qstore::cli {
 
-/// A Python interpreter that has imported the library zipnn and compresses what it is asked to.
+/// The program qstore-zipnn of the Python package, which has imported the library zipnn and
+/// compresses what it is asked to.
 /// Not thread-safe.
 class Zipnn {
  public:
-  /// Starts `python3`, or what the environment variable QSTORE_PYTHON names. REQUIRES: no other
-  /// thread runs yet. Errors: kNotFound, telling what to install.
+  /// Starts it. REQUIRES: no other thread runs yet. Errors: kNotFound, telling what to install.
   static Result<std::shared_ptr<Zipnn>> Start();
   ~Zipnn();
   Zipnn(const Zipnn&) = delete;
@@ -27,12 +27,10 @@ class Zipnn {
                         DType dtype);
 
  private:
-  Zipnn(std::string python, int socket, int process)
-      : python_(std::move(python)), socket_(socket), process_(process) {}
+  Zipnn(int socket, int process) : socket_(socket), process_(process) {}
   Status Send(const std::string& line) const;
   Result<std::string> Receive() const;
 
-  std::string python_;
   int socket_;
   int process_;
 };

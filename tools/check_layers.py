@@ -13,6 +13,7 @@ from pathlib import Path
 LEVELS = {
     "base": 0,
     "io": 1,
+    "remote": 1,
     "codec": 1,
     "format": 1,
     "container": 2,
@@ -28,6 +29,7 @@ APPS_SEE = ("base", "io")
 # Libraries of others, and the only files that may include them (patterns of root-relative paths).
 THIRD_PARTY = {
     r"xxhash\.h": r"src/base/(hash|kernels/hash_\w+)\.cc",
+    r"curl/.*": r"src/remote/(curl_options\.(h|cc)|http_connection\.cc|url\.cc)",
     r"openssl/.*": r"src/base/sha256\.cc",
     r"nlohmann/.*": r"(src/io/json|cli/.*)\.(h|cc)",
     r"zstd(_errors)?\.h": r"(src|tests/unit)/(codec|format)/.*|apps/analyze/zstd_size\.cc"
@@ -44,6 +46,7 @@ THIRD_PARTY = {
 SYSTEM = re.compile(
     r"[a-z0-9_]+"
     r"|(sys|linux|asm)/[a-z_]+\.h"
+    r"|(arpa|netinet)/[a-z]+\.h"
     r"|(arm_neon|cpuid|cxxabi|dirent|dlfcn|fcntl|fnmatch|immintrin|poll|pthread|sched|signal|stdio"
     r"|stdlib|syslog|unistd)\.h"
 )

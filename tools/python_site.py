@@ -33,11 +33,13 @@ def lay_out(build, folder):
             link(path, package / path.name)
     link(extensions[0], package / extensions[0].name)
     link(build / "bin" / "qstore", commands / "qstore")
-    prepare = commands / "qstore-prepare"
-    prepare.write_text(
-        f"#!{sys.executable}\nimport sys\nfrom qstore.prepare import main\nsys.exit(main())\n"
-    )
-    prepare.chmod(0o755)
+    project = (ROOT / "pyproject.toml").read_text()
+    for name, module in re.findall(r'^(qstore-[\w-]+) = "([\w.]+):main"$', project, re.MULTILINE):
+        program = commands / name
+        program.write_text(
+            f"#!{sys.executable}\nimport sys\nfrom {module} import main\nsys.exit(main())\n"
+        )
+        program.chmod(0o755)
     write_metadata(folder)
     return folder
 

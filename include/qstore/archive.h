@@ -131,6 +131,9 @@ class QSTORE_EXPORT Archive {
   Archive& operator=(Archive&&) noexcept;
 
   const std::filesystem::path& path() const;
+  /// A text that is another for other content at the same path: what the source tells of itself
+  /// (ByteSource::identity), and the checksum of the index.
+  std::string identity() const;
   uint16_t format_version() const;
   uint64_t stored_bytes() const;
   /// Of these, what no variant needs: payloads of variants that were dropped, and earlier indices.

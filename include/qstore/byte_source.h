@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "qstore/export.h"
 #include "qstore/status.h"
@@ -21,6 +22,12 @@ class QSTORE_EXPORT ByteSource {
   /// Asked when bytes prove to be damaged, to tell why. Errors: kSourceChanged when the source is
   /// no longer what it was when it was opened.
   virtual Status CheckUnchanged() const;
+  /// A text that is another when the content is another, as far as can be told: a size and a time,
+  /// an ETag. Empty when nothing can.
+  virtual std::string identity() const;
+  /// Has reads that are running end soon by kCancelled, where they can; later ones are not
+  /// concerned. May be called from a handler of signals, but for sources that say otherwise.
+  virtual void Interrupt() const;
 };
 
 }  // namespace qstore

@@ -11,6 +11,7 @@
 #include "qstore/dtype.h"           // IWYU pragma: export
 #include "qstore/estimate.h"        // IWYU pragma: export
 #include "qstore/file_reader.h"     // IWYU pragma: export
+#include "qstore/get.h"             // IWYU pragma: export
 #include "qstore/gguf.h"            // IWYU pragma: export
 #include "qstore/level.h"           // IWYU pragma: export
 #include "qstore/loaded_tensors.h"  // IWYU pragma: export
@@ -19,6 +20,7 @@
 #include "qstore/progress.h"        // IWYU pragma: export
 #include "qstore/read_queue.h"      // IWYU pragma: export
 #include "qstore/round.h"           // IWYU pragma: export
+#include "qstore/source.h"          // IWYU pragma: export
 #include "qstore/status.h"          // IWYU pragma: export
 #include "qstore/unpack.h"          // IWYU pragma: export
 #include "qstore/verify.h"          // IWYU pragma: export

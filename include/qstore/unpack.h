@@ -24,6 +24,8 @@ struct UnpackOptions {
   /// fnmatch; `*` matches every character) are written, to one new file model.safetensors. Those of
   /// block types are U8 there, their last dimension the bytes of a row of blocks.
   std::string tensors;
+  /// When not empty, only the file of this path is written. Not together with `tensors`.
+  std::string file;
   ProgressCallback progress;
 };
 
@@ -40,10 +42,11 @@ struct UnpackReport {
 /// the files under their names and the others, old ones too, in a directory .qstore-*.tmp; and
 /// where the file system can neither exchange two names nor link a file twice, an error among them
 /// leaves files replaced. Symbolic links may lead to `directory`; none beneath it is followed.
-/// Errors: kNotFound (variant, no tensor matches), kAlreadyExists (`directory` is not empty),
+/// Errors: kNotFound (variant, file, no tensor matches), kAlreadyExists (`directory` is not empty),
 /// kInvalidArgument (a file or a symbolic link stands where a folder must be, or something else
-/// than a file where a file must be; two matching tensors of one name), kLimit (`max_bytes`,
-/// OpenOptions::max_memory; before anything is written), kCorrupt, kIo, kCancelled.
+/// than a file where a file must be; two matching tensors of one name; `file` with `tensors`),
+/// kLimit (`max_bytes`, OpenOptions::max_memory; before anything is written), kCorrupt, kIo,
+/// kCancelled.
 QSTORE_EXPORT Result<UnpackReport> Unpack(const Archive& archive, std::string_view variant,
                                           const std::filesystem::path& directory,
                                           const UnpackOptions& options = {});

@@ -6,6 +6,7 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "errors.h"
 #include "interruptible.h"
 #include "module.h"
+#include "qstore/source.h"
 #include "source.h"
 
 namespace qstore::python {
@@ -30,7 +32,7 @@ nb::object OrNone(const std::optional<size_t>& index) {
   return index ? nb::object(nb::int_(*index)) : nb::object(nb::none());
 }
 
-// `max_memory`, and below `read_ahead` and `read_size`, as in OpenOptions.
+// `max_memory` here and below as in OpenOptions.
 OpenArchive Open(const nb::bytes& path, uint64_t max_memory) {
   const std::string name = ToPath(path);
   OpenOptions options;
@@ -39,16 +41,49 @@ OpenArchive Open(const nb::bytes& path, uint64_t max_memory) {
   return {RunReading<Archive>(nb::none(), nullptr, work), nullptr, max_memory};
 }
 
-OpenArchive OpenSource(const nb::object& object, const nb::str& shown, uint64_t max_memory,
-                       unsigned read_ahead, uint64_t read_size) {
+OpenArchive OpenPython(const nb::object& object, const nb::str& shown, uint64_t max_memory) {
   const std::string name = ToString(shown);
   const auto source = std::make_shared<const PythonSource>(object);
   OpenOptions options;
   options.max_memory = max_memory;
-  options.read_ahead = read_ahead;
-  options.read_size = read_size;
-  const auto work = [&](const ProgressCallback&) { return Archive::Open(source, name, options); };
+  const auto work = [&](const ProgressCallback&) {
+    return qstore::OpenArchive({source, name, true}, options);
+  };
   return {RunReading<Archive>(nb::none(), source.get(), work), source, max_memory};
+}
+
+// What `headers` has are pairs of bytes. Errors are those of qstore::OpenSource.
+OpenArchive OpenHttp(const nb::str& location, const nb::list& headers, double timeout,
+                     unsigned retries, double least_rate, double deadline, bool unsafe_redirects,
+                     const nb::str& certificates, uint64_t max_memory) {
+  const std::string url = ToString(location);
+  HttpOptions http;
+  for (const nb::handle header : headers) {
+    const auto pair = nb::cast<nb::tuple>(header);
+    http.headers.emplace_back(ToPath(nb::cast<nb::bytes>(pair[0])),
+                              ToPath(nb::cast<nb::bytes>(pair[1])));
+  }
+  http.timeout = timeout;
+  http.retries = retries;
+  http.least_rate = least_rate;
+  http.deadline = deadline;
+  http.unsafe_redirects = unsafe_redirects;
+  http.certificates = ToString(certificates);
+  OpenOptions options;
+  options.max_memory = max_memory;
+  // Later reads are interrupted by way of the source.
+  const auto is_opening = std::make_shared<std::atomic<bool>>(true);
+  std::shared_ptr<const ByteSource> source;
+  const auto work = [&](const ProgressCallback& callback) -> Result<Archive> {
+    http.go_on = [is_opening, &callback] { return !*is_opening || callback({}); };
+    auto opened = OpenSource(url, http);
+    if (!opened.ok()) return opened.status();
+    source = opened->source;
+    return qstore::OpenArchive(*opened, options);
+  };
+  Archive archive = RunInterruptibly<Archive>(nb::none(), nullptr, work);
+  *is_opening = false;
+  return {std::move(archive), source, max_memory};
 }
 
 // Objects of Python for so many rows of a table, of about `bytes` each.
@@ -222,8 +257,12 @@ void BindArchive(nb::module_& module) {
   nb::class_<LoadedTensors>(module, "LoadedTensors").def("contents", &Contents);
   nb::class_<OpenArchive>(module, "Archive")
       .def_static("open", &Open, nb::arg("path"), nb::arg("max_memory"))
-      .def_static("open_source", &OpenSource, nb::arg("source"), nb::arg("name"),
-                  nb::arg("max_memory"), nb::arg("read_ahead"), nb::arg("read_size"))
+      .def_static("open_http", &OpenHttp, nb::arg("url"), nb::arg("headers"), nb::arg("timeout"),
+                  nb::arg("retries"), nb::arg("least_rate"), nb::arg("deadline"),
+                  nb::arg("unsafe_redirects"), nb::arg("certificates"), nb::arg("max_memory"))
+      .def_static("open_source", &OpenPython, nb::arg("source"), nb::arg("name"),
+                  nb::arg("max_memory"))
+      .def_prop_ro("path", [](const OpenArchive& archive) { return Text(archive.path().string()); })
       .def_prop_ro("format_version", &Archive::format_version)
       .def_prop_ro("stored_bytes", &Archive::stored_bytes)
       .def_prop_ro("dead_bytes", &Archive::dead_bytes)

@@ -33,14 +33,14 @@ struct Watcher::Channel {
   }
 };
 
-void CheckReadable(const PythonSource* source) {
+void CheckReadable(const ByteSource* source) {
   // Not one of the package's errors: their module may be gone.
   if (source != nullptr && IsEnding()) {
     nb::raise("Python is ending: nothing but files can be read any more");
   }
 }
 
-Watcher::Watcher(nb::object callback, const PythonSource* source)
+Watcher::Watcher(nb::object callback, const ByteSource* source)
     : callback_(std::move(callback)), source_(source), channel_(std::make_unique<Channel>()) {}
 
 Watcher::~Watcher() = default;

@@ -25,7 +25,7 @@ class Watcher {
  public:
   /// `callback` may be None. `source` is what the work reads, null when it reads files only.
   /// REQUIRES: the GIL.
-  Watcher(nb::object callback, const PythonSource* source);
+  Watcher(nb::object callback, const ByteSource* source);
   ~Watcher();
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
@@ -42,19 +42,19 @@ class Watcher {
   void Report(const std::optional<Progress>& progress) const;
 
   nb::object callback_;
-  const PythonSource* source_;
+  const ByteSource* source_;
   std::unique_ptr<Channel> channel_;
 };
 
 /// Throws RuntimeError when the interpreter is ending, in which no other thread can read `source`
 /// any more. Null is a file, which any thread can. REQUIRES: the GIL.
-void CheckReadable(const PythonSource* source);
+void CheckReadable(const ByteSource* source);
 
 /// Runs `work` on a thread of its own. Python handles signals on its main thread alone, which must
 /// not be busy for longer than a user waits after Ctrl-C; it also calls the callback, so that the
 /// work never waits for the GIL because of it. REQUIRES: the GIL.
 template <class T>
-T RunInterruptibly(const nb::object& callback, const PythonSource* source,
+T RunInterruptibly(const nb::object& callback, const ByteSource* source,
                    const std::function<Result<T>(const ProgressCallback&)>& work) {
   CheckReadable(source);
   Watcher watcher(callback, source);
@@ -110,7 +110,7 @@ T RunHere(const std::function<Result<T>(const ProgressCallback&)>& work) {
 /// The way of the two that fits a read: another thread where Python is to hear of progress, or is
 /// what is read.
 template <class T>
-T RunReading(const nb::object& callback, const PythonSource* source,
+T RunReading(const nb::object& callback, const ByteSource* source,
              const std::function<Result<T>(const ProgressCallback&)>& work) {
   const bool here = callback.is_none() && source == nullptr;
   return here ? RunHere<T>(work) : RunInterruptibly<T>(callback, source, work);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <nanobind/nanobind.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "module.h"
 #include "qstore/archive.h"
 #include "qstore/change.h"
+#include "qstore/get.h"
 #include "qstore/pack.h"
 #include "qstore/unpack.h"
 #include "qstore/verify.h"
@@ -131,8 +133,9 @@ nb::tuple CompactFile(const nb::bytes& archive, const nb::bytes& output, bool ov
 }
 
 nb::tuple UnpackFiles(const OpenArchive& archive, const nb::str& variant,
-                      const nb::bytes& directory, const nb::str& tensors, unsigned threads,
-                      uint64_t max_bytes, bool overwrite, bool sync, const nb::object& progress) {
+                      const nb::bytes& directory, const nb::str& tensors, const nb::bytes& file,
+                      unsigned threads, uint64_t max_bytes, bool overwrite, bool sync,
+                      const nb::object& progress) {
   const std::string name = ToString(variant);
   const std::string path = ToPath(directory);
   UnpackOptions options;
@@ -141,6 +144,7 @@ nb::tuple UnpackFiles(const OpenArchive& archive, const nb::str& variant,
   options.overwrite = overwrite;
   options.sync = sync;
   options.tensors = ToString(tensors);
+  options.file = ToPath(file);
   const auto report = RunInterruptibly<UnpackReport>(progress, archive.source(),
                                                      [&](const ProgressCallback& callback) {
                                                        options.progress = callback;
@@ -165,9 +169,34 @@ nb::tuple VerifyFiles(const OpenArchive& archive, const nb::list& originals, con
   return nb::make_tuple(report.files, report.bytes, report.compared_bytes);
 }
 
+// The path, and what keeps it in the cache as long as it lives.
+nb::tuple GetFiles(const OpenArchive& archive, const nb::str& variant, const nb::bytes& file,
+                   const nb::bytes& cache, uint64_t cache_size, unsigned threads,
+                   const nb::object& progress) {
+  const std::string name = ToString(variant);
+  GetOptions options;
+  options.file = ToPath(file);
+  options.cache = ToPath(cache);
+  options.cache_size = cache_size;
+  options.threads = threads;
+  const auto report = RunInterruptibly<GetReport>(progress, archive.source(),
+                                                  [&](const ProgressCallback& callback) {
+                                                    options.progress = callback;
+                                                    return Get(archive, name, options);
+                                                  });
+  using Lock = std::shared_ptr<const void>;
+  auto lock = std::make_unique<Lock>(report.in_use);
+  const nb::capsule held(lock.get(), [](void* kept) noexcept { delete static_cast<Lock*>(kept); });
+  static_cast<void>(lock.release());
+  return nb::make_tuple(nb::bytes(report.path.c_str()), held);
+}
+
 }  // namespace
 
 void BindOperations(nb::module_& module) {
+  module.def("get", &GetFiles, nb::arg("archive"), nb::arg("variant"), nb::arg("file"),
+             nb::arg("cache"), nb::arg("cache_size"), nb::arg("threads"),
+             nb::arg("progress").none());
   module.def("pack", &PackFiles, nb::arg("sources"), nb::arg("each"), nb::arg("output"),
              nb::arg("level"), nb::arg("parents"), nb::arg("direct"), nb::arg("sha256"),
              nb::arg("threads"), nb::arg("memory"), nb::arg("overwrite"), nb::arg("sync"),
@@ -179,8 +208,8 @@ void BindOperations(nb::module_& module) {
   module.def("compact", &CompactFile, nb::arg("archive"), nb::arg("output"), nb::arg("overwrite"),
              nb::arg("sync"), nb::arg("progress").none());
   module.def("unpack", &UnpackFiles, nb::arg("archive"), nb::arg("variant"), nb::arg("directory"),
-             nb::arg("tensors"), nb::arg("threads"), nb::arg("max_bytes"), nb::arg("overwrite"),
-             nb::arg("sync"), nb::arg("progress").none());
+             nb::arg("tensors"), nb::arg("file"), nb::arg("threads"), nb::arg("max_bytes"),
+             nb::arg("overwrite"), nb::arg("sync"), nb::arg("progress").none());
   module.def("verify", &VerifyFiles, nb::arg("archive"), nb::arg("originals"), nb::arg("each"),
              nb::arg("threads"), nb::arg("max_bytes"), nb::arg("progress").none());
 }

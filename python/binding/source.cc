@@ -92,8 +92,10 @@ uint64_t SizeOf(const nb::object& source) {
 
 }  // namespace
 
-PythonSource::PythonSource(nb::object object)
-    : object_(std::move(object)), size_(SizeOf(object_)) {}
+PythonSource::PythonSource(nb::object object) : object_(std::move(object)), size_(SizeOf(object_)) {
+  InPython([this] { Take(PyObject_GetAttrString(object_.ptr(), "identity"), &identity_); });
+  PyErr_Clear();
+}
 
 PythonSource::~PythonSource() {
   PyObject* const object = object_.release().ptr();

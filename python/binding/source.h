@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "qstore/archive.h"
@@ -29,26 +30,28 @@ class PythonSource final : public ByteSource {
   uint64_t size() const override { return size_; }
   Status Read(uint64_t offset, std::span<std::byte> out) const override;
   Status CheckUnchanged() const override;
-  /// Has the reads that are running end with kCancelled. REQUIRES: the GIL.
-  void Interrupt() const;
+  std::string identity() const override { return identity_; }
+  /// REQUIRES: the GIL.
+  void Interrupt() const override;
 
  private:
   nb::object object_;
   uint64_t size_ = 0;
+  std::string identity_;
 };
 
 /// An archive and, when it is no file, what it is read from.
 class OpenArchive : public Archive {
  public:
   /// `max_memory` is that of the options it was opened with.
-  OpenArchive(Archive archive, std::shared_ptr<const PythonSource> source, uint64_t max_memory)
+  OpenArchive(Archive archive, std::shared_ptr<const ByteSource> source, uint64_t max_memory)
       : Archive(std::move(archive)), source_(std::move(source)), max_memory_(max_memory) {}
   uint64_t max_memory() const { return max_memory_; }
   /// Null for a file.
-  const PythonSource* source() const { return source_.get(); }
+  const ByteSource* source() const { return source_.get(); }
 
  private:
-  std::shared_ptr<const PythonSource> source_;
+  std::shared_ptr<const ByteSource> source_;
   uint64_t max_memory_;
 };
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qstore._archive import Archive, File, Inspection, Tensor, Variant, inspect
 from qstore._change import AddReport, CompactReport, DropReport, add, compact, drop
+from qstore._get import get
 from qstore._operations import (
     PackReport,
     QuantizeReport,
@@ -84,6 +85,7 @@ __all__ = [
     "add",
     "compact",
     "drop",
+    "get",
     "gguf",
     "inspect",
     "instruction_set",

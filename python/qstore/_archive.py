@@ -112,11 +112,8 @@ class Archive:
         self.path: str
         if local is None:
             assert url is not None
-            source = _sources.open_source(url, storage_options or {})
-            self.path = source.name
-            self._native = _qstore.Archive.open_source(
-                source, source.name, limit, _sources.READ_AHEAD, _sources.READ_SIZE
-            )
+            self._native = _sources.open_remote(url, storage_options or {}, limit)
+            self.path = self._native.path
         elif storage_options:
             raise InvalidArgumentError(f"{path!r}: storage_options are for URLs")
         else:

@@ -46,6 +46,7 @@ class FsspecSource:
             raise IoError(f"{self.name}: its size is not known")
         self.size: int = info["size"]
         self._key = self._fingerprint()
+        self.identity = f"{self.size} {self._key or ''}"
         self._epoch = 0
 
     def read_into(self, offset: int, out: memoryview) -> None:

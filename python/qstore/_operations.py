@@ -106,6 +106,7 @@ def unpack(
     directory: Path,
     *,
     tensors: str = "",
+    file: str = "",
     threads: int = 0,
     overwrite: bool = False,
     sync: bool = True,
@@ -116,10 +117,10 @@ def unpack(
     """Writes every file of a variant below `directory`, equal byte for byte to what was packed.
 
     With `tensors`, a pattern as of fnmatch, only the matching tensors are written, to one new file
-    model.safetensors. Raises UnknownNameError, AlreadyExistsError (the directory is not empty and
-    `overwrite` is not set), InvalidArgumentError, CorruptError, IoError, LimitError (before
-    anything is written: the files have more than `max_bytes`, or take more than `max_memory` to
-    decode), and what `Archive` does.
+    model.safetensors; with `file` only the file of that path. Raises UnknownNameError,
+    AlreadyExistsError (the directory is not empty and `overwrite` is not set),
+    InvalidArgumentError, CorruptError, IoError, LimitError (before anything is written: the files
+    have more than `max_bytes`, or take more than `max_memory` to decode), and what `Archive` does.
     """
     opened = open_archive(archive, max_memory=max_memory)
     limit = byte_limit(max_bytes)
@@ -128,10 +129,11 @@ def unpack(
     try:
         with reported(progress, "unpack") as tell:
             done = _qstore.unpack(
-                opened._native, name, where, tensors, threads, limit, overwrite, sync, tell
+                *(opened._native, name, where, tensors, encode(file), threads, limit),
+                *(overwrite, sync, tell),
             )
     except PathNotFoundError as error:
-        if not tensors:
+        if not tensors and not file:
             raise
         raise UnknownNameError(*error.args) from None
     return UnpackReport(*done)

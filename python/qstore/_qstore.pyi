@@ -16,9 +16,21 @@ class Archive:
     @staticmethod
     def open(path: bytes, max_memory: int) -> Archive: ...
     @staticmethod
-    def open_source(
-        source: Source, name: str, max_memory: int, read_ahead: int, read_size: int
+    def open_http(
+        url: str,
+        headers: list[tuple[bytes, bytes]],
+        timeout: float,
+        retries: int,
+        least_rate: float,
+        deadline: float,
+        unsafe_redirects: bool,
+        certificates: str,
+        max_memory: int,
     ) -> Archive: ...
+    @staticmethod
+    def open_source(source: Source, name: str, max_memory: int) -> Archive: ...
+    @property
+    def path(self) -> str: ...
     @property
     def format_version(self) -> int: ...
     @property
@@ -60,6 +72,15 @@ class BackgroundReads:
     def finish(self, number: int) -> bool: ...
     def cancel(self) -> None: ...
 
+def get(
+    archive: Archive,
+    variant: str,
+    file: bytes,
+    cache: bytes,
+    cache_size: int,
+    threads: int,
+    progress: Progress,
+) -> tuple[bytes, object]: ...
 def pack(
     sources: Sources,
     each: list[bytes],
@@ -95,6 +116,7 @@ def unpack(
     variant: str,
     directory: bytes,
     tensors: str,
+    file: bytes,
     threads: int,
     max_bytes: int,
     overwrite: bool,

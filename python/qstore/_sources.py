@@ -8,24 +8,25 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
+from qstore import _qstore
 from qstore.errors import InvalidArgumentError
 
 # "s3://bucket/m.qstore", and chains of fsspec as "simplecache::s3://bucket/m.qstore".
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
 
-# Several large reads at once hide how long each takes to begin. They hold 40 MiB at most.
-READ_AHEAD = 8
-READ_SIZE = 4 << 20
-
 _HTTP_OPTIONS = dict.fromkeys(
     ("headers", "timeout", "retries", "least_rate", "deadline", "unsafe_redirects")
 )
+_NUMBERS = {"timeout": 30.0, "least_rate": 4096.0}  # By default, as HttpOptions of the library.
+_MOST_RETRIES = 1 << 30
 
 
 class Source(Protocol):
     """Bytes at any offset. Called from many threads at once, none of them Python's main thread."""
 
     name: str  # In messages and representations; holds no secret.
+
+    identity: str  # Another one when the content is another, as far as can be told.
 
     @property
     def size(self) -> int: ...
@@ -55,18 +56,65 @@ def local_path(url: str) -> str | None:
     return unquote(parts.path)
 
 
-def open_source(url: str, options: Mapping[str, Any]) -> Source:
-    """Opens what a URL names. Raises what `qstore.Archive` says of URLs."""
-    if url.lower().startswith(("http://", "https://")):
-        from qstore._http import HttpSource
+def is_http(url: str) -> bool:
+    """Whether the library reads it itself."""
+    return url.lower().startswith(("http://", "https://"))
 
-        if unknown := options.keys() - _HTTP_OPTIONS:
-            known = ", ".join(_HTTP_OPTIONS)
-            raise InvalidArgumentError(f"storage_options {sorted(unknown)} are none of: {known}")
-        return HttpSource(url, **options)
+
+def open_remote(url: str, options: Mapping[str, Any], max_memory: int) -> _qstore.Archive:
+    """Opens the archive that a URL names. Raises what `qstore.Archive` says of URLs."""
+    if is_http(url):
+        return _open_http(url, options, max_memory)
     from qstore._fsspec import FsspecSource
 
-    return FsspecSource(url, dict(options))
+    source = FsspecSource(url, dict(options))
+    return _qstore.Archive.open_source(source, source.name, max_memory)
+
+
+def _open_http(url: str, options: Mapping[str, Any], max_memory: int) -> _qstore.Archive:
+    if unknown := options.keys() - _HTTP_OPTIONS:
+        known = ", ".join(_HTTP_OPTIONS)
+        raise InvalidArgumentError(f"storage_options {sorted(unknown)} are none of: {known}")
+    name, deadline = without_secrets(url), options.get("deadline")
+    numbers = {key: options.get(key, value) for key, value in _NUMBERS.items()}
+    for key, value in numbers.items():
+        if not isinstance(value, int | float):
+            raise InvalidArgumentError(f"{name}: {key} must be a number, not {value!r}")
+    if deadline is not None and not (isinstance(deadline, int | float) and deadline > 0):
+        raise InvalidArgumentError(f"{name}: deadline must be seconds, not {deadline!r}")
+    retries = options.get("retries", 5)
+    if not isinstance(retries, int) or retries < 0:
+        raise InvalidArgumentError(f"{name}: retries must be a number, not {retries!r}")
+    return _qstore.Archive.open_http(
+        url,
+        _encoded(options.get("headers") or {}),
+        numbers["timeout"],
+        min(retries, _MOST_RETRIES),
+        numbers["least_rate"],
+        deadline or 0.0,
+        bool(options.get("unsafe_redirects", False)),
+        _certificates() if url.lower().startswith("https") else "",
+        max_memory,
+    )
+
+
+def _encoded(headers: object) -> list[tuple[bytes, bytes]]:
+    try:
+        assert isinstance(headers, Mapping)
+        return [(key.encode("latin-1"), text.encode("latin-1")) for key, text in headers.items()]
+    except (AssertionError, AttributeError, UnicodeError):
+        # Not what they are, which may be secret.
+        text = "headers must map names to values, one line each"
+        raise InvalidArgumentError(text) from None
+
+
+def _certificates() -> str:
+    """For systems that have none where the library looks for them."""
+    try:
+        import certifi
+    except ImportError:
+        return ""
+    return certifi.where()
 
 
 def without_secrets(url: str) -> str:

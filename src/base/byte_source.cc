@@ -7,5 +7,7 @@ namespace qstore {
 ByteSource::~ByteSource() = default;
 
 Status ByteSource::CheckUnchanged() const { return {}; }
+std::string ByteSource::identity() const { return ""; }
+void ByteSource::Interrupt() const {}
 
 }  // namespace qstore

@@ -200,6 +200,11 @@ Status SourceFile::CheckUnchanged() const {
   return SourceChanged(path_.string() + ": changed while it was read");
 }
 
+std::string SourceFile::identity() const {
+  return std::to_string(size_) + " " + std::to_string(identity_->modified.tv_sec) + "." +
+         std::to_string(identity_->modified.tv_nsec);
+}
+
 Result<std::string> ReadSmallFile(const std::filesystem::path& path, uint64_t max_bytes) {
   QSTORE_ASSIGN(auto file, SourceFile::Open(path));
   if (file->size() > max_bytes) {

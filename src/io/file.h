@@ -40,6 +40,8 @@ class SourceFile final : public ByteSource {
   /// kSourceChanged when size, modification or change time, device or inode of the path differ from
   /// when it was opened.
   Status CheckUnchanged() const override;
+  /// Size and modification time.
+  std::string identity() const override;
 
  private:
   class FewOpen;

@@ -50,6 +50,9 @@ Result<Archive> Archive::Open(std::shared_ptr<const ByteSource> source, std::str
 }
 
 const std::filesystem::path& Archive::path() const { return impl_->path(); }
+std::string Archive::identity() const {
+  return impl_->source().identity() + "\n" + std::to_string(impl_->footer().index_checksum);
+}
 uint16_t Archive::format_version() const { return impl_->header().format_version; }
 uint64_t Archive::stored_bytes() const { return impl_->footer().archive_size; }
 uint64_t Archive::bytes_read() const { return impl_->bytes_read(); }

@@ -32,6 +32,7 @@ class ArchiveFile {
                                                    const OpenOptions& options);
 
   const std::filesystem::path& path() const { return path_; }
+  const ByteSource& source() const { return *source_; }
   const OpenOptions& options() const { return options_; }
   const format::Header& header() const { return header_; }
   const format::Footer& footer() const { return footer_; }

@@ -81,11 +81,13 @@ struct UnpackPlan {
 constexpr uint64_t kFileMemory = 256;
 constexpr uint64_t kTensorMemory = 512;
 
-UnpackPlan PlanFiles(const ArchiveFile& archive, size_t variant) {
+// All of them when `only` is empty, or that of this path.
+UnpackPlan PlanFiles(const ArchiveFile& archive, size_t variant, const std::string& only) {
   const format::Range range = archive.index().variants[variant].files;
   UnpackPlan plan;
   for (uint32_t f = range.begin; f < range.end; ++f) {
     const format::FileEntry& file = archive.index().files[f];
+    if (!only.empty() && (file.path != only || file.Has(FileFlag::kDirectory))) continue;
     plan.memory += kFileMemory + 2 * file.path.size();
     if (file.Has(FileFlag::kDirectory)) {
       plan.directories.emplace_back(file.path);
@@ -184,8 +186,15 @@ Result<UnpackReport> UnpackVariant(const Archive& archive, std::string_view vari
                                    const UnpackOptions& options) {
   QSTORE_ASSIGN(const size_t index, archive.FindVariant(variant));
   UnpackPlan plan;
+  if (!options.tensors.empty() && !options.file.empty()) {
+    return InvalidArgument("one file (--file) or some tensors (--tensors), not both");
+  }
   if (options.tensors.empty()) {
-    plan = PlanFiles(archive.impl(), index);
+    plan = PlanFiles(archive.impl(), index, options.file);
+    if (!options.file.empty() && plan.files.empty()) {
+      return NotFound(archive.path().string() + ": variant '" + std::string(variant) +
+                      "' has no file '" + options.file + "'");
+    }
   } else {
     QSTORE_ASSIGN(plan, PlanTensors(archive, index, options.tensors));
   }

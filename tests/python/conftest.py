@@ -7,9 +7,15 @@ libraries and with the code that makes them.
 
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 from made import HERE, environment, made_once, real_pairs, trained_llama
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import python_site  # noqa: E402
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_OFFLINE", "1")
@@ -42,6 +48,15 @@ def pytest_collection_modifyitems(config, items):
         chosen = [item for item in chosen if "fuse" not in item.keywords]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory):
+    """The environment in which the command finds the programs of the package."""
+    build = Path(os.environ.get("QSTORE_BUILD", ROOT / "build"))
+    site = python_site.lay_out(build, tmp_path_factory.mktemp("programs") / "site")
+    path = f"{site / 'bin'}:{os.environ['PATH']}"
+    return os.environ | {"PATH": path, "PYTHONPATH": str(site)}
 
 
 def pytest_terminal_summary(terminalreporter):

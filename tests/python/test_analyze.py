@@ -4,11 +4,9 @@
 import collections
 import json
 import math
-import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
 import dahuffman
@@ -62,12 +60,11 @@ def chain(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def analysis(chain, tmp_path_factory):
+def analysis(chain, programs, tmp_path_factory):
     """The summary of all methods, and its folder."""
     folder = tmp_path_factory.mktemp("analysis") / "out"
     methods = ("--methods", "all", "--zstd-levels", "1,9")
-    environment = {**os.environ, "QSTORE_PYTHON": sys.executable}
-    ok("analyze", *chain.arguments("16", "8", "4"), "-o", folder, *methods, env=environment)
+    ok("analyze", *chain.arguments("16", "8", "4"), "-o", folder, *methods, env=programs)
     return json.loads((folder / "summary.json").read_text()), folder
 
 
@@ -274,17 +271,17 @@ def test_inputs_are_left_alone(chain, analysis):
     ]
 
 
-def test_zipnn_tells_what_to_install(chain, space):
-    python = space / "python-without"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
-    python.chmod(0o755)
-    for interpreter in (python, space / "none"):
-        environment = {**os.environ, "QSTORE_PYTHON": str(interpreter)}
-        arguments = [*chain.arguments("16"), "-o", space / "out", "--methods", "zipnn"]
-        done = run("analyze", *arguments, env=environment)
-        assert done.returncode == 1
-        assert "pip install zipnn" in done.stderr
-        assert not (space / "out").exists()
+@pytest.mark.parametrize("what", ["program", "library"])
+def test_zipnn_tells_what_to_install(chain, programs, space, what):
+    (space / "zipnn.py").write_text("raise ImportError('no zipnn here')")
+    hidden = {"PYTHONPATH": f"{space}:{programs['PYTHONPATH']}"}
+    environment = programs | ({"PATH": "/nowhere"} if what == "program" else hidden)
+    arguments = [*chain.arguments("16"), "-o", space / "out", "--methods", "zipnn"]
+    done = run("analyze", *arguments, env=environment)
+    assert done.returncode == 1
+    assert "pip install qstore zipnn" in done.stderr
+    assert ("no zipnn here" in done.stderr) == (what == "library")
+    assert not (space / "out").exists()
 
 
 def test_page_shows_its_plots(analysis, space):

@@ -43,6 +43,7 @@ for word in "$@"; do case $word in
   --*) grep -qrF -- "\\"$word\\"" "$ROOT/benchmarks" || exit 1 ;;
 esac; done
 """,
+    "vllm": "[[ $1 == serve && -e $2/config.json ]]",
     "pip": '[[ "$*" == "install ." && -f "$ROOT/pyproject.toml" ]]',
 }
 
@@ -109,6 +110,7 @@ def place(models, installed, tmp_path, monkeypatch):
         "PATH", os.pathsep.join([str(shims), str(installed / "site" / "bin"), os.environ["PATH"]])
     )
     monkeypatch.setenv("PYTHONPATH", str(installed / "site"))
+    monkeypatch.setenv("QSTORE_CACHE", str(tmp_path / ".cache"))
     content = (models / "m.qstore").read_bytes()
     fsspec.filesystem("memory").pipe("/bucket/m.qstore", content)
     with RangeServer(content) as server:

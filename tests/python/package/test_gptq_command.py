@@ -2,10 +2,8 @@
 """`qstore quantize --to gptq-...` on a small model: quality, interruptions, exit codes."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from types import SimpleNamespace
 
@@ -21,10 +19,8 @@ LENGTH = ["--samples", "24", "--seqlen", "128"]
 
 
 @pytest.fixture(scope="session")
-def environment(installed):
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    python = {"QSTORE_PYTHON": sys.executable, "PYTHONPATH": str(installed / "site")}
-    return os.environ | offline | python
+def environment(programs):
+    return programs | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
 def command_of(model):
@@ -163,14 +159,12 @@ def test_command_lines_without_meaning(arguments, environment, space, options, c
     assert not list(space.iterdir())
 
 
-@pytest.mark.parametrize("python", ["/nowhere/python", "the one without the package"])
-def test_it_tells_what_to_install(arguments, environment, space, python):
-    without = {"QSTORE_PYTHON": python, "PYTHONPATH": ""}
-    if not python.startswith("/"):
-        # This interpreter, with the package hidden behind one that cannot be imported.
-        (space / "hidden" / "qstore").mkdir(parents=True)
-        (space / "hidden" / "qstore" / "__init__.py").write_text("import no_such_module_at_all")
-        without = {"QSTORE_PYTHON": sys.executable, "PYTHONPATH": str(space / "hidden")}
+@pytest.mark.parametrize("what", ["program", "library"])
+def test_it_tells_what_to_install(arguments, environment, space, what):
+    (space / "hidden").mkdir()
+    (space / "hidden" / "torch.py").write_text("import no_such_module_at_all")
+    hidden = {"PYTHONPATH": f"{space / 'hidden'}:{environment['PYTHONPATH']}"}
+    without = {"PATH": "/nowhere"} if what == "program" else hidden
     process = start(arguments, environment | without, space / "out", "--to", "gptq-4bit")
     _, notes = process.communicate(timeout=120)
     assert process.returncode == 1

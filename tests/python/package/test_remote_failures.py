@@ -241,16 +241,19 @@ def test_redirects(qstore, server, content, expected):
         assert not any({"Authorization", "X-Mine"} & sent.keys() for sent in server.headers)
 
 
-@pytest.fixture
-def secure(content, tmp_path, monkeypatch):
-    """A server by TLS, whose certificate is trusted."""
+@pytest.fixture(params=["CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def secure(request, content, tmp_path, monkeypatch):
+    """A server by TLS, whose certificate is trusted by a variable of the environment, .named."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     kind = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     command = ["openssl", "req", *kind, *names, "-keyout", key, "-out", certificate]
     subprocess.run(command, check=True, capture_output=True)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    for name in ("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(request.param, str(certificate))
     with RangeServer(content, tls=(certificate, key)) as server:
+        server.named = request.param
         yield server
 
 
@@ -262,7 +265,7 @@ def test_tls(qstore, secure, server, expected, monkeypatch):
         qstore.Archive(secure.url)
     with qstore.safe_open(secure.url, "int8", storage_options={"unsafe_redirects": True}) as f:
         assert same(f.get_tensors(), expected["int8"])
-    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.delenv(secure.named)
     with pytest.raises(qstore.IoError, match="1 times: .*certificate"):
         qstore.Archive(secure.url)
 

@@ -121,6 +121,23 @@ TEST_F(Unpacking, MatchingTensorsGoToAFileOfTheirOwn) {
   EXPECT_FALSE(fs::exists(dir_ / "none"));
 }
 
+TEST_F(Unpacking, OneFile) {
+  const Archive archive = Open();
+  options_.file = "config.json";
+  const auto report = Unpack(archive, "high", dir_ / "out", options_);
+  ASSERT_TRUE(report.ok()) << report.status().ToString();
+  EXPECT_EQ(report->files, 1u);
+  EXPECT_EQ(ReadTree(dir_ / "out").size(), 1u);
+  EXPECT_EQ(ReadFile(dir_ / "out/config.json"), ReadFile(dir_ / "high/config.json"));
+  options_.tensors = "*";
+  EXPECT_EQ(Unpack(archive, "high", dir_ / "none", options_).status().code(),
+            ErrorCode::kInvalidArgument);
+  options_.tensors.clear();
+  options_.file = "config";
+  EXPECT_EQ(Unpack(archive, "high", dir_ / "none", options_).status().code(), ErrorCode::kNotFound);
+  EXPECT_FALSE(fs::exists(dir_ / "none"));
+}
+
 TEST_F(Unpacking, UnknownVariant) {
   EXPECT_EQ(Unpack(Open(), "none", dir_ / "out", options_).status().code(), ErrorCode::kNotFound);
   EXPECT_FALSE(fs::exists(dir_ / "out"));

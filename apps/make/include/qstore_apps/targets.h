@@ -23,11 +23,9 @@ std::vector<std::string_view> QuantizeTargetNames();
 /// The items of a list with commas between.
 std::vector<std::string> SplitAtCommas(std::string_view text);
 
-/// The method of the calibrated targets, for which the model must run. So the Python package makes
-/// them.
-inline constexpr char kCalibratedMethod[] = "GPTQ";
-/// That module of the package; its `main(arguments)` takes the options of `qstore quantize`.
-inline constexpr char kCalibratedModule[] = "qstore.gptq.__main__";
+/// For calibrated targets the model must run. So this program of the Python package makes them,
+/// which takes the options of `qstore quantize`.
+inline constexpr char kCalibratedProgram[] = "qstore-quantize-gptq";
 
 /// The calibrated targets that `to` asks for, as the package takes them: "gptq-8bit,gptq-4bit".
 /// `to` is such a list, or "gptq" with the list "8,4" in `bits`, which is empty otherwise. Returns:
