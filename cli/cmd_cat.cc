@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "open_archive.h"
 #include "qstore/file_reader.h"
+#include "qstore/source.h"
 #include "qstore_apps/file_cache.h"
 #include "terminal.h"
 

@@ -6,6 +6,7 @@
 
 #include "commands.h"
 #include "open_archive.h"
+#include "qstore/source.h"
 #include "qstore_apps/mount.h"
 
 namespace qstore::cli {
