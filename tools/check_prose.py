@@ -17,7 +17,7 @@ PAGES = (
     "README.md",
     "docs/index.md",
     "docs/how-it-works.md",
-    "docs/formats.md",
+    "docs/what-it-knows.md",
     "docs/glossary.md",
     "docs/faq.md",
     "docs/performance.md",
