@@ -29,7 +29,7 @@ APPS_SEE = ("base", "io")
 # Libraries of others, and the only files that may include them (patterns of root-relative paths).
 THIRD_PARTY = {
     r"xxhash\.h": r"src/base/(hash|kernels/hash_\w+)\.cc",
-    r"curl/.*": r"src/remote/(curl_options\.(h|cc)|http_connection\.cc|url\.cc)",
+    r"curl/.*": r"src/remote/curl_library\.h",
     r"openssl/.*": r"src/base/sha256\.cc",
     r"nlohmann/.*": r"(src/io/json|cli/.*)\.(h|cc)",
     r"zstd(_errors)?\.h": r"(src|tests/unit)/(codec|format)/.*|apps/analyze/zstd_size\.cc"

@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "remote/curl_library.h"
+
 namespace qstore::remote {
 namespace {
 
@@ -11,16 +13,16 @@ constexpr long kReceived = 256L << 10;  // At once.
 
 void AllowOnlyHttp(CURL* easy) {
 #if LIBCURL_VERSION_NUM >= 0x075500
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  Curl().easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 #else
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
+  Curl().easy_setopt(easy, CURLOPT_PROTOCOLS, CURLPROTO_HTTP | CURLPROTO_HTTPS);
 #endif
 }
 
 // Who looks up a name may take long, and cannot be stopped: it is not waited for.
 void NeverWaitForNames(CURL* easy) {
 #if LIBCURL_VERSION_NUM >= 0x075700
-  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+  Curl().easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #else
   static_cast<void>(easy);
 #endif
@@ -31,8 +33,8 @@ void TrustOnly(CURL* easy, const std::string& certificates) {
   std::error_code ignored;
   const bool is_directory = std::filesystem::is_directory(certificates, ignored);
   const char* const named = certificates.c_str();
-  curl_easy_setopt(easy, CURLOPT_CAINFO, is_directory ? nullptr : named);
-  curl_easy_setopt(easy, CURLOPT_CAPATH, is_directory ? named : nullptr);
+  Curl().easy_setopt(easy, CURLOPT_CAINFO, is_directory ? nullptr : named);
+  Curl().easy_setopt(easy, CURLOPT_CAPATH, is_directory ? named : nullptr);
 }
 
 }  // namespace
@@ -41,13 +43,13 @@ void SetOptions(CURL* easy, const std::string& certificates) {
   AllowOnlyHttp(easy);
   NeverWaitForNames(easy);
   TrustOnly(easy, certificates);
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
-  curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kReceived);
-  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-  curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+  Curl().easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  Curl().easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  Curl().easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
+  Curl().easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+  Curl().easy_setopt(easy, CURLOPT_BUFFERSIZE, kReceived);
+  Curl().easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  Curl().easy_setopt(easy, CURLOPT_NOPROXY, "");
 }
 
 bool IsLasting(CURLcode code) {

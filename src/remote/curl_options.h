@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <curl/curl.h>
-
 #include <string>
+
+#include "remote/curl_library.h"
 
 namespace qstore::remote {
 

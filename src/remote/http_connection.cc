@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "remote/http_connection.h"
 
-#include <curl/curl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "base/pipeline.h"
 #include "base/status_macros.h"
 #include "remote/addresses.h"
+#include "remote/curl_library.h"
 #include "remote/curl_options.h"
 #include "remote/proxy.h"
 #include "remote/sigpipe.h"
@@ -38,8 +38,8 @@ struct HttpConnection::Handles {
 
   ~Handles() {
     const NoSigpipe guard;
-    curl_easy_cleanup(easy);
-    curl_multi_cleanup(multi);
+    Curl().easy_cleanup(easy);
+    Curl().multi_cleanup(multi);
   }
 };
 
@@ -63,7 +63,7 @@ struct HttpConnection::Exchange {
   Clock::time_point active;  // When something came last.
   std::array<char, CURL_ERROR_SIZE> error{};
 
-  ~Exchange() { curl_slist_free_all(fields); }
+  ~Exchange() { Curl().slist_free_all(fields); }
 
   // Behind a proxy there is only the name.
   int Connected(const char* peer) {
@@ -77,7 +77,7 @@ struct HttpConnection::Exchange {
   // False when it is broken off.
   bool Begin() {
     is_begun = true;
-    curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &head.status);
+    Curl().easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &head.status);
     head.is_public = is_public;
     auto place = (*on_head)(head);
     if (place.ok()) {
@@ -102,7 +102,7 @@ struct HttpConnection::Exchange {
     std::memcpy(out.data() + outcome.received, bytes.data(), wanted);
     outcome.received += wanted;
     curl_off_t length = -1;
-    curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    Curl().easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
     const bool ends_here = length >= 0 && static_cast<uint64_t>(length) == out.size();
     is_complete = outcome.received == out.size() && !ends_here;
     return !is_complete;
@@ -117,10 +117,10 @@ struct HttpConnection::Exchange {
     }
     if (code == CURLE_OUT_OF_MEMORY) status = LimitExceeded("out of memory");
     outcome.is_lasting = IsLasting(code);
-    outcome.failure = error[0] != '\0' ? error.data() : curl_easy_strerror(code);
+    outcome.failure = error[0] != '\0' ? error.data() : Curl().easy_strerror(code);
     if (code == CURLE_PARTIAL_FILE) outcome.failure = "the answer ended early";
     long number = 0;
-    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
+    Curl().easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
     if (code == CURLE_COULDNT_CONNECT && number != 0) {
       outcome.failure += ": " + std::generic_category().message(static_cast<int>(number));
     }
@@ -164,19 +164,17 @@ HttpConnection::HttpConnection(const HttpSettings& settings)
 HttpConnection::~HttpConnection() = default;
 
 Result<std::unique_ptr<HttpConnection>> HttpConnection::Make(const HttpSettings& settings) {
-  // Thread-safe by the language; for curl_easy_init to do it is not, in older versions. NOTE: a
-  // child that is forked by another thread in these milliseconds must not read URLs.
-  static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
+  QSTORE_TRY(LoadCurl());
   std::unique_ptr<HttpConnection> made(new HttpConnection(settings));
-  CURL* const easy = made->handles_->easy = curl_easy_init();
-  made->handles_->multi = curl_multi_init();
-  if (global != CURLE_OK || easy == nullptr || made->handles_->multi == nullptr) {
+  CURL* const easy = made->handles_->easy = Curl().easy_init();
+  made->handles_->multi = Curl().multi_init();
+  if (easy == nullptr || made->handles_->multi == nullptr) {
     return LimitExceeded("out of memory");
   }
   SetOptions(easy, settings.certificates);
-  curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, &Exchange::OnConnected);
-  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Exchange::OnLine);
-  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Exchange::OnBody);
+  Curl().easy_setopt(easy, CURLOPT_PREREQFUNCTION, &Exchange::OnConnected);
+  Curl().easy_setopt(easy, CURLOPT_HEADERFUNCTION, &Exchange::OnLine);
+  Curl().easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Exchange::OnBody);
   return made;
 }
 
@@ -189,26 +187,26 @@ Status HttpConnection::Prepare(const HttpRequest& request, Exchange* exchange) {
   std::vector<std::string> lines = request.fields;
   lines.insert(lines.end(), {range, "Accept-Encoding: identity"});
   for (const std::string& line : lines) {
-    curl_slist* const longer = curl_slist_append(exchange->fields, line.c_str());
+    curl_slist* const longer = Curl().slist_append(exchange->fields, line.c_str());
     if (longer == nullptr) return LimitExceeded("out of memory");
     exchange->fields = longer;
   }
   const std::string proxy = ProxyFor(request.url);
   exchange->is_proxied = !proxy.empty();
   const CURLcode copied[] = {
-      curl_easy_setopt(easy, CURLOPT_URL, request.url.text.c_str()),
-      curl_easy_setopt(easy, CURLOPT_PROXY, proxy.c_str()),
+      Curl().easy_setopt(easy, CURLOPT_URL, request.url.text.c_str()),
+      Curl().easy_setopt(easy, CURLOPT_PROXY, proxy.c_str()),
   };
   for (const CURLcode code : copied) {
     if (code != CURLE_OK) return LimitExceeded("out of memory");
   }
   const Clock::duration patience = std::min<Clock::duration>(request.silence, kMostToConnect);
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, std::max(1L, Milliseconds(patience)));
-  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->fields);
-  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->error.data());
-  curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
-  curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
-  curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
+  Curl().easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, std::max(1L, Milliseconds(patience)));
+  Curl().easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->fields);
+  Curl().easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->error.data());
+  Curl().easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
+  Curl().easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
+  Curl().easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
   return {};
 }
 
@@ -219,8 +217,8 @@ void HttpConnection::Run(const HttpRequest& request, const std::function<bool()>
   while (true) {
     int running = 0;
     int left = 0;
-    curl_multi_perform(multi, &running);
-    if (const CURLMsg* message = curl_multi_info_read(multi, &left); message != nullptr) {
+    Curl().multi_perform(multi, &running);
+    if (const CURLMsg* message = Curl().multi_info_read(multi, &left); message != nullptr) {
       exchange->Fail(message->data.result);
       return;
     }
@@ -236,7 +234,7 @@ void HttpConnection::Run(const HttpRequest& request, const std::function<bool()>
       return;
     }
     const Clock::time_point next = std::min({request.until, silent, now + kPoll});
-    curl_multi_poll(multi, nullptr, 0, static_cast<int>(Milliseconds(next - now)) + 1, nullptr);
+    Curl().multi_poll(multi, nullptr, 0, static_cast<int>(Milliseconds(next - now)) + 1, nullptr);
   }
 }
 
@@ -246,13 +244,13 @@ Result<HttpOutcome> HttpConnection::Get(const HttpRequest& request,
   exchange.on_head = &on_head;
   QSTORE_TRY(Prepare(request, &exchange));
   const NoSigpipe guard;
-  if (curl_multi_add_handle(handles_->multi, handles_->easy) != CURLM_OK) {
+  if (Curl().multi_add_handle(handles_->multi, handles_->easy) != CURLM_OK) {
     return LimitExceeded("out of memory");
   }
   Run(request, go_on, &exchange);
-  curl_multi_remove_handle(handles_->multi, handles_->easy);
+  Curl().multi_remove_handle(handles_->multi, handles_->easy);
   // What the handle still has of the exchange is set anew before it is used again.
-  curl_easy_setopt(handles_->easy, CURLOPT_ERRORBUFFER, nullptr);
+  Curl().easy_setopt(handles_->easy, CURLOPT_ERRORBUFFER, nullptr);
   if (!exchange.status.ok()) return exchange.status;
   return exchange.outcome;
 }

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "remote/url.h"
 
-#include <curl/curl.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <memory>
 
+#include "base/status_macros.h"
+#include "remote/curl_library.h"
 #include "remote/location.h"
 
 namespace qstore::remote {
 namespace {
 
-using Handle = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
+using Handle = std::unique_ptr<CURLU, decltype(&::curl_url_cleanup)>;
 
 // What may not stand in a URL as it is, escaped. Of a host that is left to whoever looks it up.
 std::string Escaped(std::string_view url) {
@@ -38,9 +38,9 @@ std::string Escaped(std::string_view url) {
 
 std::string Part(CURLU* url, CURLUPart part, unsigned flags = 0) {
   char* text = nullptr;
-  if (curl_url_get(url, part, &text, flags) != CURLUE_OK) return "";
+  if (Curl().url_get(url, part, &text, flags) != CURLUE_OK) return "";
   std::string copy(text);
-  curl_free(text);
+  Curl().free(text);
   return copy;
 }
 
@@ -48,7 +48,7 @@ bool IsHttp(const std::string& scheme) { return scheme == "http" || scheme == "h
 
 // What `handle` holds. False when that is no URL of an HTTP server.
 bool TakeApart(CURLU* handle, HttpUrl* url) {
-  static_cast<void>(curl_url_set(handle, CURLUPART_FRAGMENT, nullptr, 0));
+  static_cast<void>(Curl().url_set(handle, CURLUPART_FRAGMENT, nullptr, 0));
   url->text = Part(handle, CURLUPART_URL);
   url->scheme = Part(handle, CURLUPART_SCHEME);
   url->host = Part(handle, CURLUPART_HOST);
@@ -72,12 +72,13 @@ std::string HttpUrl::origin() const { return scheme + "://" + host + ":" + std::
 std::string HttpUrl::shown() const { return text.substr(0, text.find('?')); }
 
 Result<HttpUrl> ParseHttpUrl(std::string_view url) {
-  const Handle handle(curl_url(), curl_url_cleanup);
+  QSTORE_TRY(LoadCurl());
+  const Handle handle(Curl().url(), Curl().url_cleanup);
   if (handle == nullptr) return LimitExceeded("out of memory");
   HttpUrl parsed;
   // A null character would end it early, at another file's name.
   if (url.find('\0') != std::string_view::npos ||
-      curl_url_set(handle.get(), CURLUPART_URL, Escaped(url).c_str(), 0) != CURLUE_OK ||
+      Curl().url_set(handle.get(), CURLUPART_URL, Escaped(url).c_str(), 0) != CURLUE_OK ||
       !TakeApart(handle.get(), &parsed)) {
     return InvalidArgument("'" + WithoutSecrets(url) + "' is no URL of an HTTP server");
   }
@@ -88,12 +89,12 @@ Result<HttpUrl> ParseHttpUrl(std::string_view url) {
 }
 
 Result<HttpUrl> FollowUrl(const HttpUrl& base, std::string_view location) {
-  const Handle handle(curl_url(), curl_url_cleanup);
+  const Handle handle(Curl().url(), Curl().url_cleanup);
   if (handle == nullptr) return LimitExceeded("out of memory");
   HttpUrl parsed;
-  if (curl_url_set(handle.get(), CURLUPART_URL, base.text.c_str(), 0) != CURLUE_OK ||
-      curl_url_set(handle.get(), CURLUPART_URL, Escaped(location).c_str(),
-                   CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
+  if (Curl().url_set(handle.get(), CURLUPART_URL, base.text.c_str(), 0) != CURLUE_OK ||
+      Curl().url_set(handle.get(), CURLUPART_URL, Escaped(location).c_str(),
+                     CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
       !TakeApart(handle.get(), &parsed) || HasUser(handle.get())) {
     return IoError("redirected to what cannot be read: no URL of an HTTP server");
   }
