@@ -40,7 +40,9 @@ SHIMS = {
     "dev": """
 case " $("$ROOT/dev" help | grep -oE '^  [a-z-]+') " in *" $1"*) ;; *) exit 1 ;; esac
 for word in "$@"; do case $word in
-  --*) grep -qrF -- "\\"$word\\"" "$ROOT/benchmarks" || grep -qF "== $word " "$ROOT/dev" || exit 1 ;;
+  --*)
+    grep -qrF -- "\\"$word\\"" "$ROOT/benchmarks" || grep -qF "== $word " "$ROOT/dev" || exit 1
+    ;;
 esac; done
 """,
     "vllm": "[[ $1 == serve && -e $2/config.json ]]",
