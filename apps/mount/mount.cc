@@ -57,8 +57,8 @@ bool IsInPath(const std::string& program) {
   std::string folders = path == nullptr ? "/usr/bin:/bin" : path;
   for (size_t begin = 0; begin <= folders.size();) {
     const size_t end = std::min(folders.find(':', begin), folders.size());
-    const std::string folder = folders.substr(begin, end - begin);
-    if (::access((folder + "/" + program).c_str(), X_OK) == 0) return true;
+    const fs::path folder = folders.substr(begin, end - begin);
+    if (::access((folder / program).c_str(), X_OK) == 0) return true;
     begin = end + 1;
   }
   return false;

@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <exception>
@@ -101,6 +102,11 @@ void GetAttributes(fuse_req_t request, fuse_ino_t number, fuse_file_info* /*file
   fuse_reply_attr(request, &stat, kForever);
 }
 
+// What Open has made.
+Reading* ReadingOf(const fuse_file_info& file) {
+  return std::bit_cast<Reading*>(static_cast<uintptr_t>(file.fh));
+}
+
 void Open(fuse_req_t request, fuse_ino_t number, fuse_file_info* file) {
   const Served& served = ServedBy(request);
   if (!served.tree.Contains(number) || !served.tree.node(number).file) {
@@ -113,7 +119,7 @@ void Open(fuse_req_t request, fuse_ino_t number, fuse_file_info* file) {
   }
   Guard(request, [&] {
     auto reading = std::make_unique<Reading>(*served.tree.node(number).file);
-    file->fh = reinterpret_cast<uintptr_t>(reading.get());
+    file->fh = std::bit_cast<uintptr_t>(reading.get());
     file->keep_cache = 1;
     // Else whoever asked is gone, and nobody will close it.
     if (fuse_reply_open(request, file) == 0) static_cast<void>(reading.release());
@@ -121,7 +127,7 @@ void Open(fuse_req_t request, fuse_ino_t number, fuse_file_info* file) {
 }
 
 void Release(fuse_req_t request, fuse_ino_t /*number*/, fuse_file_info* file) {
-  delete reinterpret_cast<Reading*>(file->fh);
+  delete ReadingOf(*file);
   fuse_reply_err(request, 0);
 }
 
@@ -131,7 +137,7 @@ void Refuse(fuse_req_t request, size_t file, uint64_t offset, const Status& stat
   for (size_t v = 0; v < served.archive.variant_count(); ++v) {
     const VariantInfo variant = served.archive.variant(v);
     if (file < variant.first_file || file >= variant.first_file + variant.file_count) continue;
-    path = std::string(variant.name) + "/" + path;
+    path.insert(0, std::string(variant.name) + "/");
   }
   served.log.Write("cannot read " + path + " at offset " + std::to_string(offset) + ": " +
                    status.message() + " (" + std::string(ErrorCodeName(status.code())) + ")");
@@ -178,9 +184,8 @@ void ReadPiece(fuse_req_t request, Reading* reading, size_t size, uint64_t offse
 
 void Read(fuse_req_t request, fuse_ino_t /*number*/, size_t size, off_t offset,
           fuse_file_info* file) {
-  Guard(request, [&] {
-    ReadPiece(request, reinterpret_cast<Reading*>(file->fh), size, static_cast<uint64_t>(offset));
-  });
+  Guard(request,
+        [&] { ReadPiece(request, ReadingOf(*file), size, static_cast<uint64_t>(offset)); });
 }
 
 void OpenDirectory(fuse_req_t request, fuse_ino_t /*number*/, fuse_file_info* file) {
