@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Commands that change an archive: add, drop, compact.
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "commands.h"
+#include "plan_arguments.h"
 #include "qstore/change.h"
 #include "terminal.h"
 #include "variant_arguments.h"
@@ -17,21 +17,13 @@ namespace {
 struct AddArguments {
   std::string archive;
   VariantArguments variants;
-  std::vector<std::string> parents;
-  AddOptions options;
+  PlanArguments plan;
   bool json = false;
 };
 
-ParentChoice ToChoice(const std::string& text) {
-  const size_t equals = text.find('=');
-  const bool fits = equals != std::string::npos && equals > 0 && equals + 1 < text.size();
-  if (!fits) throw CLI::ValidationError("--parent", "'" + text + "' is not CHILD=PARENT");
-  return {text.substr(0, equals), text.substr(equals + 1)};
-}
-
 int RunAdd(const AddArguments& arguments) {
-  AddOptions options = arguments.options;
-  for (const std::string& text : arguments.parents) options.parents.push_back(ToChoice(text));
+  AddOptions options;
+  arguments.plan.ApplyTo(&options);
   const auto variants = arguments.variants.List();
   if (!variants.ok()) return Report(variants.status());
   ProgressLine line("adding");
@@ -121,32 +113,14 @@ void AddJson(CLI::App* command, bool* json) {
 }
 
 void AddAdd(CLI::App& app, int* exit_code) {
-  static const std::map<std::string, Level> kLevels = {
-      {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
   auto arguments = std::make_shared<AddArguments>();
   CLI::App* command = app.add_subcommand("add", "Add variants to an archive, in place");
   command->add_option("archive", arguments->archive, "Archive to change")->required();
   arguments->variants.AddOptions(
       command, "Name and model directory or file of each",
       "Add every model in this folder, named by its file or subfolder; may be repeated");
-  command->add_option("--level", arguments->options.level, "fast, balanced (default) or max")
-      ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
-      ->type_name("LEVEL");
-  command
-      ->add_option("--parent", arguments->parents,
-                   "Code CHILD, which is added, relative to PARENT only")
-      ->type_name("CHILD=PARENT")
-      ->allow_extra_args(false);
-  command
-      ->add_option("--direct", arguments->options.direct,
-                   "Added variant that must load from its own bytes; may be repeated")
-      ->type_name("NAME")
-      ->allow_extra_args(false);
-  command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
-      ->type_name("N");
-  command->add_option("--memory", arguments->options.memory_limit, "Aim for memory in use (512MiB)")
-      ->transform(CLI::AsSizeValue(false))
-      ->type_name("SIZE");
+  arguments->plan.AddOptions(command, "Code CHILD, which is added, relative to PARENT only",
+                             "Added variant that must load from its own bytes; may be repeated");
   AddJson(command, &arguments->json);
   command->callback([=] {
     if (arguments->variants.empty()) throw CLI::RequiredError("variants");

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
-#include <map>
 #include <memory>
 
 #include "commands.h"
+#include "plan_arguments.h"
 #include "print_estimate.h"
 #include "qstore/estimate.h"
 #include "qstore/pack.h"
@@ -16,26 +16,15 @@ namespace {
 struct PackArguments {
   std::string output;
   VariantArguments variants;
-  std::vector<std::string> parents;
+  PlanArguments plan;
   PackOptions options;
   bool estimate = false;
   bool json = false;
 };
 
-ParentChoice ParseParent(const std::string& text) {
-  const size_t equals = text.find('=');
-  return {text.substr(0, equals), text.substr(equals + 1)};
-}
-
-std::string CheckParent(const std::string& text) {
-  const size_t equals = text.find('=');
-  const bool fits = equals != std::string::npos && equals > 0 && equals + 1 < text.size();
-  return fits ? std::string() : "'" + text + "' is not CHILD=PARENT";
-}
-
 PackOptions OptionsOf(const PackArguments& arguments) {
   PackOptions options = arguments.options;
-  for (const std::string& text : arguments.parents) options.parents.push_back(ParseParent(text));
+  arguments.plan.ApplyTo(&options);
   return options;
 }
 
@@ -88,8 +77,6 @@ int RunPack(const PackArguments& arguments) {
 }  // namespace
 
 void AddPackCommand(CLI::App& app, int* exit_code) {
-  static const std::map<std::string, Level> kLevels = {
-      {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
   auto arguments = std::make_shared<PackArguments>();
   CLI::App* command = app.add_subcommand("pack", "Store variants of a model in one archive");
   const CLI::Option* output =
@@ -99,25 +86,9 @@ void AddPackCommand(CLI::App& app, int* exit_code) {
   arguments->variants.AddOptions(
       command, "Name and model directory or file of each",
       "Store every model in this folder, named by its file or subfolder; may be repeated");
-  command->add_option("--level", arguments->options.level, "fast, balanced (default) or max")
-      ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
-      ->type_name("LEVEL");
-  command
-      ->add_option("--parent", arguments->parents,
-                   "Code CHILD relative to PARENT only (default: choose by measurement)")
-      ->check(CLI::Validator(CheckParent, ""))
-      ->type_name("CHILD=PARENT")
-      ->allow_extra_args(false);
-  command
-      ->add_option("--direct", arguments->options.direct,
-                   "Variant that must load from its own bytes; may be repeated")
-      ->type_name("NAME")
-      ->allow_extra_args(false);
-  command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
-      ->type_name("N");
-  command->add_option("--memory", arguments->options.memory_limit, "Aim for memory in use (512MiB)")
-      ->transform(CLI::AsSizeValue(false))
-      ->type_name("SIZE");
+  arguments->plan.AddOptions(command,
+                             "Code CHILD relative to PARENT only (default: choose by measurement)",
+                             "Variant that must load from its own bytes; may be repeated");
   command->add_flag("--sha256", arguments->options.sha256,
                     "Store the SHA-256 of each file too; takes longer");
   command->add_flag("--force", arguments->options.overwrite, "Replace an existing archive");
