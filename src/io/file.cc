@@ -38,6 +38,20 @@ Status SystemError(const std::filesystem::path& path, std::string_view action, i
   return {absent ? ErrorCode::kNotFound : ErrorCode::kIo, std::move(message)};
 }
 
+Result<size_t> ReadAt(int fd, const std::filesystem::path& path, uint64_t offset,
+                      std::span<std::byte> out) {
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t got =
+        ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return SystemError(path, "cannot read" + At(offset + done), errno);
+    if (got == 0) break;
+    done += static_cast<size_t>(got);
+  }
+  return done;
+}
+
 Result<std::vector<std::string>> ListDirectory(const std::filesystem::path& path) {
   const auto close = [](DIR* open) { ::closedir(open); };
   std::unique_ptr<DIR, decltype(close)> directory(nullptr, close);
@@ -174,19 +188,10 @@ Status SourceFile::Read(uint64_t offset, std::span<std::byte> out) const {
   if (descriptor == nullptr) {
     QSTORE_ASSIGN(descriptor, Reopen());
   }
-  while (!out.empty()) {
-    const ssize_t got =
-        ::pread(descriptor->get(), out.data(), out.size(), static_cast<off_t>(offset));
-    if (got < 0) {
-      if (errno == EINTR) continue;
-      return SystemError(path_, "cannot read" + At(offset), errno);
-    }
-    if (got == 0) {
-      return SourceChanged(path_.string() + ": ends" + At(offset) + ", but had " +
-                           std::to_string(size_) + " bytes when it was opened");
-    }
-    offset += static_cast<uint64_t>(got);
-    out = out.subspan(static_cast<size_t>(got));
+  QSTORE_ASSIGN(const size_t got, ReadAt(descriptor->get(), path_, offset, out));
+  if (got < out.size()) {
+    return SourceChanged(path_.string() + ": ends" + At(offset + got) + ", but had " +
+                         std::to_string(size_) + " bytes when it was opened");
   }
   return {};
 }

@@ -66,17 +66,8 @@ Status GrowingFile::Read(uint64_t offset, std::span<std::byte> out) const {
     return InvalidArgument(path_.string() + ": read beyond its " + std::to_string(size_) +
                            " bytes");
   }
-  while (!out.empty()) {
-    const ssize_t got =
-        ::pread(descriptor_.get(), out.data(), out.size(), static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      return SystemError(path_, "cannot read at offset " + std::to_string(offset), errno);
-    }
-    if (got == 0) return SourceChanged(path_.string() + ": was cut short by another process");
-    offset += static_cast<uint64_t>(got);
-    out = out.subspan(static_cast<size_t>(got));
-  }
+  QSTORE_ASSIGN(const size_t got, ReadAt(descriptor_.get(), path_, offset, out));
+  if (got < out.size()) return SourceChanged(path_.string() + ": was cut short by another process");
   return {};
 }
 
@@ -94,18 +85,9 @@ Status GrowingFile::Truncate(uint64_t size) {
 }
 
 Status GrowingFile::Overwrite(uint64_t offset, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t put =
-        ::pwrite(descriptor_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) {
-      return SystemError(path_, "cannot write at offset " + std::to_string(offset),
-                         put < 0 ? errno : EIO);
-    }
-    offset += static_cast<uint64_t>(put);
-    bytes = bytes.subspan(static_cast<size_t>(put));
-  }
-  return {};
+  FileWriter writer(path_);
+  writer.Attach(descriptor_.get());
+  return writer.WriteAt(offset, bytes);
 }
 
 Status GrowingFile::Sync() {
