@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass
 
+from .settings import COUNTERPARTS
 from .tables import Table, compared, seconds
 
 BALANCED, UNCOMPRESSED = "qstore balanced", "uncompressed"
@@ -33,6 +34,17 @@ BARS = (
     Bar("save both", ("small", "minilm"), "save_pair", 3),
     Bar("load 16-bit", (), "load_16", 0.4, other="zipnn"),
 )
+
+
+def is_judged(dataset, operation, system):
+    """Whether a bar compares the times that this system takes for this operation."""
+    for bar in BARS:
+        if bar.models and dataset not in bar.models:
+            continue
+        other = COUNTERPARTS.get(bar.operation, bar.operation)
+        if (operation, system) in ((bar.operation, bar.system), (other, bar.other)):
+            return True
+    return False
 
 
 def verdict(is_met):

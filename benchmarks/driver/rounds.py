@@ -7,10 +7,11 @@ import sys
 import time
 from dataclasses import dataclass
 
+from . import bars
 from .settings import OPERATIONS
 from .systems import Conditions, QStore
 
-# Those that the other instruction sets are tried with, and that are measured in more rounds.
+# Those that the other instruction sets are tried with.
 FIRST_OPERATIONS = ("save_pair", "load_16", "load_16_8", "load_8")
 
 
@@ -34,19 +35,20 @@ class Task:
 
 
 def plan(settings, systems, isa_systems, datasets, compared):
-    """All tasks. Bandwidths, cold files and instruction sets are tried with the first pair only;
-    it has more rounds for QStore and for systems whose names are `compared`.
+    """All tasks. Bandwidths, cold files and instruction sets are tried with the first pair only.
+
+    More rounds are for what a bar judges. The first pair's main operations have them too, for
+    QStore and for systems whose names are `compared`.
     """
     first = datasets[0]
     warm = Conditions(settings.runs)
     tasks = []
     for dataset in datasets:
         for operation in OPERATIONS:
-            if dataset is not first or operation not in FIRST_OPERATIONS:
-                tasks += [Task(system, dataset, operation, warm) for system in systems]
-                continue
-            for system in systems + isa_systems:
-                again = isinstance(system, QStore) or system.name in compared
+            main = dataset is first and operation in FIRST_OPERATIONS
+            for system in systems + isa_systems if main else systems:
+                again = main and (isinstance(system, QStore) or system.name in compared)
+                again = again or bars.is_judged(dataset.name, operation, system.name)
                 tasks.append(Task(system, dataset, operation, warm, again))
     cold = Conditions(1, cold=True)
     tasks += [

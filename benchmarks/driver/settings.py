@@ -19,9 +19,7 @@ class Recipe:
 class Settings:
     recipes: tuple
     rounds: int
-    more_rounds: (
-        int  # Of the first recipe's main operations, by QStore and what it is compared with.
-    )
+    more_rounds: int  # Of what a bar judges, and of the first recipe's main operations.
     runs: int  # Of each operation in each round.
     bandwidths: tuple  # MiB/s, measured with the first recipe.
     drives: tuple  # MiB/s of a throttled drive, likewise.
@@ -82,10 +80,10 @@ FULL = Settings(
         REAL,
         *SIZE_ONLY,
     ),
-    rounds=3,
+    rounds=1,
     more_rounds=6,
     runs=1,
-    bandwidths=(20, 50, 100, 200, 400, 800, 1500),
+    bandwidths=(100, 200, 400, 800, 1500),
     drives=(100, 400),
     isas=("avx2", "scalar"),
     patience=5,
