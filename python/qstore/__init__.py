@@ -4,8 +4,8 @@
     with qstore.safe_open("m.qstore", "int8", framework="pt") as f:
         weight = f.get_tensor("lm_head.weight")
 
-`qstore.torch` and `qstore.numpy` load whole variants, `qstore.transformers` models, `qstore.gguf`
-reads GGUF models; they import their framework when first used.
+`qstore.torch` and `qstore.numpy` load all tensors of a variant, `qstore.transformers` loads models,
+and `qstore.gguf` reads GGUF models. They import their framework when first used.
 """
 
 from importlib import import_module

@@ -19,12 +19,12 @@ def _hex(digest: bytes | None) -> str | None:
 
 
 class File(NamedTuple):
-    """A file of a variant. `digest` is what `xxhsum -H2` prints, `sha256` what `sha256sum` does."""
+    """A file of a variant. `xxhsum -H2` prints the same `digest`, `sha256sum` the same `sha256`."""
 
     path: str
     size: int
     digest: str
-    container: str  # "safetensors", "gguf", or "" for bytes without known structure.
+    container: str  # "safetensors", "gguf", "imatrix", or "" for bytes without known structure.
     is_directory: bool  # Without files, and without content.
     is_executable: bool
     sha256: str | None  # Where it was packed with sha256=True, but for directories.
@@ -51,8 +51,8 @@ class Variant(NamedTuple):
 
     name: str
     source_bytes: int  # Of its files.
-    own_bytes: int  # Stored for it that no earlier variant uses.
-    load_bytes: int  # Read from the archive by opening it and loading the variant.
+    own_bytes: int  # What it adds: payloads that no earlier variant uses.
+    load_bytes: int  # What opening the archive and loading the variant read.
     tensor_bytes: int  # Content of its tensors.
     files: tuple[File, ...]
     tensors: tuple[Tensor, ...]
@@ -70,26 +70,32 @@ class Inspection(NamedTuple):
 
 
 class Archive:
-    """An open archive. Thread-safe; pickled by how it was opened, and usable after a fork.
+    """An open archive. Thread-safe. It can be pickled, and used after a fork.
 
-    `max_memory` is how many bytes the index and each call that reads may take, more or less, beside
-    the tensors it makes; None is 640 MiB. What needs more raises LimitError, which names it.
+    `max_memory` is how many bytes the index and each call that reads may take, more or less. The
+    tensors that a call makes do not count. None is 640 MiB. A call that needs more raises
+    LimitError, which names the tensor.
 
-    `path` is a path, or a URL: "https://…" of a server that serves ranges, "file:///…", and with
-    fsspec installed whatever it knows, as "s3://bucket/m.qstore". Of a URL only those bytes travel
-    that a call needs, in a few large requests at once.
+    `path` is a path, or a URL: "https://…" of a server that serves ranges, or "file:///…". With
+    fsspec installed it may be any URL that fsspec knows, as "s3://bucket/m.qstore". Of a URL only
+    those bytes travel that a call needs, in a few large requests at once.
 
-    `storage_options` are for URLs. Over HTTP: `headers` (a mapping, sent to that server only),
-    `timeout` (seconds a server may be silent, 30), `retries` (of a read after errors that may pass,
-    5), `least_rate` (bytes a second, 4096: an answer of n bytes may take `timeout` + n /
-    `least_rate` seconds; 0 for any time), `deadline` (seconds that a read may take with its
-    retries, 10 * `timeout` + n / `least_rate`), `unsafe_redirects` (whether to follow redirects
-    from https to http, and from a public address to a private, link-local or loopback one, False).
-    Otherwise those of the file system of fsspec.
+    `storage_options` are for URLs. Those over HTTP are:
 
-    Reads are positioned, so that threads and processes do not disturb one another. The file stays
-    open until the last object that reads from it is gone. KeyboardInterrupt ends all reads of a URL
-    that are running; other threads then get CancelledError from the same object.
+    - `headers`: a mapping, sent to that server only.
+    - `timeout`: seconds for which a server may be silent, 30.
+    - `retries`: how often a read is tried again after errors that may pass, 5.
+    - `least_rate`: bytes a second, 4096. An answer of n bytes may take `timeout` + n / `least_rate`
+      seconds. 0 is for any time.
+    - `deadline`: seconds that a read may take with its retries, 10 * `timeout` + n / `least_rate`.
+    - `unsafe_redirects`: follow redirects from https to http, and from a public address to a
+      private, link-local or loopback one. False.
+
+    Over other protocols they are those of the file system of fsspec.
+
+    Threads and processes do not disturb one another's reads. The file stays open until the last
+    object that reads from it is gone. KeyboardInterrupt ends all reads of a URL that are running;
+    other threads then get CancelledError from the same object.
     """
 
     def __init__(
@@ -151,7 +157,7 @@ class Archive:
 
     @property
     def dead_bytes(self) -> int:
-        """Of these, what no variant needs: what `qstore.drop` left and `qstore.compact` frees."""
+        """Bytes of the archive that no variant needs: `qstore.compact` frees what `drop` left."""
         return self._native.dead_bytes
 
     @property

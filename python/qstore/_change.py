@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Changing an archive in place.
 
-At any moment the file is the old archive or the new one, also when the process is killed, and who
-has it open goes on reading. One writer changes an archive at a time: another one waits for two
-seconds, then it gets IoError. On an error, or KeyboardInterrupt, the archive is what it was.
+At any moment the file is the old archive or the new one, also when the process is killed. Who has
+it open goes on reading. One writer changes an archive at a time. Another one waits for two seconds
+and then gets IoError. On an error, or KeyboardInterrupt, the archive is what it was.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def add(
 ) -> AddReport:
     """Adds {name: directory or file} to an archive, whose content stays as it is.
 
-    What it has already is not stored again, and of what is there only that is read which the new
-    tensors follow from. Arguments are those of `pack`; a parent may be any variant. Raises
-    AlreadyExistsError (the archive has a variant of the name), and what `pack` and `Archive` do.
+    What the archive has already is not stored again. Of the archive only the parents of new tensors
+    are read. Arguments are those of `pack`; a parent may be any variant. Raises AlreadyExistsError
+    (the archive has a variant of the name), and what `pack` and `Archive` raise.
     """
     if level not in LEVELS:
         raise InvalidArgumentError(f"level {level!r} is none of {', '.join(LEVELS)}")
@@ -70,7 +70,7 @@ def drop(archive: Path, variants: str | Sequence[str], *, sync: bool = True) -> 
     """Drops variants from an archive. What others need of them stays; `compact` frees the rest.
 
     Raises UnknownNameError, InvalidArgumentError (no variant would be left), and what `Archive`
-    does.
+    raises.
     """
     names = [variants] if isinstance(variants, str) else list(variants)
     opened = Archive(archive)
@@ -89,9 +89,9 @@ def compact(
 ) -> CompactReport:
     """Writes an archive anew without what is dead, to `out` or in its own place.
 
-    It appears when it is complete, and is what it would be had all been packed at once, but for the
-    order of variants. Raises AlreadyExistsError (`out` is there and `overwrite` is not set),
-    InvalidArgumentError (`out` is the archive), and what `Archive` does.
+    It appears when it is complete. Payloads are copied as they are, checked, in the order of
+    variants. Raises AlreadyExistsError (`out` is there and `overwrite` is not set),
+    InvalidArgumentError (`out` is the archive), and what `Archive` raises.
     """
     where = encode(archive), b"" if out is None else encode(out)
     with reported(progress, "compact") as tell:

@@ -31,13 +31,13 @@ def get(
 ) -> pathlib.Path:
     """Restores the files of a variant once in a cache, and returns where they are.
 
-    The path is that of the file when `file` names one or the variant has no other, else that of the
-    directory. `cache` is $QSTORE_CACHE, else $XDG_CACHE_HOME/qstore, else ~/.cache/qstore.
-    When it has more than `cache_size` bytes (0: half of the disk), what was asked for longest ago
-    is removed, but nothing that another process makes, or has got by this function. The files are
-    compared with their digests when they are made.
+    The path is that of the file when `file` names one or the variant has no other. Else it is that
+    of the directory. `cache` is $QSTORE_CACHE, else $XDG_CACHE_HOME/qstore, else ~/.cache/qstore.
+    It holds at most `cache_size` bytes (0: half of the disk). To make room, what was asked for
+    longest ago is removed, but nothing that another process makes, or has got by this function. The
+    files are compared with their digests when they are made.
     Raises UnknownNameError, LimitError (larger than the cache may be), IoError (no space left), and
-    what `unpack` and `Archive` do.
+    what `unpack` and `Archive` raise.
     """
     opened = open_archive(archive, storage_options, max_memory)
     name = opened.variant_names[opened.find_variant(variant)]

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Packing, unpacking, verifying and quantizing.
 
-All of them release the GIL, may run several at once with different outputs, and stop within a
-fraction of a second on KeyboardInterrupt or when the progress callback raises; what they had
-written is removed. `progress(done, total)` is called in bytes of the models' files, on the calling
-thread, at most some twenty times a second; the last call comes when all is done, too late to undo
-it by raising. `progress=True` shows a bar of tqdm, a class like tqdm a bar of that. `threads` of 0
-means all processors; `memory` is an aim in bytes, `max_memory` of `qstore.Archive`.
+All of them release the GIL, and may run several at once with different outputs. They stop within a
+fraction of a second on KeyboardInterrupt or when the progress callback raises. Then what they had
+written is removed.
+
+`progress(done, total)` is called in bytes of the models' files, on the calling thread, at most some
+twenty times a second. The last call comes when all is done, too late to undo it by raising.
+`progress=True` shows a bar of tqdm. A class like tqdm shows a bar of that class.
+
+`threads` of 0 means all processors. `memory` is a soft limit in bytes. `max_memory` is that of
+`qstore.Archive`.
 """
 
 from __future__ import annotations
@@ -68,14 +72,17 @@ def pack(
 ) -> PackReport:
     """Stores {name: directory or file} in one archive at `out`, which appears when complete.
 
-    Of a model that is split over several numbered GGUF files, one of these stands for all.
-    `each` is a folder, or several, of which every model becomes a variant too: a GGUF file by its
-    name without ".gguf", a subfolder with files of models by its name, and all other files of the
-    folder together by the folder's name; see the guide on GGUF models.
-    `level` is "fast", "balanced" or "max". `parents` ({child: parent}) says for variants of which
-    other one their tensors may follow from; for others that is measured. Variants named in `direct`
-    load from their own bytes. With `sha256` each file's SHA-256 is stored too, see
-    `Archive.files`. `sync` waits until the archive is on the disk.
+    A model may be split over several numbered GGUF files. Then one of these stands for all.
+
+    `each` is a folder, or several. Every model in it becomes a variant too: a GGUF file by its name
+    without ".gguf", and a subfolder with files of models by its name. All other files of the folder
+    become one variant with the name of the folder. See the guide on GGUF models.
+
+    `level` is "fast", "balanced" or "max". `parents` is {child: parent}: tensors of the variant
+    `child` may follow from those of `parent` only. Without it the choice is made by measurement.
+    Variants named in `direct` load from their own bytes. With `sha256` each file's SHA-256 is
+    stored too, see `Archive.files`. `sync` waits until the archive is on the disk.
+
     Raises InvalidArgumentError, PathNotFoundError, AlreadyExistsError, IoError,
     SourceChangedError, LimitError.
     """
@@ -117,10 +124,12 @@ def unpack(
     """Writes every file of a variant below `directory`, equal byte for byte to what was packed.
 
     With `tensors`, a pattern as of fnmatch, only the matching tensors are written, to one new file
-    model.safetensors; with `file` only the file of that path. Raises UnknownNameError,
-    AlreadyExistsError (the directory is not empty and `overwrite` is not set),
-    InvalidArgumentError, CorruptError, IoError, LimitError (before anything is written: the files
-    have more than `max_bytes`, or take more than `max_memory` to decode), and what `Archive` does.
+    model.safetensors. With `file` only the file of that path is written.
+
+    Raises UnknownNameError, AlreadyExistsError (the directory is not empty and `overwrite` is not
+    set), InvalidArgumentError, CorruptError, IoError, and what `Archive` raises. LimitError comes
+    before anything is written: the files have more than `max_bytes`, or take more than
+    `max_memory` to decode.
     """
     opened = open_archive(archive, max_memory=max_memory)
     limit = byte_limit(max_bytes)
@@ -149,12 +158,14 @@ def verify(
     max_memory: int | None = None,
     max_bytes: int | None = None,
 ) -> VerifyReport:
-    """Decodes the whole archive, compares the digest of every file, then every variant named in
-    `originals` with the files found at its path, and those of `each` (as of `pack`) with theirs.
+    """Decodes the whole archive, and compares the digest of every file.
+
+    Then it compares every variant named in `originals` with the files at its path, and those of
+    `each` (as `pack` has it) with theirs.
 
     Raises CorruptError (the first damage), MismatchError (the first file that is missing, added or
     different), UnknownNameError, PathNotFoundError, IoError, LimitError (as `unpack`), and what
-    `Archive` does.
+    `Archive` raises.
     """
     opened = open_archive(archive, max_memory=max_memory)
     limit = byte_limit(max_bytes)
@@ -181,11 +192,18 @@ def quantize(
 ) -> QuantizeReport:
     """Makes another precision of a model directory or file, as `qstore quantize` does.
 
-    `to` is "bf16" or "fp16", which cast all floats; "llm-int8" or "nf4", which follow bitsandbytes;
-    "fp8-fine-grained", which follows transformers; or "fp8-block", "fp8-channel", "fp8-tensor",
-    "nvfp4", "mxfp4", "int8", "int4", which follow compressed-tensors. With those that quantize,
-    `rest` says what becomes of other floats, and patterns `include` and `exclude` change which
-    matrices are quantized. Files and metadata stay as they are.
+    `to` is one of these:
+
+    - "bf16", "fp16": cast all floats
+    - "llm-int8", "nf4": follow bitsandbytes
+    - "fp8-fine-grained": follows transformers
+    - "fp8-block", "fp8-channel", "fp8-tensor", "nvfp4", "mxfp4", "int8", "int4": follow
+      compressed-tensors
+
+    With those that quantize, `rest` says what becomes of other floats: "keep", "bf16" or "fp16".
+    Patterns `include` and `exclude` change which matrices are quantized. Files and metadata stay as
+    they are.
+
     Raises InvalidArgumentError (a model that is quantized already, NaN or infinity, a matrix that
     does not fit, an unknown name), CorruptError, AlreadyExistsError, PathNotFoundError, IoError,
     SourceChangedError.
@@ -207,6 +225,6 @@ def encode_sources(variants: Mapping[str, Path]) -> list[tuple[str, bytes]]:
 
 
 def encode_folders(each: Path | Sequence[Path]) -> list[bytes]:
-    """Those of one folder, or of several."""
+    """Paths of one folder, or of several, as the library takes them."""
     paths = [each] if isinstance(each, str | os.PathLike) else each
     return [encode(path) for path in paths]

@@ -129,11 +129,11 @@ class Reader:
 class safe_open:
     """Reads tensors of one variant of an archive, with the methods of safetensors.safe_open.
 
-    `path` is a path, a URL, or an archive that is open; `storage_options` as `qstore.Archive` has
-    them. `variant` may be left out when there is only one. `framework` is "pt" (torch), "np"
-    (NumPy), or "jax-dlpack": objects that JAX and others take over by `from_dlpack` without a copy.
-    `device` is where tensors of torch go. `threads` of 0 means all processors. `max_memory` is that
-    of `qstore.Archive`; a call that would give out more than `max_bytes` raises LimitError.
+    `path` is a path, a URL, or an archive that is open. `storage_options` and `max_memory` are
+    those of `qstore.Archive`. `variant` may be left out when there is only one. `framework` is "pt"
+    (torch), "np" (NumPy), or "jax-dlpack": objects that JAX and others take over by `from_dlpack`
+    without a copy. `device` is where tensors of torch go. `threads` of 0 means all processors. A
+    call that would give out more than `max_bytes` raises LimitError.
 
     Thread-safe. Reading releases the GIL. Pickling keeps the arguments, and unpickling opens the
     archive again. A handle may be used after a fork. Closing it leaves tensors and slices valid.
@@ -199,23 +199,24 @@ class safe_open:
         return found or None
 
     def get_tensor(self, name: str) -> Any:
-        """The whole tensor, decoded straight into its own memory.
+        """A tensor, decoded straight into its own memory.
 
-        When tensors are asked for in the order of `keys`, the next one of 1 to 64 MiB is decoded
-        meanwhile, unless `threads` is 1 or the archive is behind a URL.
-        Raises UnknownNameError, CorruptError (naming tensor and chunk), IoError, and
-        InvalidArgumentError when the framework has no such type. Tensors of block types, as "Q4_K",
-        are bytes: uint8, their last dimension the bytes of a row of blocks, as the package gguf has
-        them.
+        Ask for tensors in the order of `keys`: then the next one of 1 to 64 MiB is decoded
+        meanwhile. That is not so when `threads` is 1 or the archive is behind a URL. Tensors of
+        block types, as "Q4_K", are uint8, as the package gguf has them. Their last dimension is the
+        bytes of a row. Raises UnknownNameError, CorruptError (naming tensor and chunk), IoError,
+        and InvalidArgumentError when the framework has no such type.
         """
         reader = self._open()
         entry = reader.find(name)
         return reader.framework.finish((self._ahead_of(reader) or reader).read(entry))
 
     def get_tensors(self, *, progress: Progress = None) -> dict[str, Any]:
-        """All tensors, by name: the fastest way to load. They share one piece of memory, which
-        lives as long as one of them. `progress` as of `qstore.pack`, in bytes of tensors; what it
-        raises, and KeyboardInterrupt, stop the load. Raises as `get_tensor` does, and LimitError.
+        """All tensors, by name: the fastest way to load.
+
+        They share one piece of memory, which lives as long as one of them. `progress` is that of
+        `qstore.pack`, in bytes of tensors. What it raises, and KeyboardInterrupt, stop the load.
+        Raises what `get_tensor` raises, and LimitError.
         """
         return self._open().read_all(progress)
 
@@ -225,7 +226,7 @@ class safe_open:
         return TensorSlice(reader, reader.find(name))
 
     def close(self) -> None:
-        """Ends the use of this handle; what is being read by other threads is still finished."""
+        """Ends the use of this handle. What other threads are reading is still finished."""
         self._reader = self._ahead = None
 
     def __enter__(self) -> safe_open:

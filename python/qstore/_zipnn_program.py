@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program `qstore-zipnn`, by which `qstore analyze --methods zipnn` has files compressed.
 
-It answers a line for a line on its standard input: a JSON object of path, offset, size and dtype by
-the number of bytes that ZipNN makes of it, 256 MiB at a time, or by what failed.
+For each line on its standard input it answers one line. It reads a JSON object of path, offset,
+size and dtype. It answers the number of bytes that ZipNN makes of that, 256 MiB at a time, or what
+failed.
 """
 
 import json

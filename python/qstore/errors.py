@@ -69,7 +69,7 @@ class UnsupportedVersionError(QStoreError):
 
 
 class UnsupportedFeatureError(QStoreError):
-    """An archive that uses a codec or flag unknown here."""
+    """An archive that uses a codec, scheme or flag unknown here."""
 
     code = "unsupported-feature"
 

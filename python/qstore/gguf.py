@@ -180,10 +180,10 @@ class GgufModel:
         return weights.reshape(tensor.shape) if begin == 0 and end is None else weights
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Writes the file of the model at `path`, byte for byte as it was packed; of a split model
-        its files into the directory `path`, which is made if need be.
+        """Writes the file of the model at `path`, byte for byte as it was packed.
 
-        A file appears when it is complete. Raises AlreadyExistsError, OSError.
+        A split model has several files. They go into the directory `path`, which is made if need
+        be. A file appears when it is complete. Raises AlreadyExistsError, OSError.
         """
         if len(self._files) == 1:
             self._save_file(self._files[0], Path(path), overwrite)

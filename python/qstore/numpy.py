@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole variants as arrays of NumPy."""
+"""All tensors of a variant as arrays of NumPy."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def load_file(
 ) -> dict[str, numpy.ndarray[Any, Any]]:
     """All tensors of a variant, by name, with the types and shapes they were saved with.
 
-    BF16 and FP8 have the types of ml_dtypes, which must be installed for them. The arrays are
-    decoded in parallel into one piece of memory, which they share and which lives as long as one of
-    them. `progress` as of `qstore.pack`; other options as of `qstore.safe_open`.
-    Thread-safe; releases the GIL. Raises what that and its `get_tensors` raise.
+    BF16 and FP8 have the types of ml_dtypes, which must be installed for them. The arrays share one
+    piece of memory, which lives as long as one of them. `progress` is that of `qstore.pack`; other
+    options are those of `qstore.safe_open`. Thread-safe; releases the GIL. Raises what
+    `qstore.safe_open` and its `get_tensors` raise.
     """
     with safe_open(
         path,

@@ -59,13 +59,18 @@ def prepare(
 ) -> Prepared:
     """Packs a model in these precisions, making those that it does not have, and verifies.
 
-    `model` is a directory, or a name on the Hugging Face Hub, from which `revision` (a branch, tag
-    or commit) is downloaded into its cache, with the token of its usual places. `variants` are of
-    "bf16", "fp16", "f32", "llm-int8" (by bitsandbytes), "fp8-block", "nvfp4", "nf4" and the others
-    of `qstore.quantize`, and "gptq-8bit", "gptq-4bit", … (measured with `samples` windows of the
-    text `calibration`, as `qstore.gptq.Calibration` has them). A precision that the model has
-    already is packed as it is. Every variant gets a file qstore-source.json, which names the model,
-    its commit and the libraries. `note` is called with a line of text before each step.
+    `model` is a directory, or a name on the Hugging Face Hub. From there `revision`, a branch, tag
+    or commit, is downloaded into the Hub's cache, with the token of its usual places. `variants`
+    are names of these:
+
+    - "bf16", "fp16", "f32"
+    - "llm-int8", "fp8-block", "nvfp4", "nf4" and the others of `qstore.quantize`
+    - "gptq-8bit", "gptq-4bit", …: measured with `samples` windows of the text `calibration`, as
+      `qstore.gptq.Calibration` has them
+
+    A precision that the model has already is packed as it is. Every variant gets a file
+    qstore-source.json, which names the model, its commit and the libraries. `note` is called with a
+    line of text before each step.
 
     What is made lies beside `out` until it is packed or this failed. Raises InvalidArgumentError,
     AlreadyExistsError, what `qstore.pack` and `qstore.verify` raise, and what the libraries do.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole variants as tensors of torch, and archives of tensors in memory."""
+"""All tensors of a variant as tensors of torch, and archives of tensors in memory."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def load_file(
 ) -> dict[str, torch.Tensor]:
     """All tensors of a variant, by name, with the types and shapes they were saved with.
 
-    They are decoded in parallel into one piece of memory, which they share and which lives as long
-    as one of them. `progress` as of `qstore.pack`; other options as of `qstore.safe_open`.
-    Thread-safe; releases the GIL. Raises what that and its `get_tensors` raise.
+    They share one piece of memory, which lives as long as one of them. `progress` is that of
+    `qstore.pack`; other options are those of `qstore.safe_open`. Thread-safe; releases the GIL.
+    Raises what `qstore.safe_open` and its `get_tensors` raise.
     """
     with safe_open(
         path,
@@ -62,9 +62,9 @@ def load_model(
 ) -> tuple[list[str], list[str]]:
     """Copies the tensors of a variant into a model, as safetensors.torch.load_model does.
 
-    Returns the names that the model has and the variant lacks, and the other way round; a name
-    whose tensor the model shares with a loaded one is not missing. Raises RuntimeError, before
-    anything is copied, when `strict` and there are such names; what `load_file` raises.
+    Returns the names that only the model has, and those that only the variant has. A name whose
+    tensor the model shares with a loaded one is not missing. With `strict`, such names raise
+    RuntimeError before anything is copied. Raises what `load_file` raises.
     """
     loaded = load_file(path, variant, device, storage_options=storage_options)
     own = model.state_dict()
@@ -107,10 +107,11 @@ def save_variants(
 ) -> PackReport:
     """Saves several precisions of one model, each as {name: tensor}, in a new archive.
 
-    Each variant has one file, model.safetensors, as safetensors.torch.save_file writes it; these
-    files lie beside `path` until they are packed, or it failed. Options are those of
-    `qstore.pack`. Raises what that does; what safetensors.torch.save_file does, ValueError and
-    RuntimeError among them for tensors that share memory or are not contiguous; ImportError when
+    Each variant has one file, model.safetensors, as safetensors.torch.save_file writes it. These
+    files lie beside `path` until they are packed, or it failed. Options are those of `qstore.pack`.
+
+    Raises what `qstore.pack` and safetensors.torch.save_file raise. The latter raises ValueError or
+    RuntimeError for tensors that share memory or are not contiguous. Raises ImportError when
     safetensors is not installed.
     """
     import safetensors.torch

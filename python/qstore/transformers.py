@@ -53,10 +53,10 @@ def from_pretrained(
     """The model that `model_class.from_pretrained` gives for the unpacked directory of a variant.
 
     `model_class` is a class with `from_pretrained`, or the name of one in transformers, such as
-    "AutoModelForCausalLM"; otherwise the first of the config's `architectures`, or AutoModel when
-    transformers has none of that name. `threads` decode each tensor (0: all processors); `path` and
-    `storage_options` are those of `qstore.Archive`. All other arguments go to `from_pretrained`:
-    `device_map`, `dtype`, `quantization_config`, and so on.
+    "AutoModelForCausalLM". Without it, the class is the first of the config's `architectures`, or
+    AutoModel when transformers has none of that name. `threads` decode each tensor (0: all
+    processors). `path` and `storage_options` are those of `qstore.Archive`. All other arguments go
+    to `from_pretrained`: `device_map`, `dtype`, `quantization_config`, and so on.
 
     Holds as much memory as loading the directory does. Thread-safe: calls wait for one another.
     Raises UnknownNameError (listing the variants), CorruptError (naming the tensor), and what

@@ -42,10 +42,10 @@ Status CheckRanges(const Bound& bound, size_t p, const ObjectSpec& parent) {
     const Region need = bound.NeedOf(p, {child.first_elem(chunk), child.chunk_elem_count(chunk)});
     if (need.size() == 0) continue;
     if (need.begin > parent.byte_size || need.end() > parent.byte_size) {
-      return Corrupt("a chunk needs bytes behind the end of its parent");
+      return Corrupt("a chunk needs bytes beyond the end of its parent");
     }
     if (CoveredBytes(need, parent.chunk_bytes(), parent.byte_size) > format::kMaxRangeBytes) {
-      return LimitExceeded("a chunk needs a range of more than 64 MiB of its parent");
+      return LimitExceeded("a chunk needs more than 64 MiB of its parent");
     }
   }
   return {};
@@ -57,11 +57,11 @@ Status CheckTakes(const Bound& bound, std::span<const ObjectSpec> parents) {
     if (bound.TakeOf(p) == Take::kChunk) {
       if (++by_chunks > 1) return InternalError("two parents are taken by chunks");
       if (!GoByChunks(bound, p, parents[p]))
-        return Corrupt("its chunks are not those of its parent");
+        return Corrupt("its chunks and those of its parent are not of the same elements");
     } else if (bound.TakeOf(p) == Take::kRange) {
       QSTORE_TRY(CheckRanges(bound, p, parents[p]));
     } else if (parents[p].byte_size > format::kMaxWholeBytes) {
-      return LimitExceeded("a parent taken whole is larger than 512 MiB");
+      return LimitExceeded("a parent that each chunk takes whole has more than 512 MiB");
     }
   }
   return {};
@@ -71,9 +71,22 @@ Status CheckTakes(const Bound& bound, std::span<const ObjectSpec> parents) {
 
 std::span<const Scheme* const> Schemes() {
   static const Scheme* const kSchemes[] = {
-      &LlmInt8(),    &Cast(),        &GptqFloats(),   &GptqIntegers(), &GridCodes(),
-      &GridScales(), &GridWeights(), &GridValues(),   &NestedScales(), &GptqCodes(),
-      &AwqCodes(),   &GridNear(),    &ExpertValues(), &Mxfp4Cast(),    &Ggml()};
+      &LlmInt8(),       // floats given codes of LLM.int8()
+      &Cast(),          // floats given other floats
+      &GptqFloats(),    // floats given codes of GPTQ
+      &GptqIntegers(),  // codes of GPTQ given others
+      &GridCodes(),     // codes given floats
+      &GridScales(),    // scales given floats
+      &GridWeights(),   // floats given codes
+      &GridValues(),    // floats that are the values of codes
+      &NestedScales(),  // scales that were quantized, given floats
+      &GptqCodes(),     // codes of GPTQ given floats
+      &AwqCodes(),      // codes of AWQ given floats
+      &GridNear(),      // codes near those of rounding
+      &ExpertValues(),  // floats that are the values of gpt-oss
+      &Mxfp4Cast(),     // NVFP4 given MXFP4
+      &Ggml(),          // blocks of GGUF given floats or blocks
+  };
   return kSchemes;
 }
 

@@ -13,9 +13,9 @@ SHORT = " ".join(["word"] * 30)
 LONG = " ".join(["word"] * 31)
 
 
-def offences_of(text):
+def offences_of(text, name="page.md"):
     with tempfile.TemporaryDirectory() as folder:
-        page = Path(folder) / "page.md"
+        page = Path(folder) / name
         page.write_text(text)
         return [offence.split(":", 1)[1] for offence in check_prose.offences(page)]
 
@@ -43,6 +43,32 @@ class CheckProseTest(unittest.TestCase):
 
     def test_addresses_of_links_do_not_count(self):
         self.assertEqual(offences_of(f"{SHORT.replace('word', '[word](a b c)', 1)}.\n"), [])
+
+    def test_tables_may_be_indented(self):
+        self.assertEqual(offences_of(f"1. {SHORT}:\n\n   | {SHORT} | {SHORT} |\n"), [])
+
+    def test_comments_of_a_header_are_read(self):
+        long = "\n".join(["/// Short."] + [f"/// {word}" for word in LONG.split()])
+        self.assertIn("1: a sentence of 32", offences_of(f"{long}\nint F();\n", "a.h")[0])
+        self.assertEqual(
+            offences_of(f"/// {SHORT}.\n/// {SHORT.capitalize()}\nint F();\n", "a.h"), []
+        )
+
+    def test_comments_behind_members_are_read_one_by_one(self):
+        one, other = f"int a;  ///< {SHORT}\n", f"int b;  ///< {SHORT}\n"
+        self.assertEqual(offences_of(one + other, "a.h"), [])
+        self.assertEqual(len(offences_of(f"{one}        ///< more\n", "a.h")), 1)
+
+    def test_code_of_a_header_is_not_read(self):
+        self.assertEqual(offences_of(f"int {LONG.replace(' ', '_ ')};\n", "a.h"), [])
+
+    def test_public_docstrings_are_read(self):
+        public = f'def f():\n    """{LONG}"""\n'
+        self.assertIn("2: a sentence of 31", offences_of(public, "a.py")[0])
+        self.assertEqual(offences_of(public.replace("def f", "def _f"), "a.py"), [])
+        self.assertEqual(len(offences_of(f'"""{LONG}"""\n', "a.py")), 1)
+        method = f'class A:\n    def __init__(self):\n        """{LONG}"""\n'
+        self.assertEqual(len(offences_of(method, "a.py")), 1)
 
 
 if __name__ == "__main__":

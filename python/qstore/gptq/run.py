@@ -66,12 +66,12 @@ def quantize(
 
     The output appears when it is complete. Until then results gather in `output`.quantizing, and a
     call with the same arguments goes on where an interrupted one was, behind the last layer done.
-    Memory: one layer in F32, its Hessians, and whatever the system caches of the activations, which
+    Memory: one layer in F32, its Hessians, and whatever the system caches of the activations. These
     are in files of 4 * samples * length * hidden bytes.
 
-    Raises InvalidArgumentError (a model class that cannot be quantized, NaN or infinity in a
-    weight, shapes that cannot be packed, too little calibration text, a work directory of another
-    run), PathNotFoundError, AlreadyExistsError, CorruptError.
+    Raises PathNotFoundError, AlreadyExistsError and CorruptError. Raises InvalidArgumentError for a
+    model class that cannot be quantized, NaN or infinity in a weight, and shapes that cannot be
+    packed. It does so too for too little calibration text, and a work directory of another run.
     Thread-safety: may run several times at once with different outputs.
     """
     schemes = sorted(schemes, key=lambda scheme: -scheme.bits)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps of a quantization, each of which ends in a state that a later process can go on from.
 
-`DecoderSteps` takes the layers of a model one by one: what enters a layer is what the quantized
-layers before it give, and within the layer a matrix sees those before it quantized. It stands in a
-file, which one step reads and writes the next of. `SyntheticSteps` takes matrices one by one.
+`DecoderSteps` takes the layers of a model one by one. What enters a layer is what the quantized
+layers before it give. Within the layer, a matrix sees those before it quantized. What enters stands
+in a file. A step reads it and writes that of the next. `SyntheticSteps` takes matrices one by one.
 """
 
 from __future__ import annotations

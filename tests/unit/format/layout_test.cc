@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "format/limits.h"
-#include "format/names.h"
 
 namespace qstore::format {
 namespace {
@@ -114,36 +113,6 @@ TEST(Footer, EveryBitCounts) {
     auto bad = good;
     bad[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
     EXPECT_EQ(Footer::DecodeFrom(bad, footer.archive_size).status().code(), ErrorCode::kCorrupt);
-  }
-}
-
-TEST(Names, PathsAreOrderedSoThatConflictsAreNeighbours) {
-  EXPECT_TRUE(PathLess("a", "a/b"));
-  EXPECT_TRUE(PathLess("a/b", "a-b"));
-  EXPECT_TRUE(PathLess("a/b/c", "a/b-c"));
-  EXPECT_FALSE(PathLess("a", "a"));
-  EXPECT_TRUE(PathLess("a\x7f", "a\x80"));
-  EXPECT_TRUE(LiesBelow("a/b", "a"));
-  EXPECT_FALSE(LiesBelow("ab", "a"));
-  EXPECT_FALSE(LiesBelow("a", "a"));
-}
-
-TEST(Names, VariantNames) {
-  for (const char* good : {"bf16", "int8", "Q4_K.M", "8", "a+b-c"}) {
-    EXPECT_TRUE(CheckVariantName(good).ok()) << good;
-  }
-  for (const char* bad : {"", ".", "..", "-o", "a b", "a/b", "a=b", "\xc3\xa4"}) {
-    EXPECT_EQ(CheckVariantName(bad).code(), ErrorCode::kInvalidArgument) << bad;
-  }
-  EXPECT_FALSE(CheckVariantName(std::string(256, 'a')).ok());
-}
-
-TEST(Names, Paths) {
-  for (const char* good : {"a", "a/b.c", "a..b", "..a", "\xc3\xa4/x y", "a:b"}) {
-    EXPECT_TRUE(CheckPath(good).ok()) << good;
-  }
-  for (const char* bad : {"", "/a", "a//b", "a/", ".", "..", "a/..", "../a", "a/./b", "a\nb"}) {
-    EXPECT_EQ(CheckPath(bad).code(), ErrorCode::kInvalidArgument) << bad;
   }
 }
 
