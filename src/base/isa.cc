@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
-#include <utility>
 
 namespace qstore::base {
 #if defined(QSTORE_X86_KERNELS)
@@ -26,6 +25,31 @@ bool HasLzcnt() {
 
 }  // namespace
 #endif
+
+bool HasFastDeposit() {
+#if defined(QSTORE_X86_KERNELS)
+  static const bool fast = [] {
+    constexpr unsigned kZen3 = 0x19;
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (__get_cpuid(0, &a, &b, &c, &d) == 0) return true;
+    const bool is_amd = b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
+    // HygonGenuine: Zen 1 and 2 under another name.
+    const bool is_hygon = b == 0x6f677948 && c == 0x656e6975 && d == 0x6e65476e;
+    if (!is_amd && !is_hygon) return true;
+    if (__get_cpuid(1, &a, &b, &c, &d) == 0) return true;
+    const unsigned family = (a >> 8 & 15) + (a >> 20 & 255);
+    return family >= kZen3;
+  }();
+  return fast;
+#else
+  return false;
+#endif
+}
+
+const char* IsaName(Isa isa) {
+  if (isa == Isa::kAvx512) return "avx512";
+  return isa == Isa::kAvx2 ? "avx2" : "scalar";
+}
 
 bool HasIsa(Isa isa) {
   if (isa == Isa::kScalar) return true;
@@ -46,10 +70,8 @@ bool HasIsa(Isa isa) {
 Isa ActiveIsa() {
   static const Isa active = [] {
     const char* forced = std::getenv("QSTORE_ISA");
-    for (const auto& [name, isa] :
-         {std::pair("scalar", Isa::kScalar), std::pair("avx2", Isa::kAvx2),
-          std::pair("avx512", Isa::kAvx512)}) {
-      if (forced != nullptr && std::strcmp(forced, name) == 0 && HasIsa(isa)) return isa;
+    for (const Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512}) {
+      if (forced != nullptr && std::strcmp(forced, IsaName(isa)) == 0 && HasIsa(isa)) return isa;
     }
     for (const Isa isa : {Isa::kAvx512, Isa::kAvx2}) {
       if (HasIsa(isa)) return isa;

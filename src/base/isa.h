@@ -15,6 +15,13 @@ enum class Isa : uint8_t {
 /// Whether this machine has it.
 bool HasIsa(Isa isa);
 
+/// Whether PDEP and PEXT take a few cycles. AMD processors before Zen 3 have them, but as loops of
+/// microcode.
+bool HasFastDeposit();
+
+/// "scalar", "avx2", "avx512": what QSTORE_ISA has for it.
+const char* IsaName(Isa isa);
+
 /// The best this machine has, or the one that QSTORE_ISA ("scalar", "avx2", "avx512") names when it
 /// has that. Fixed at first use. Thread-safe.
 Isa ActiveIsa();

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/isa.h"
 #include "base/pipeline.h"
 #include "base/status_macros.h"
-#include "codec/kernels/kernels.h"
 #include "container/registry.h"
 
 namespace qstore::store {
@@ -176,6 +176,6 @@ void ArchiveFile::GiveBack(std::unique_ptr<ChunkBatch> batch) const noexcept {
 
 namespace qstore {
 
-std::string_view InstructionSet() { return codec::ActiveKernels().name; }
+std::string_view InstructionSet() { return base::IsaName(base::ActiveIsa()); }
 
 }  // namespace qstore

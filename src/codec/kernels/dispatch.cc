@@ -13,7 +13,9 @@ namespace {
 const Kernels& KernelsFor([[maybe_unused]] base::Isa isa) {
 #if defined(QSTORE_X86_KERNELS)
   if (isa == base::Isa::kAvx512) return kAvx512Kernels;
-  if (isa == base::Isa::kAvx2) return kAvx2Kernels;
+  if (isa == base::Isa::kAvx2) {
+    return base::HasFastDeposit() ? kAvx2Kernels : kAvx2ShuffleKernels;
+  }
 #endif
   return kScalarKernels;
 }
@@ -31,9 +33,16 @@ constexpr auto kIsas = {base::Isa::kScalar, base::Isa::kAvx2, base::Isa::kAvx512
 }  // namespace
 
 const Kernels* KernelsByName(const char* name) {
-  for (const base::Isa isa : kIsas) {
-    if (base::HasIsa(isa) && std::strcmp(KernelsFor(isa).name, name) == 0) return &KernelsFor(isa);
+  if (std::strcmp(name, kScalarKernels.name) == 0) return &kScalarKernels;
+#if defined(QSTORE_X86_KERNELS)
+  if (base::HasIsa(base::Isa::kAvx2)) {
+    if (std::strcmp(name, kAvx2Kernels.name) == 0) return &kAvx2Kernels;
+    if (std::strcmp(name, kAvx2ShuffleKernels.name) == 0) return &kAvx2ShuffleKernels;
   }
+  if (base::HasIsa(base::Isa::kAvx512) && std::strcmp(name, kAvx512Kernels.name) == 0) {
+    return &kAvx512Kernels;
+  }
+#endif
   return nullptr;
 }
 

@@ -8,6 +8,7 @@ namespace qstore::codec {
 // One table for each instruction set; those of another architecture are not there to link with.
 extern const Kernels kScalarKernels;
 extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx2ShuffleKernels;  // Without PDEP and PEXT.
 extern const Kernels kAvx512Kernels;
 
 /// The definitions, for the ends of vector loops.
@@ -49,9 +50,6 @@ size_t PutRansRounds(const RansCode* codes, const uint8_t* contexts, const uint8
                      size_t rounds, uint32_t* states, uint16_t* end);
 size_t PutRansSymbols(const RansCode* codes, const uint8_t* contexts, const uint8_t* symbols,
                       size_t rounds, uint32_t* states, uint16_t* end);
-
-void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
-              const BinTable8* table, BinSinks* sinks);
 
 }  // namespace avx2
 

@@ -132,7 +132,7 @@ struct IntegerRun {
 };
 
 struct Kernels {
-  const char* name;  ///< "scalar", "avx2" or "avx512".
+  const char* name;  ///< "scalar", "avx2", "avx2_shuffles" (see base::HasFastDeposit) or "avx512".
 
   /// `rounds` rounds of a Huffman plane with 32 streams. `positions` are bit offsets in `data`, of
   /// which `size` bytes can be read; windows are clamped to lie inside. Writes 128 bytes a round.

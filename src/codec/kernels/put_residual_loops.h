@@ -6,7 +6,9 @@
 #include "codec/kernels/kernels.h"
 #include "codec/kernels/residual_loops.h"
 
-#if defined(__BMI2__)
+#if defined(QSTORE_NO_DEPOSIT)
+#include "codec/kernels/byte_fields.h"
+#elif defined(__BMI2__)
 #include <immintrin.h>
 #endif
 
@@ -34,7 +36,15 @@ void Extract(const Lane* fields, const Lane* masks, size_t count, BitSink* sink)
     used &= 7;
   };
   size_t i = 0;
-#if defined(__BMI2__)
+#if defined(QSTORE_NO_DEPOSIT)
+  if constexpr (sizeof(Lane) == 1) {
+    for (; i + kRun <= count; i += kRun) {
+      const __m256i mask = Load(masks + i);
+      const Joined joined = JoinFields(_mm256_and_si256(Load(fields + i), mask), BitCounts(mask));
+      for (int k = 0; k < 4; ++k) put(joined.bits[k], joined.sizes[k]);
+    }
+  }
+#elif defined(__BMI2__)
   constexpr size_t kLanes = sizeof(uint64_t) / sizeof(Lane);
   for (; i + kLanes <= count; i += kLanes) {
     uint64_t mask;

@@ -6,7 +6,9 @@
 #include "codec/kernels/kernels.h"
 #include "codec/kernels/portable_loops.h"
 
-#if defined(__BMI2__)
+#if defined(QSTORE_NO_DEPOSIT)
+#include "codec/kernels/byte_fields.h"
+#elif defined(__BMI2__)
 #include <immintrin.h>
 #endif
 
@@ -97,7 +99,13 @@ template <class Lane>
 uint64_t Deposit(const uint8_t* bytes, uint64_t position, const Lane* masks, size_t count,
                  Lane* out) {
   size_t i = 0;
-#if defined(__BMI2__)
+#if defined(QSTORE_NO_DEPOSIT)
+  if constexpr (sizeof(Lane) == 1) {
+    for (; i + kRun <= count; i += kRun) {
+      Store(out + i, DepositBytes(bytes, &position, Load(masks + i)));
+    }
+  }
+#elif defined(__BMI2__)
   constexpr size_t kLanes = sizeof(uint64_t) / sizeof(Lane);
   for (; i + kLanes <= count; i += kLanes) {
     uint64_t mask;

@@ -26,10 +26,13 @@ class BitPutter {
     word_ = *at_ & ((1u << used_) - 1);
     position_ = sink->position;
   }
-  // At most 56 bits.
+  // Bits where the mask has them: at most 56.
   void Put(uint64_t bits, uint64_t mask) {
-    const auto count = static_cast<uint64_t>(_mm_popcnt_u64(mask));
-    word_ |= _pext_u64(bits, mask) << used_;
+    PutJoined(_pext_u64(bits, mask), static_cast<uint64_t>(_mm_popcnt_u64(mask)));
+  }
+  // Low bits, at most 56. The others are 0.
+  void PutJoined(uint64_t bits, uint64_t count) {
+    word_ |= bits << used_;
     std::memcpy(at_, &word_, sizeof(word_));
     used_ += count;
     position_ += count;
@@ -47,22 +50,62 @@ class BitPutter {
   uint64_t position_;
 };
 
+// Symbols of `width` bits, eight of which are side by side, to bytes and back.
+#if !defined(QSTORE_NO_DEPOSIT)
+struct Spreader {
+  explicit Spreader(unsigned width) : mask(0x0101010101010101u * ((1u << width) - 1)) {}
+  uint64_t Spread(uint64_t bits) const { return _pdep_u64(bits, mask); }
+  uint64_t Join(uint64_t bytes) const { return _pext_u64(bytes, mask); }
+
+  uint64_t mask;
+};
+#else
+// Halves move apart, then quarters, then eighths: see byte_fields.h.
+struct Spreader {
+  explicit Spreader(unsigned bits_each)
+      : all(bits_each < 8 ? (uint64_t{1} << 8 * bits_each) - 1 : ~uint64_t{0}), width(bits_each) {
+    low[0] = (uint64_t{1} << 4 * width) - 1;
+    low[1] = ((uint64_t{1} << 2 * width) - 1) * 0x0000000100000001u;
+    low[2] = ((uint64_t{1} << width) - 1) * 0x0001000100010001u;
+  }
+  uint64_t Spread(uint64_t bits) const {
+    bits &= all;
+    for (unsigned i = 0; i < 3; ++i) {
+      const uint64_t kept = bits & low[i];
+      bits = kept | (bits ^ kept) << ((32 >> i) - (4 * width >> i));
+    }
+    return bits;
+  }
+  uint64_t Join(uint64_t bytes) const {
+    for (unsigned i = 3; i-- > 0;) {
+      const unsigned field = 4 * width >> i;
+      bytes = (bytes & low[i]) | (bytes >> ((32 >> i) - field) & low[i] << field);
+    }
+    return bytes;
+  }
+
+  uint64_t all;
+  unsigned width;
+  uint64_t low[3];
+};
+#endif
+
 inline void Unpack(const uint8_t* in, unsigned width, size_t count, uint8_t* out) {
   // Eight symbols take exactly `width` bytes.
-  const uint64_t mask = 0x0101010101010101u * ((1u << width) - 1);
+  const Spreader spreader(width);
   size_t done = 0;
   for (; done + 8 <= count; done += 8, in += width) {
-    const uint64_t symbols = _pdep_u64(LoadWord(in), mask);
+    const uint64_t symbols = spreader.Spread(LoadWord(in));
     std::memcpy(out + done, &symbols, sizeof(symbols));
   }
   scalar::Unpack(in, width, count - done, out + done);
 }
 
 inline void Pack(const uint8_t* in, unsigned width, size_t count, uint8_t* out) {
-  const uint64_t mask = 0x0101010101010101u * ((1u << width) - 1);
+  const Spreader spreader(width);
   size_t done = 0;
   for (; done + 8 <= count; done += 8, out += width) {
-    const uint64_t bits = _pext_u64(LoadWord(in + done), mask);
+    const uint64_t bits = spreader.Join(LoadWord(in + done));
     std::memcpy(out, &bits, sizeof(bits));
   }
   if (done < count) scalar::Pack(in + done, width, count - done, out);

@@ -27,7 +27,7 @@ Symbols Noise(size_t count, uint32_t seed) {
 
 std::vector<std::string> NamesOnThisMachine() {
   std::vector<std::string> names;
-  for (const char* name : {"scalar", "avx2", "avx512"}) {
+  for (const char* name : {"scalar", "avx2", "avx2_shuffles", "avx512"}) {
     if (KernelsByName(name) != nullptr) names.emplace_back(name);
   }
   return names;

@@ -28,7 +28,8 @@ class ResidualKernelsTest : public ::testing::TestWithParam<const char*> {
   const Kernels* kernels_ = KernelsByName(GetParam());
 };
 
-INSTANTIATE_TEST_SUITE_P(Isa, ResidualKernelsTest, ::testing::Values("scalar", "avx2", "avx512"),
+INSTANTIATE_TEST_SUITE_P(Isa, ResidualKernelsTest,
+                         ::testing::Values("scalar", "avx2", "avx2_shuffles", "avx512"),
                          [](const auto& test) { return std::string(test.param); });
 
 struct Coded {

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+#pragma once
+
 #include <immintrin.h>
 
 #include <cstring>
 
 #include "codec/kernels/avx2_tables.h"
+#include "codec/kernels/byte_fields.h"
 #include "codec/kernels/internal.h"
 #include "codec/kernels/vector_loops.h"
 
-// Needs AVX2, BMI, BMI2, LZCNT and POPCNT. The encoder of bins.
+// The encoder of bins, compiled as avx2_loops.h is.
 
 namespace qstore::codec {
 namespace {
@@ -57,10 +60,6 @@ __m256i Narrow(__m256i first, __m256i second) {
   return _mm256_permute4x64_epi64(_mm256_packus_epi16(first, second), 0xd8);
 }
 
-}  // namespace
-
-namespace avx2 {
-
 void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned shift, uint32_t place,
               const BinTable8* table, BinSinks* sinks) {
   ByteTables<4> tables;
@@ -101,13 +100,8 @@ void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned sh
     const __m256i odd = _mm256_and_si256(_mm256_xor_si256(index, threshold), one);
     const __m256i half = _mm256_sub_epi8(_mm256_avg_epu8(index, threshold), odd);
     const __m256i floor = _mm256_blendv_epi8(index, half, has_extra);
-    uint64_t lanes[4];
-    uint64_t masks[4];
-    Store(lanes, floor);
-    Store(masks, mask);
-    for (int i = 0; i < 4; ++i) floor_bits.Put(lanes[i], masks[i]);
-    extra_bits.Put(static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(odd, one))),
-                   static_cast<uint32_t>(_mm256_movemask_epi8(has_extra)));
+    PutBytes(floor, mask, &floor_bits);
+    PutBits(_mm256_cmpeq_epi8(odd, one), has_extra, &extra_bits);
   }
   floor_bits.Finish();
   extra_bits.Finish();
@@ -115,5 +109,5 @@ void PutBins8(const uint8_t* q, const uint8_t* values, size_t count, unsigned sh
                    place + static_cast<uint32_t>(done), table, sinks);
 }
 
-}  // namespace avx2
+}  // namespace
 }  // namespace qstore::codec
