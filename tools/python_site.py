@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PROJECT = ROOT / "pyproject.toml"
 
 
 def link(target, place):
@@ -33,7 +34,7 @@ def lay_out(build, folder):
             link(path, package / path.name)
     link(extensions[0], package / extensions[0].name)
     link(build / "bin" / "qstore", commands / "qstore")
-    project = (ROOT / "pyproject.toml").read_text()
+    project = PROJECT.read_text()
     for name, module in re.findall(r'^(qstore-[\w-]+) = "([\w.]+):main"$', project, re.MULTILINE):
         program = commands / name
         program.write_text(
@@ -45,11 +46,13 @@ def lay_out(build, folder):
 
 
 def write_metadata(folder):
-    """By which importlib.metadata knows the package and its version."""
+    """By which importlib.metadata knows the package, its version and what it plugs into."""
     project = re.search(r"project\(qstore VERSION ([0-9.]+)", (ROOT / "CMakeLists.txt").read_text())
     place = folder / f"qstore-{project[1]}.dist-info"
     place.mkdir(exist_ok=True)
     (place / "METADATA").write_text(f"Metadata-Version: 2.1\nName: qstore\nVersion: {project[1]}\n")
+    plugins = re.search(r'entry-points\."([\w.]+)"\]\n(\w+) = "([\w.:]+)"', PROJECT.read_text())
+    (place / "entry_points.txt").write_text("[{}]\n{} = {}\n".format(*plugins.groups()))
 
 
 if __name__ == "__main__":

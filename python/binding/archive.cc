@@ -206,6 +206,27 @@ void Read(const OpenArchive& archive, size_t variant, size_t tensor, const Buffe
   RunReading<bool>(nb::none(), archive.source(), work);
 }
 
+// Rows of several tensors at once: each of `parts` is (tensor, out, begin, end), its end may be
+// None.
+void ReadParts(const OpenArchive& archive, size_t variant, const nb::list& parts,
+               unsigned threads) {
+  const VariantInfo info = VariantAt(archive, variant);
+  std::vector<Buffer> held;
+  std::vector<ReadRequest> requests;
+  for (const nb::handle part : parts) {
+    const auto tensor = nb::cast<size_t>(part[0]);
+    CheckIndex(tensor, info.tensor_count);
+    const Buffer& out = held.emplace_back(nb::cast<Buffer>(part[1], /*convert=*/false));
+    const nb::object end = part[3];
+    requests.push_back(
+        {info.first_tensor + tensor, std::as_writable_bytes(std::span(out.data(), out.size())),
+         nb::cast<uint64_t>(part[2]), end.is_none() ? kAllRows : nb::cast<uint64_t>(end)});
+  }
+  RunReading<bool>(nb::none(), archive.source(), [&](const ProgressCallback& progress) {
+    return Done(archive.Read(requests, threads, progress));
+  });
+}
+
 nb::bytes ReadFile(const OpenArchive& archive, size_t variant, size_t file, uint64_t begin,
                    const nb::object& end) {
   const VariantInfo info = VariantAt(archive, variant);
@@ -276,6 +297,7 @@ void BindArchive(nb::module_& module) {
       .def("read", &Read, nb::arg("variant"), nb::arg("tensor"), nb::arg("out").noconvert(),
            nb::arg("begin") = 0, nb::arg("end") = nb::none(), nb::arg("step") = 1,
            nb::arg("threads") = 0)
+      .def("read_parts", &ReadParts, nb::arg("variant"), nb::arg("parts"), nb::arg("threads") = 0)
       .def("read_file", &ReadFile, nb::arg("variant"), nb::arg("file"), nb::arg("begin") = 0,
            nb::arg("end") = nb::none())
       .def("allocate", &Allocate, nb::arg("variant"), nb::arg("max_bytes") = UINT64_MAX)

@@ -5,7 +5,8 @@
         weight = f.get_tensor("lm_head.weight")
 
 `qstore.torch` and `qstore.numpy` load all tensors of a variant, `qstore.transformers` loads models,
-and `qstore.gguf` reads GGUF models. They import their framework when first used.
+`qstore.diffusers` loads pipelines, and `qstore.gguf` reads GGUF models. They import their framework
+when first used. `qstore.vllm` is for vLLM, which finds it by itself.
 """
 
 from importlib import import_module
@@ -24,6 +25,7 @@ from qstore._operations import (
     unpack,
     verify,
 )
+from qstore._prefetch import PrefetchLoader
 from qstore._qstore import __version__, instruction_set
 from qstore._reader import safe_open
 from qstore._slices import TensorSlice
@@ -48,7 +50,7 @@ from qstore.errors import (
 )
 
 if TYPE_CHECKING:
-    from qstore import gguf, numpy, torch, transformers
+    from qstore import diffusers, gguf, numpy, torch, transformers
 
 __all__ = [
     "AddReport",
@@ -70,6 +72,7 @@ __all__ = [
     "NotFoundError",
     "PackReport",
     "PathNotFoundError",
+    "PrefetchLoader",
     "QStoreError",
     "QuantizeReport",
     "SourceChangedError",
@@ -84,6 +87,7 @@ __all__ = [
     "__version__",
     "add",
     "compact",
+    "diffusers",
     "drop",
     "get",
     "gguf",
@@ -101,6 +105,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("gguf", "numpy", "torch", "transformers"):
+    if name in ("diffusers", "gguf", "numpy", "torch", "transformers"):
         return import_module(f"qstore.{name}")
     raise AttributeError(f"module 'qstore' has no attribute '{name}'")

@@ -77,8 +77,9 @@ class Archive:
     LimitError, which names the tensor.
 
     `path` is a path, or a URL: "https://…" of a server that serves ranges, or "file:///…". With
-    fsspec installed it may be any URL that fsspec knows, as "s3://bucket/m.qstore". Of a URL only
-    those bytes travel that a call needs, in a few large requests at once.
+    huggingface_hub installed it may be "hf://owner/name[@revision]/m.qstore", and with fsspec any
+    URL that fsspec knows, as "s3://bucket/m.qstore". Of a URL only those bytes travel that a call
+    needs, in a few large requests at once.
 
     `storage_options` are for URLs. Those over HTTP are:
 
@@ -91,7 +92,9 @@ class Archive:
     - `unsafe_redirects`: follow redirects from https to http, and from a public address to a
       private, link-local or loopback one. False.
 
-    Over other protocols they are those of the file system of fsspec.
+    Those of the Hub are the same, and `revision`, `token`, `cache_dir`, `local_files_only` and
+    `endpoint`, as huggingface_hub has them. Over other protocols they are those of the file system
+    of fsspec.
 
     Threads and processes do not disturb one another's reads. The file stays open until the last
     object that reads from it is gone. KeyboardInterrupt ends all reads of a URL that are running;
@@ -112,21 +115,20 @@ class Archive:
         option), SourceChangedError; ImportError when a URL needs what is not installed.
         """
         limit = MAX_MEMORY if max_memory is None else max_memory
-        url = path if isinstance(path, str) and _sources.is_url(path) else None
-        local = path if url is None else _sources.local_path(url)
-        #: The absolute path, or the URL without what may be secret.
+        found = _sources.find(path, storage_options or {})
+        #: The absolute path, or the URL without what may be secret; of the Hub with its commit.
         self.path: str
-        if local is None:
-            assert url is not None
-            self._native = _sources.open_remote(url, storage_options or {}, limit)
-            self.path = self._native.path
-        elif storage_options:
+        if found.file is None:
+            self._native = _sources.open_remote(found.url, found.options, limit)
+            self.path = found.name or self._native.path
+        elif found.options:
             raise InvalidArgumentError(f"{path!r}: storage_options are for URLs")
         else:
-            self._native = _qstore.Archive.open(encode(local), limit)
-            self.path = os.path.abspath(os.fsdecode(local))
-        self._is_file = local is not None
-        self._how = (path if local is None else self.path, storage_options, max_memory)
+            self._native = _qstore.Archive.open(encode(found.file), limit)
+            self.path = found.name or os.path.abspath(os.fsdecode(found.file))
+        self._is_file = found.file is not None
+        again = self.path if found.name is None and self._is_file else found.path
+        self._how = (again, found.again or None, max_memory)
         self._variants = self._native.variants()
 
     @classmethod
@@ -258,6 +260,26 @@ def open_archive(
         if option:
             raise InvalidArgumentError(f"{path.path}: is open: {name} come too late")
     return path
+
+
+def open_model(
+    path: Location,
+    storage_options: Mapping[str, Any] | None,
+    options: dict[str, Any],
+    max_memory: int | None = None,
+) -> Archive:
+    """As open_archive; "owner/name", where there is no such file, is an archive on the Hub.
+
+    Of the Hub, what `options` say of revision, token and cache is taken out of them.
+    """
+    if isinstance(path, str) and _sources.is_repository(path) and not os.path.exists(path):
+        path = f"hf://{path}"
+    if not _sources.is_hub(path):
+        return open_archive(path, storage_options, max_memory)
+    from qstore import _hub
+
+    own = {name: options.pop(name) for name in _hub.OPTIONS if name in options}
+    return open_archive(path, {**(storage_options or {}), **own}, max_memory)
 
 
 def byte_limit(max_bytes: int | None) -> int:

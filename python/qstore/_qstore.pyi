@@ -57,6 +57,9 @@ class Archive:
         step: int = 1,
         threads: int = 0,
     ) -> None: ...
+    def read_parts(
+        self, variant: int, parts: list[tuple[int, Any, int, int | None]], threads: int = 0
+    ) -> None: ...
     def read_file(
         self, variant: int, file: int, begin: int = 0, end: int | None = None
     ) -> bytes: ...

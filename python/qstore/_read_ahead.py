@@ -7,7 +7,7 @@ import atexit
 import os
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qstore import _qstore
 from qstore.errors import QStoreError
@@ -41,8 +41,7 @@ class ReadAhead:
         self._pending: dict[int, tuple[Any, int]] = {}  # By position.
         self._reads: _qstore.BackgroundReads | None = None
         self._process = os.getpid()
-        with _live_lock:
-            _live.add(self)
+        stop_before_fork(self)
 
     def read(self, entry: TensorEntry) -> Any:
         tensor = None
@@ -107,8 +106,18 @@ class ReadAhead:
         return tensor if self._reads.finish(number) else None
 
 
-_live: weakref.WeakSet[ReadAhead] = weakref.WeakSet()
+class Stoppable(Protocol):
+    def stop(self) -> None: ...
+
+
+_live: weakref.WeakSet[Stoppable] = weakref.WeakSet()
 _live_lock = threading.Lock()
+
+
+def stop_before_fork(reads: Stoppable) -> None:
+    """Has its `stop` called before the process forks or ends, as long as it lives."""
+    with _live_lock:
+        _live.add(reads)
 
 
 def _stop_all() -> None:

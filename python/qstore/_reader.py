@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from qstore._archive import Archive, Location, byte_limit, open_archive
 from qstore._frameworks import Framework, find_framework
 from qstore._json import Header, header_size, parse_header
+from qstore._prefetch import PrefetchLoader
 from qstore._progress import Progress, reported
 from qstore._read_ahead import ReadAhead
 from qstore._slices import Rows, TensorSlice
@@ -125,6 +126,15 @@ class Reader:
                 headers.append(parse_header(native.read_file(self.variant, number, 8, end), where))
         return headers
 
+    def in_order(self, names: Iterable[str]) -> list[str]:
+        """These tensors, in the order in which the archive stores them."""
+        places: dict[str, int] = {}
+        for header in self.headers():
+            for name in sorted(header.offsets, key=header.offsets.__getitem__):
+                places.setdefault(name, len(places))
+        last = len(places)
+        return sorted(names, key=lambda name: (places.get(name, last), self.entries[name].number))
+
 
 class safe_open:
     """Reads tensors of one variant of an archive, with the methods of safetensors.safe_open.
@@ -224,6 +234,35 @@ class safe_open:
         """A view that reads the part of the tensor it is indexed with. Raises UnknownNameError."""
         reader = self._open()
         return TensorSlice(reader, reader.find(name))
+
+    def prefetch(
+        self,
+        plan: Mapping[str, Any] | Iterable[str] | None = None,
+        *,
+        device: Any = None,
+        threads: int = 0,
+    ) -> PrefetchLoader:
+        """Begins to read tensors in the background, as safetensors has it, for any framework and
+        device. The handle is as before, and may begin several.
+
+        `plan` maps names to slices of the first axis, or other indices as `get_slice` takes them
+        (None: the whole tensor), or lists names; None is all tensors. They are read in the order of
+        the archive, several in one call: up to 128 MiB ahead of the caller, or four tensors that
+        are larger. `device` and `threads` are those of the handle when left out.
+        Raises UnknownNameError, InvalidSliceError, what torch raises for an index, and LimitError.
+        """
+        reader = self._open()
+        if device is not None:
+            framework = find_framework(self._arguments[2], device)
+            reader = Reader(
+                reader.archive,
+                reader.variant,
+                framework,
+                reader.threads,
+                reader.file,
+                reader.max_bytes,
+            )
+        return PrefetchLoader(reader, plan, threads or reader.threads)
 
     def close(self) -> None:
         """Ends the use of this handle. What other threads are reading is still finished."""

@@ -68,7 +68,7 @@ class TensorSlice:
             tensor = reader.read(entry)
             return reader.framework.finish(reader.framework.select(tensor, index))
         tensor = reader.read_rows(entry, rows)
-        if not _is_everything(rows.rest):
+        if not is_everything(rows.rest):
             tensor = reader.framework.select(tensor, rows.rest)
         return reader.framework.finish(tensor)
 
@@ -158,5 +158,6 @@ def _is_basic(item: Any) -> bool:
     return type(item) is int or type(item).__module__ == "numpy" and not hasattr(item, "__len__")
 
 
-def _is_everything(index: tuple[Any, ...]) -> bool:
+def is_everything(index: tuple[Any, ...]) -> bool:
+    """Whether the rest of an index takes all that is there."""
     return all(item is Ellipsis or item == slice(None) for item in index)

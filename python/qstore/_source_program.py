@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 
 from qstore._fsspec import FsspecSource
-from qstore._sources import Source
+from qstore._sources import Source, is_hub
 from qstore.errors import QStoreError
 
 _FIRST_SOCKET = 3
@@ -30,7 +30,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     url, count = sys.argv[1], int(sys.argv[2])
-    opened = _Once(lambda: FsspecSource(url, {}))
+    opened = _Once(lambda: _open(url))
     threads = [
         threading.Thread(target=_serve, args=(socket.socket(fileno=_FIRST_SOCKET + i), opened))
         for i in range(count)
@@ -40,6 +40,18 @@ def main() -> int:
     for thread in threads:
         thread.join()
     return 0
+
+
+def _open(url: str) -> Source:
+    """Of the Hub at the commit that it has now, read no further than asked."""
+    if not is_hub(url):
+        return FsspecSource(url, {})
+    from qstore import _hub
+
+    found = _hub.find(url, {})
+    if found.file is not None:
+        return FsspecSource(found.file.absolute().as_uri(), {})
+    return FsspecSource(str(found.place), {"block_size": 1})
 
 
 class _Once:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Protocol
+from os import PathLike
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from qstore import _qstore
@@ -13,6 +14,9 @@ from qstore.errors import InvalidArgumentError
 
 # "s3://bucket/m.qstore", and chains of fsspec as "simplecache::s3://bucket/m.qstore".
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::|://)")
+
+# A name on the Hugging Face Hub, "owner/name".
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 _HTTP_OPTIONS = dict.fromkeys(
     ("headers", "timeout", "retries", "least_rate", "deadline", "unsafe_redirects")
@@ -41,9 +45,56 @@ class Source(Protocol):
         """Has the reads that are running end soon by CancelledError."""
 
 
+class Found(NamedTuple):
+    """Where an archive is: in a file of this machine, or behind a URL, which is empty then."""
+
+    file: str | PathLike[str] | None
+    url: str
+    options: Mapping[str, Any]  # For the URL.
+    name: str | None  # In messages, where it is not that of the file or URL.
+    path: str | PathLike[str]  # What opens the same content again, with `again` for options.
+    again: Mapping[str, Any]
+
+
+def find(path: str | PathLike[str], options: Mapping[str, Any]) -> Found:
+    """Where the archive is that a caller names. Raises what `qstore.Archive` says of URLs."""
+    if not isinstance(path, str) or not is_url(path):
+        return Found(path, "", options, None, path, options)
+    if is_hub(path):
+        return _on_hub(path, options)
+    file = local_path(path)
+    return Found(file, "" if file else path, options, None, file or path, options)
+
+
+def _on_hub(url: str, options: Mapping[str, Any]) -> Found:
+    from qstore import _hub
+
+    own = {key: options[key] for key in options if key in _hub.OPTIONS}
+    rest = {key: options[key] for key in options if key not in own}
+    place, file, address, headers = _hub.find(url, own)
+    name = str(place)
+    # The name holds the revision now, and pins it.
+    again = {key: value for key, value in options.items() if key != "revision"}
+    headers |= rest.get("headers") or {}
+    rest = {} if file else rest | {"headers": headers}
+    return Found(file, address, rest, name, name, again)
+
+
 def is_url(path: object) -> bool:
     """Whether `path` is to be read by a Source. Objects with __fspath__ and bytes are paths."""
     return isinstance(path, str) and _URL.match(path) is not None
+
+
+def is_hub(path: object) -> bool:
+    """Whether it is a URL of the Hugging Face Hub, "hf://owner/name/m.qstore"."""
+    return isinstance(path, str) and path.lower().startswith("hf://")
+
+
+def is_repository(path: object) -> bool:
+    """Whether it may be a name on the Hugging Face Hub. A relative path may look like one."""
+    if not isinstance(path, str) or path.endswith(".qstore"):
+        return False
+    return _REPOSITORY.fullmatch(path) is not None
 
 
 def local_path(url: str) -> str | None:

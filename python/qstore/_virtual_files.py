@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A variant as a directory for transformers: small files on disk, weights out of the archive.
+"""A variant as a directory for transformers and diffusers: small files on disk, weights out of the
+archive.
 
-Where transformers looks for weights it finds files without content. Its `safe_open` is exchanged,
-while such directories are there, for one that reads these from the archive and leaves all others
-alone. Whatever else opens one of them fails at once, since nothing is a valid safetensors file.
+Where they look for weights they find files without content. What they open these with, as their
+modules name it, is exchanged while such directories are there, for functions that read these from
+the archive and leave all others alone. Whatever else opens one of them fails at once, since nothing
+is a valid safetensors file.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -25,14 +28,15 @@ from qstore._slices import TensorSlice
 from qstore.errors import InternalError, QStoreError
 
 # Weights in other formats; transformers prefers safetensors, and they may be as large.
-_OTHER_WEIGHTS = {
+OTHER_WEIGHTS = {
     *(".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".npz"),
     *(".onnx", ".ot", ".pt", ".pth", ".pkl", ".tflite"),
 }
 
 _lock = threading.Lock()
 _readers: dict[str, WeightFile] = {}
-_original: Any = None
+# By module and name: what was there. Kept, since somebody may have taken what stands there for it.
+_originals: dict[tuple[str, str], Any] = {}
 
 
 class WeightFile:
@@ -49,6 +53,12 @@ class WeightFile:
 
     def open(self, device: Any) -> FileHandle:
         return FileHandle(self, find_framework("pt", device))
+
+    def load(self, device: Any) -> dict[str, Any]:
+        """All tensors of the file, in the order of the archive."""
+        handle = self.open(device)
+        with handle._noted(), handle.prefetch() as tensors:
+            return dict(tensors)
 
 
 class FileHandle(safe_open):
@@ -73,7 +83,7 @@ class FileHandle(safe_open):
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
-        """transformers reports some errors of conversions as names of tensors only."""
+        """Libraries report some errors as names of tensors or of files only."""
         try:
             yield
         except QStoreError as error:
@@ -93,9 +103,13 @@ class NotedSlice(TensorSlice):
 
 @contextmanager
 def variant_directory(
-    archive: Archive, variant: str | None, threads: int, errors: list[QStoreError]
+    archive: Archive,
+    variant: str | None,
+    threads: int,
+    errors: list[QStoreError],
+    libraries: tuple[str, ...] = ("transformers",),
 ) -> Iterator[Path]:
-    """A directory that is there, for transformers of this process, while the context lasts."""
+    """A directory that is there, for these libraries of this process, while the context lasts."""
     number = archive.find_variant(variant)
     # transformers keeps custom code of a model under the last part of its path.
     name = f"{Path(archive.path).stem}-{archive.variant_names[number]}"
@@ -107,7 +121,7 @@ def variant_directory(
         files = archive._native.files(number)
         for i, (path, size, _, container, is_directory, *_) in enumerate(files):
             target = folder / path
-            if target.suffix in _OTHER_WEIGHTS:
+            if target.suffix in OTHER_WEIGHTS:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             if is_directory:
@@ -117,25 +131,18 @@ def variant_directory(
                 weights[os.fspath(target)] = WeightFile(archive, number, i, threads, errors)
             else:
                 target.write_bytes(archive._native.read_file(number, i, 0, size))
-        with _installed(weights):
+        with _installed(weights, libraries):
             yield folder
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextmanager
-def _installed(weights: dict[str, WeightFile]) -> Iterator[None]:
-    # What is exchanged there is no part of its interface.
-    modeling: Any = importlib.import_module("transformers.modeling_utils")
-
-    global _original
+def _installed(weights: dict[str, WeightFile], libraries: tuple[str, ...]) -> Iterator[None]:
     with _lock:
-        if _original is None:
-            if not callable(getattr(modeling, "safe_open", None)):
-                raise InternalError(
-                    "this version of transformers opens its weights in unknown ways"
-                )
-            _original, modeling.safe_open = modeling.safe_open, _safe_open
+        for library in libraries:
+            for (home, name), replacement in _SEAMS[library].items():
+                _exchange(importlib.import_module(home), name, replacement)
         _readers.update(weights)
     try:
         yield
@@ -143,12 +150,53 @@ def _installed(weights: dict[str, WeightFile]) -> Iterator[None]:
         with _lock:
             for path in weights:
                 del _readers[path]
-            if not _readers and modeling.safe_open is _safe_open:
-                modeling.safe_open, _original = _original, None
+            if not _readers:
+                _put_back()
+
+
+def _exchange(module: Any, name: str, replacement: Any) -> None:
+    # What is exchanged is no part of a library's interface.
+    there = getattr(module, name, None)
+    if there is replacement:
+        return
+    if not callable(there):
+        library = module.__name__.partition(".")[0]
+        raise InternalError(f"this version of {library} opens its weights in unknown ways")
+    _originals[module.__name__, name] = there
+    setattr(module, name, replacement)
+
+
+def _put_back() -> None:
+    for seams in _SEAMS.values():
+        for (home, name), replacement in seams.items():
+            module = sys.modules.get(home)
+            if module is not None and getattr(module, name, None) is replacement:
+                setattr(module, name, _originals[home, name])
 
 
 def _safe_open(filename: Any, framework: str = "pt", device: Any = "cpu", **options: Any) -> Any:
     reader = _readers.get(os.fspath(filename))
     if reader is not None:
         return reader.open(device)
-    return _original(filename, framework=framework, device=device, **options)
+    original = _originals[_TRANSFORMERS]
+    return original(filename, framework=framework, device=device, **options)
+
+
+def _load_state_dict(checkpoint_file: Any, *arguments: Any, **options: Any) -> Any:
+    is_path = isinstance(checkpoint_file, str | os.PathLike)
+    reader = _readers.get(os.fspath(checkpoint_file)) if is_path else None
+    if reader is not None:
+        return reader.load(options.get("map_location") or "cpu")
+    return _originals[_DIFFUSERS[0]](checkpoint_file, *arguments, **options)
+
+
+_TRANSFORMERS = ("transformers.modeling_utils", "safe_open")
+# One function, by the names that two modules have for it.
+_DIFFUSERS = (
+    ("diffusers.models.model_loading_utils", "load_state_dict"),
+    ("diffusers.models.modeling_utils", "load_state_dict"),
+)
+_SEAMS: dict[str, dict[tuple[str, str], Any]] = {
+    "transformers": {_TRANSFORMERS: _safe_open},
+    "diffusers": dict.fromkeys(_DIFFUSERS, _load_state_dict),
+}

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from qstore._make_variants import NAMES, ORIGIN, Maker
 from qstore._operations import LEVELS, pack, verify
 from qstore._progress import Progress
+from qstore._sources import is_repository
 from qstore._stop import end_by_signal, interrupt
 from qstore.errors import (
     AlreadyExistsError,
@@ -35,13 +36,15 @@ _UNWANTED = ("*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack", "*.gguf", "*.onnx", 
 
 
 class Prepared(NamedTuple):
-    """What was done. `revision` is the commit of a downloaded model, None for a directory."""
+    """What was done. `revision` is the commit of a downloaded model, None for a directory; `pushed`
+    the URL of the commit that has the archive on the Hub, None without `push`."""
 
     model: str
     revision: str | None
     variants: tuple[str, ...]
     source_bytes: int  # Of all files of all variants.
     stored_bytes: int  # Of the archive.
+    pushed: str | None = None
 
 
 def prepare(
@@ -54,6 +57,8 @@ def prepare(
     calibration: str = "c4",
     samples: int = 128,
     overwrite: bool = False,
+    push: str | None = None,
+    private: bool | None = None,
     progress: Progress = None,
     note: Callable[[str], object] = lambda step: None,
 ) -> Prepared:
@@ -72,13 +77,20 @@ def prepare(
     qstore-source.json, which names the model, its commit and the libraries. `note` is called with a
     line of text before each step.
 
+    `push` is a repository of the Hub, "owner/name". The archive is committed to it, as a file of
+    the same name, with the token of its usual places. It is made when there is none: `private`, or
+    not, or as the owner's settings have it (None).
+
     What is made lies beside `out` until it is packed or this failed. Raises InvalidArgumentError,
-    AlreadyExistsError, what `qstore.pack` and `qstore.verify` raise, and what the libraries do.
+    AlreadyExistsError, what `qstore.pack` and `qstore.verify` raise, and what the libraries do;
+    when only pushing fails, `out` stays.
     """
     unknown = [name for name in variants if name not in NAMES]
     if unknown or not variants or len(set(variants)) < len(variants):
         said = ", ".join(variants)
         raise InvalidArgumentError(f"variants {said!r}: want different ones of {', '.join(NAMES)}")
+    if push is not None and not is_repository(push):
+        raise InvalidArgumentError(f"push {push!r}: want a repository of the Hub, owner/name")
     out = os.path.abspath(os.fspath(out))
     if os.path.exists(out) and not overwrite:
         raise AlreadyExistsError(f"{out}: exists already")
@@ -101,7 +113,14 @@ def prepare(
         note("verifying")
         verify(packed, sources, progress=progress)
         _place(packed, out, overwrite)
-    return Prepared(origin["model"], origin["revision"], tuple(variants), *report)
+    pushed = None
+    if push is not None:
+        from qstore import _hub
+
+        note(f"pushing to {push}")
+        message = f"Upload {', '.join(variants)} of {origin['model']} in one archive"
+        pushed = _hub.push(Path(out), push, private, message)
+    return Prepared(origin["model"], origin["revision"], tuple(variants), *report, pushed)
 
 
 def _find(
@@ -154,6 +173,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             calibration=options.calibration,
             samples=options.samples,
             overwrite=options.force,
+            push=options.push,
+            private=True if options.private else None,
             progress=True if sys.stderr.isatty() else None,
             note=lambda step: print(step, file=sys.stderr),
         )
@@ -175,6 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{options.output}: {done.model}{revision} in {', '.join(done.variants)}: "
         f"{done.source_bytes:,} bytes in {done.stored_bytes:,}"
     )
+    if done.pushed:
+        print(done.pushed)
     return DONE
 
 
@@ -195,6 +218,8 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--calibration", default="c4", help="text file or data set for GPTQ")
     made.add_argument("--samples", type=int, default=128, help="windows of calibration text")
     made.add_argument("--force", action="store_true", help="replace the output")
+    made.add_argument("--push", metavar="OWNER/NAME", help="commit the archive to this repository")
+    made.add_argument("--private", action="store_true", help="make the repository a private one")
     return made
 
 

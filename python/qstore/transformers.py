@@ -3,6 +3,7 @@
 
     model = qstore.transformers.from_pretrained("m.qstore", "int8", device_map="cpu")
     tokenizer = qstore.transformers.load_tokenizer("m.qstore", "int8")
+    model = qstore.transformers.from_pretrained("owner/name", "int8", revision="v1")
 
 Weights are never written to disk: each tensor is decoded when transformers asks for it, on the
 threads that it loads with. Files other than weights go to a temporary directory meanwhile.
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import transformers
 
-from qstore._archive import Archive, Location, open_archive
+from qstore._archive import Archive, Location, open_model
 from qstore._json import parse_object
 from qstore._virtual_files import variant_directory
 from qstore.errors import InvalidArgumentError, QStoreError
@@ -58,6 +59,10 @@ def from_pretrained(
     processors). `path` and `storage_options` are those of `qstore.Archive`. All other arguments go
     to `from_pretrained`: `device_map`, `dtype`, `quantization_config`, and so on.
 
+    `path` may also be a repository of the Hugging Face Hub, "owner/name", that holds one archive.
+    Only the bytes of the variant travel, of the commit that `revision` is now. `token`, `cache_dir`
+    and `local_files_only` are as transformers has them.
+
     Holds as much memory as loading the directory does. Thread-safe: calls wait for one another.
     Raises UnknownNameError (listing the variants), CorruptError (naming the tensor), and what
     `qstore.Archive` and transformers raise. Offloading to disk is refused: InvalidArgumentError.
@@ -66,7 +71,7 @@ def from_pretrained(
         raise InvalidArgumentError(
             "device_map: weights cannot stay on disk in an archive; unpack the variant for that"
         )
-    archive = open_archive(path, storage_options)
+    archive = open_model(path, storage_options, options)
     errors: list[QStoreError] = []
     with variant_directory(archive, variant, threads, errors) as folder:
         loader: Any = model_class
@@ -128,13 +133,13 @@ def directory(
     transformers loads by its `from_pretrained` sees their content. Raises what `qstore.Archive`
     does, and UnknownNameError.
     """
-    archive = open_archive(path, storage_options)
+    archive = open_model(path, storage_options, {})
     with variant_directory(archive, variant, threads, []) as folder:
         yield os.fspath(folder)
 
 
 def _load(loader: Any, path: Location, variant: str | None, options: dict[str, Any]) -> Any:
-    archive = open_archive(path, options.pop("storage_options", None))
+    archive = open_model(path, options.pop("storage_options", None), options)
     with variant_directory(archive, variant, 0, []) as folder:
         result = loader.from_pretrained(os.fspath(folder), **options)
     _rename(result, folder, archive)

@@ -25,6 +25,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 MARKERS = {
     "rest": "left to ./dev test --all: makes or compiles what takes minutes",
     "slow": "needs minutes and tens of gigabytes of disk",
+    "engine": "needs vLLM and diffusers, of which ./dev test engines makes an environment",
 }
 
 
@@ -142,6 +143,12 @@ def calibrators():
 def ggml():
     """The Python that has ggml's code and an engine that loads its files; for tests marked slow."""
     return environment("ggml", HERE / "requirements-ggml.txt")
+
+
+@pytest.fixture(scope="session")
+def engines():
+    """The Python that has vLLM and diffusers; for tests marked engine."""
+    return environment("engines", HERE / "requirements-engines.txt", "--no-deps")
 
 
 @pytest.fixture(scope="session")

@@ -43,14 +43,15 @@ def made_in(folder, command):
     return folder
 
 
-def environment(name, requirements):
-    """The Python that has tools with requirements of their own: what the file lists."""
+def environment(name, requirements, *options):
+    """The Python that has tools with requirements of their own: what the file lists, installed by
+    pip with these options."""
     folder = ROOT / ".cache" / name
     done = folder / "done"
     if not done.exists() or done.read_bytes() != requirements.read_bytes():
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         pip = [folder / "bin" / "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", requirements], check=True)
+        subprocess.run([*pip, *options, "-r", requirements], check=True)
         done.write_bytes(requirements.read_bytes())
     return folder / "bin" / "python"
 
