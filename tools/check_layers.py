@@ -21,6 +21,7 @@ LEVELS = {
     "plan": 3,
     "checkpoint": 3,
     "store": 4,
+    "capi": 5,
 }
 # The same for apps, which beside these see include/qstore and some modules of src.
 APPS = {"common": 0, "analyze": 1, "make": 1, "mount": 1}
@@ -42,13 +43,17 @@ THIRD_PARTY = {
     r"nanobind/.*": r"python/.*",
 }
 
+# The public header for C, and who may include it; all others have the headers for C++.
+C_HEADER = "qstore.h"
+C_HEADER_FOR = ("src/capi/", "tests/")
+
 # System headers beside those of the C++ standard library, which have no extension.
 SYSTEM = re.compile(
     r"[a-z0-9_]+"
     r"|(sys|linux|asm)/[a-z_]+\.h"
     r"|(arpa|netinet)/[a-z]+\.h"
-    r"|(arm_neon|cpuid|cxxabi|dirent|dlfcn|fcntl|fnmatch|immintrin|poll|pthread|sched|signal|stdio"
-    r"|stdlib|syslog|unistd)\.h"
+    r"|(arm_neon|cpuid|cxxabi|dirent|dlfcn|fcntl|fnmatch|immintrin|poll|pthread|sched|signal|stddef"
+    r"|stdint|stdio|stdlib|string|syslog|unistd)\.h"
 )
 # What sources compiled for one instruction set may include: nothing that emits shared code.
 KERNEL_SYSTEM = {"cstddef", "cstdint", "cstring", "immintrin.h", "arm_neon.h"}
@@ -97,6 +102,9 @@ def quoted_offence(root, file, name):
     top, _, rest = file.partition("/")
     if (kernel := KERNEL.fullmatch(file)) and not name.startswith(kernel.group(1)):
         return f'"{name}": a kernel may include only its own folder'
+    if name == C_HEADER:
+        known = (root / "include" / name).is_file() and file.startswith(C_HEADER_FOR)
+        return None if known else f'"{name}": is for src/capi and programs in C'
     if name.startswith("qstore/"):
         known = name == "qstore/export.h" or (root / "include" / name).is_file()
         return None if known else f'"{name}" is not in include/qstore'

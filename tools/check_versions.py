@@ -10,6 +10,10 @@ import re
 import sys
 from pathlib import Path
 
+# Projects and pages that ask for the library.
+CONSUMERS = ("tests/consumer/CMakeLists.txt", "tests/consumer/c/CMakeLists.txt")
+GUIDES = ("README.md", "docs/guides/c.md", "docs/guides/cpp.md")
+
 
 def offences(root):
     root = Path(root)
@@ -20,12 +24,14 @@ def offences(root):
 
     version = find("CMakeLists.txt", r"^project\(qstore VERSION ([0-9.]+)")
     cmake = find("CMakeLists.txt", r"^cmake_minimum_required\(VERSION ([0-9.]+)\)")
-    consumer = "tests/consumer/CMakeLists.txt"
     places = [
         ("CHANGELOG.md", r"^## ([0-9.]+)", version),
-        (consumer, r"find_package\(qstore ([0-9.]+)", version and version.rpartition(".")[0]),
-        (consumer, r"^cmake_minimum_required\(VERSION ([0-9.]+)\)", cmake),
     ]
+    for name in CONSUMERS:
+        places.append((name, r"^cmake_minimum_required\(VERSION ([0-9.]+)\)", cmake))
+    minor = version and version.rpartition(".")[0]
+    for name in (*CONSUMERS, *GUIDES):
+        places.append((name, r"find_package\(qstore ([0-9.]+)", minor))
     on_disk = find("src/base/disk_ids.h", r"kFormatVersion = ([0-9]+);")
     specs = sorted((root / "docs").glob("format*.md"))
     places += [(f"docs/{path.name}", r"[Ff]ormat version ([0-9]+)", on_disk) for path in specs]

@@ -26,7 +26,7 @@ from range_server import RangeServer
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
-LANGUAGES = {"sh", "python", "cpp", "cmake"}
+LANGUAGES = {"sh", "python", "c", "cpp", "cmake"}
 
 # Sizes that take long, and places that are nowhere.
 EXCHANGED = {
@@ -148,18 +148,18 @@ int main() {{
 """
 
 
-def build_and_run(blocks, cmake, folder, library):
-    """All programs of a section, by a project that uses the library as the page says."""
-    lines = ["cmake_minimum_required(VERSION 3.22)", "project(app CXX)"]
-    for i, block in enumerate(blocks):
-        (folder / f"app{i}.cc").write_text(program(block))
-        lines += [f"add_executable(app{i} app{i}.cc)", cmake.replace("(app ", f"(app{i} ")]
+def build_and_run(sources, cmake, folder, library):
+    """Programs, each an ending and a text, by a project that uses the library as a page says."""
+    lines = ["cmake_minimum_required(VERSION 3.22)", "project(app C CXX)"]
+    for i, (ending, text) in enumerate(sources):
+        (folder / f"app{i}.{ending}").write_text(text)
+        lines += [f"add_executable(app{i} app{i}.{ending})", cmake.replace("(app ", f"(app{i} ")]
     (folder / "CMakeLists.txt").write_text("\n".join(lines))
     configure = ["cmake", "-B", "made", f"-DCMAKE_PREFIX_PATH={library}"]
     for command in (configure, ["cmake", "--build", "made"]):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-    for i in range(len(blocks)):
+    for i in range(len(sources)):
         done = subprocess.run([folder / "made" / f"app{i}"], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -184,18 +184,20 @@ def test_blocks_run(qstore, request, place, blocks):
             exec(compile(text, f"a block of {request.node.name}", "exec"), names)
 
 
-def cpp_pages():
+def program_pages():
     for page in PAGES:
         blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
-        found = {kind: [text for k, text in blocks if k == kind] for kind in ("cpp", "cmake")}
-        if found["cpp"]:
-            yield pytest.param(found["cpp"], found["cmake"], id=str(page.relative_to(ROOT)))
+        sources = [("cc", program(text)) for kind, text in blocks if kind == "cpp"]
+        sources += [("c", text) for kind, text in blocks if kind == "c"]
+        cmake = [text for kind, text in blocks if kind == "cmake"]
+        if sources:
+            yield pytest.param(sources, cmake, id=str(page.relative_to(ROOT)))
 
 
-@pytest.mark.parametrize(("blocks", "cmake"), list(cpp_pages()))
-def test_programs_run(place, library, blocks, cmake):
+@pytest.mark.parametrize(("sources", "cmake"), list(program_pages()))
+def test_programs_run(place, library, sources, cmake):
     assert len(cmake) == 1
-    build_and_run(blocks, cmake[0], place[0], library)
+    build_and_run(sources, cmake[0], place[0], library)
 
 
 def test_exchanges_are_needed():
