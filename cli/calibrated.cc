@@ -24,22 +24,25 @@ void CalibratedArguments::AddOptions(CLI::App& command) {
   const auto add_flag = [&](const char* name, const char* what) {
     return command.add_flag(name)->description(what)->group(kGroup);
   };
-  bits_option_ =
-      command.add_option("--bits", bits_, "With --to gptq: 2, 3, 4, 8 or a list of them")
-          ->option_text("N,...")
-          ->group(kGroup);
+  bits_option_ = command
+                     .add_option("--bits", bits_,
+                                 "Bits with --to gptq: 2, 3, 4, 8, or several with commas between")
+                     ->option_text("N,...")
+                     ->group(kGroup);
   const CLI::TypeValidator<double> number("NUMBER");
   const CLI::TypeValidator<int64_t> integer("INT");
-  add("--group-size", "Input channels that share a scale; -1: all; default 128", "INT", integer);
-  add("--damp", "Added to the Hessian, as a part of its mean diagonal; default 0.01", "NUMBER",
+  add("--group-size", "Input channels that share a scale; -1 is all (default: 128)", "INT",
+      integer);
+  add("--damp", "Part of its mean diagonal to add to the Hessian (default: 0.01)", "NUMBER",
       number);
-  add("--calibration", "Text file (.txt, .json, .jsonl, also .gz), c4 (default) or OWNER/NAME:FILE",
+  add("--calibration",
+      "Calibration text: a .txt, .json, .jsonl or .gz file, or OWNER/NAME:FILE (default: c4)",
       "FILE|DATASET", CLI::Validator());
-  add("--samples", "Windows of calibration text; default 128", "INT", integer);
-  add("--seqlen", "Tokens of each; default 2048, or what the model takes", "INT", integer);
-  add("--seed", "Of the choice of texts; default 0", "INT", integer);
-  CLI::Option* symmetric = add_flag("--sym", "No zeros but the middle (default)");
-  CLI::Option* asymmetric = add_flag("--asym", "A zero for each group");
+  add("--samples", "Windows of calibration text (default: 128)", "INT", integer);
+  add("--seqlen", "Tokens of each window (default: 2048, or what the model takes)", "INT", integer);
+  add("--seed", "Seed for the choice of texts (default: 0)", "INT", integer);
+  CLI::Option* symmetric = add_flag("--sym", "Use one zero point, the middle (default)");
+  CLI::Option* asymmetric = add_flag("--asym", "Use a zero point for each group");
   options_.push_back(symmetric->excludes(asymmetric));
   options_.push_back(asymmetric);
   options_.push_back(add_flag("--act-order", "Round the most active channels first"));

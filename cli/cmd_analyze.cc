@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "qstore_apps/analyze.h"
 #include "terminal.h"
+#include "values.h"
 #include "zipnn.h"
 
 namespace qstore::cli {
@@ -106,61 +107,59 @@ int RunAnalyze(const AnalyzeArguments& arguments) {
 
 }  // namespace
 
-void AddAnalyzeCommand(CLI::App& app, int* exit_code) {
+void AddAnalyzeCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<AnalyzeArguments>();
   analyze::AnalyzeOptions& options = arguments->options;
-  CLI::App* command = app.add_subcommand(
-      "analyze", "Tell what one to three precisions of a model cost, layer by layer");
-  command->add_option("variants", arguments->variants, "Name and model directory or file of each")
+  command
+      ->add_option("variants", arguments->variants,
+                   "Name of a variant, and its model directory or file")
       ->required()
       ->type_name("NAME=PATH");
   command
       ->add_option("-o,--output", arguments->output,
-                   "Directory for results; one that was interrupted is gone on with")
+                   "Directory for results; an interrupted analysis in it goes on")
       ->required()
       ->type_name("DIR");
-  command
-      ->add_option("--methods", arguments->methods,
-                   "Of huffman, zstd, zipnn, conditional, or all (huffman,zstd,conditional)")
+  CLI::Option* methods =
+      command->add_option("--methods", arguments->methods,
+                          "Methods to compare: huffman, zstd, zipnn, conditional, or all "
+                          "(default: huffman,zstd,conditional)");
+  TakeWord(methods->delimiter(','), {"huffman", "zstd", "zipnn", "conditional", "all"});
+  methods->type_name("LIST");
+  command->add_option("--zstd-levels", options.zstd, "Levels of zstd (default: 3)")
       ->delimiter(',')
-      ->check(CLI::IsMember({"huffman", "zstd", "zipnn", "conditional", "all"}))
       ->type_name("LIST");
-  command->add_option("--zstd-levels", options.zstd, "Levels of zstd (3)")
-      ->delimiter(',')
-      ->type_name("LIST");
-  CLI::Option* target =
-      command->add_option("--target", arguments->target, "Of conditional: only this variant ...")
-          ->type_name("NAME");
-  CLI::Option* given =
-      command->add_option("--given", arguments->given, "... given this one; default: every pair")
-          ->type_name("NAME");
+  CLI::Option* target = command
+                            ->add_option("--target", arguments->target,
+                                         "Measure conditional entropy of this variant only")
+                            ->type_name("NAME");
+  CLI::Option* given = command
+                           ->add_option("--given", arguments->given,
+                                        "Measure it given this variant (default: every pair)")
+                           ->type_name("NAME");
   target->needs(given);
   given->needs(target);
-  command->add_option("--level", options.level, "Of the archives: fast, balanced (default) or max")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Level>{
-              {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}},
-          CLI::ignore_case))
-      ->type_name("LEVEL");
+  TakeLevel(command->add_option("--level", options.level,
+                                "How much time packing may take (default: balanced)"));
   command
       ->add_option("--layers", options.layers,
-                   "Only layers of these names; * and ? stand for any characters")
+                   "Analyse only layers of these names; * and ? stand for any characters")
       ->type_name("PATTERN");
   command
-      ->add_option("--sample", arguments->sample,
-                   "Look at this share of the rows of each layer (0.1), or at so many (256)")
+      ->add_option(
+          "--sample", arguments->sample,
+          "Read a share of the rows of each layer, such as 0.1, or so many rows, such as 256")
       ->type_name("SHARE|ROWS");
-  command->add_option("--threads", options.threads, "Layers at once; 0: all processors (default)")
-      ->type_name("N");
-  command->add_option("--memory", options.memory_limit, "Aim for memory in use (1GiB)")
-      ->transform(CLI::AsSizeValue(false))
-      ->type_name("SIZE");
-  command->add_flag("--force", options.restart, "Begin anew where there is an analysis already");
-  command->add_flag("--json", arguments->json, "Print the summary as JSON");
+  AddThreads(command, &options.threads, "Layers to analyse at once");
+  TakeSize(
+      command->add_option("--memory", options.memory_limit, "Soft memory limit (default: 1GiB)"));
+  command->add_flag("--force", options.restart,
+                    "Begin anew where the directory has an analysis already");
+  AddJson(command, &arguments->json);
   command->footer(
-      "Levels are BF16 or FP16, LLM.int8() and GPTQ of 2, 3, 4 or 8 bits. DIR gets summary.json,\n"
-      "report.html, analyze.log and layers/*.json. zipnn needs the Python library of that name:\n"
-      "pip install qstore zipnn.");
+      "Variants may be BF16, FP16, LLM.int8() and GPTQ of 2, 3, 4 or 8 bits.\n"
+      "DIR gets summary.json, report.html, analyze.log and layers/*.json.\n"
+      "The method zipnn needs a Python library: pip install qstore zipnn.");
   command->callback([arguments, exit_code] { *exit_code = RunAnalyze(*arguments); });
 }
 

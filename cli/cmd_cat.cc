@@ -5,16 +5,20 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "commands.h"
 #include "open_archive.h"
 #include "qstore/file_reader.h"
 #include "qstore/source.h"
 #include "qstore_apps/file_cache.h"
+#include "suggest.h"
 #include "terminal.h"
+#include "values.h"
 
 namespace qstore::cli {
 namespace {
@@ -27,6 +31,7 @@ struct CatArguments {
   unsigned threads = 0;
   bool is_tensor = false;
   bool force = false;
+  bool json = false;
 };
 
 /// What is to be written.
@@ -34,6 +39,7 @@ struct Content {
   size_t file = 0;
   uint64_t begin = 0;
   uint64_t end = 0;
+  std::optional<size_t> tensor = {};
 };
 
 Result<Content> FindFile(const Archive& archive, size_t variant, const std::string& path) {
@@ -54,7 +60,19 @@ Result<Content> FindTensor(const Archive& archive, const mount::FileCache& cache
   const auto offset = cache.reader().OffsetOf(*tensor);
   if (!offset.ok()) return offset.status();
   const TensorInfo info = archive.tensor(*tensor);
-  return Content{info.file, *offset, *offset + info.byte_size};
+  return Content{info.file, *offset, *offset + info.byte_size, *tensor};
+}
+
+// Of files, then of tensors.
+std::vector<std::string> NamesIn(const Archive& archive, const VariantInfo& variant) {
+  std::vector<std::string> names;
+  for (size_t f = 0; f < variant.file_count; ++f) {
+    names.emplace_back(archive.file(variant.first_file + f).path);
+  }
+  for (size_t t = 0; t < variant.tensor_count; ++t) {
+    names.emplace_back(archive.tensor(variant.first_tensor + t).name);
+  }
+  return names;
 }
 
 Result<Content> Find(const Archive& archive, const mount::FileCache& cache,
@@ -71,7 +89,8 @@ Result<Content> Find(const Archive& archive, const mount::FileCache& cache,
   }
   return NotFound(archive.path().string() + ": variant '" + arguments.variant +
                   "' has no file and no tensor named '" + arguments.name +
-                  "'; `qstore ls` lists them");
+                  "'; `qstore ls` lists them" +
+                  DidYouMean(arguments.name, NamesIn(archive, archive.variant(*variant))));
 }
 
 Status WriteAll(std::span<const std::byte> bytes) {
@@ -108,6 +127,26 @@ Status Write(const Content& content, bool to_terminal, mount::FileCache* cache) 
   return {};
 }
 
+// What would be written, in place of it.
+void PrintDescription(const Archive& archive, const CatArguments& arguments,
+                      const Content& content) {
+  JsonWriter document;
+  document.BeginObject();
+  document.Add("archive", arguments.archive);
+  document.Add("variant", arguments.variant);
+  document.Add("file", archive.file(content.file).path);
+  if (content.tensor) {
+    const TensorInfo tensor = archive.tensor(*content.tensor);
+    document.Add("tensor", tensor.name);
+    document.Add("dtype", DTypeName(tensor.dtype));
+    document.Add("shape", std::vector<uint64_t>(tensor.shape.begin(), tensor.shape.end()));
+  }
+  document.Add("offset", content.begin);
+  document.Add("bytes", content.end - content.begin);
+  document.End();
+  PrintJson(document);
+}
+
 int RunCat(const CatArguments& arguments) {
   const OpenOptions& options = arguments.limits.open;
   mount::FileCacheOptions cache_options;
@@ -120,28 +159,33 @@ int RunCat(const CatArguments& arguments) {
   if (!cache.ok()) return Report(cache.status());
   const auto content = Find(*archive, **cache, arguments);
   if (!content.ok()) return Report(content.status());
+  if (arguments.json) {
+    PrintDescription(*archive, arguments, *content);
+    return kExitDone;
+  }
   const bool to_terminal = !arguments.force && ::isatty(STDOUT_FILENO) == 1;
   return Report(Write(*content, to_terminal, cache->get()));
 }
 
 }  // namespace
 
-void AddCatCommand(CLI::App& app, int* exit_code) {
+void AddCatCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<CatArguments>();
-  CLI::App* command =
-      app.add_subcommand("cat", "Write the bytes of a file or a tensor to standard output");
-  command->add_option("archive", arguments->archive, "Archive to read")->required();
-  command->add_option("variant", arguments->variant, "Name of the variant")
+  command->add_option("archive", arguments->archive, "Archive to read: a path or a URL")
+      ->required();
+  command->add_option("variant", arguments->variant, "Variant that has it")
       ->required()
       ->type_name("NAME");
-  command->add_option("name", arguments->name, "File or, when there is no such file, tensor")
+  command->add_option("name", arguments->name, "Path of a file, or name of a tensor")
       ->required()
       ->type_name("FILE|TENSOR");
-  command->add_flag("--tensor", arguments->is_tensor, "It is a tensor");
-  command->add_option("--threads", arguments->threads, "0: all processors (default)")
-      ->type_name("N");
+  command->add_flag("--tensor", arguments->is_tensor,
+                    "Take the name for that of a tensor, even where a file has it");
+  AddThreads(command, &arguments->threads);
   arguments->limits.AddOptions(command, "");
-  command->add_flag("--force", arguments->force, "Write bytes that are no text to a terminal, too");
+  command->add_flag("--force", arguments->force, "Write bytes that are no text even to a terminal");
+  command->add_flag("--json", arguments->json,
+                    "Tell as one JSON document what it is, and write none of its bytes");
   command->callback([=] { *exit_code = RunCat(*arguments); });
 }
 

@@ -9,6 +9,7 @@
 #include "plan_arguments.h"
 #include "qstore/change.h"
 #include "terminal.h"
+#include "values.h"
 #include "variant_arguments.h"
 
 namespace qstore::cli {
@@ -108,19 +109,15 @@ int RunCompact(const CompactArguments& arguments) {
   return kExitDone;
 }
 
-void AddJson(CLI::App* command, bool* json) {
-  command->add_flag("--json", *json, "Print the result as JSON");
-}
+}  // namespace
 
-void AddAdd(CLI::App& app, int* exit_code) {
+void AddAddCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<AddArguments>();
-  CLI::App* command = app.add_subcommand("add", "Add variants to an archive, in place");
   command->add_option("archive", arguments->archive, "Archive to change")->required();
-  arguments->variants.AddOptions(
-      command, "Name and model directory or file of each",
-      "Add every model in this folder, named by its file or subfolder; may be repeated");
-  arguments->plan.AddOptions(command, "Code CHILD, which is added, relative to PARENT only",
-                             "Added variant that must load from its own bytes; may be repeated");
+  arguments->variants.AddOptions(command, "Name of a variant, and its model directory or file",
+                                 "Add every model in this folder, named by its file or subfolder");
+  arguments->plan.AddOptions(command, "Code the added variant CHILD relative to PARENT only",
+                             "Store this added variant without parents, so that it loads alone");
   AddJson(command, &arguments->json);
   command->callback([=] {
     if (arguments->variants.empty()) throw CLI::RequiredError("variants");
@@ -128,37 +125,29 @@ void AddAdd(CLI::App& app, int* exit_code) {
   });
 }
 
-void AddDrop(CLI::App& app, int* exit_code) {
+void AddDropCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<DropArguments>();
-  CLI::App* command = app.add_subcommand(
-      "drop", "Drop variants from an archive, in place; compact frees the space");
   command->add_option("archive", arguments->archive, "Archive to change")->required();
-  command->add_option("variants", arguments->variants, "Names of variants")
+  command->add_option("variants", arguments->variants, "Variant to drop")
       ->required()
       ->type_name("NAME");
   AddJson(command, &arguments->json);
   command->callback([=] { *exit_code = RunDrop(*arguments); });
 }
 
-void AddCompact(CLI::App& app, int* exit_code) {
+void AddCompactCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<CompactArguments>();
-  CLI::App* command =
-      app.add_subcommand("compact", "Write an archive anew without what dropped variants left");
   command->add_option("archive", arguments->archive, "Archive to compact")->required();
   command
-      ->add_option("-o,--output", arguments->output, "Write it there, leave the archive as it is")
+      ->add_option("-o,--output", arguments->output,
+                   "Write the result here and leave the archive as it is")
       ->type_name("OUT.qstore");
   command->add_flag("--force", arguments->options.overwrite, "Replace an existing output");
   AddJson(command, &arguments->json);
-  command->callback([=] { *exit_code = RunCompact(*arguments); });
-}
-
-}  // namespace
-
-void AddChangeCommands(CLI::App& app, int* exit_code) {
-  AddAdd(app, exit_code);
-  AddDrop(app, exit_code);
-  AddCompact(app, exit_code);
+  command->callback([=] {
+    RefuseStandardOutput("--output", arguments->output);
+    *exit_code = RunCompact(*arguments);
+  });
 }
 
 }  // namespace qstore::cli

@@ -7,6 +7,7 @@
 #include "commands.h"
 #include "open_archive.h"
 #include "terminal.h"
+#include "values.h"
 
 namespace qstore::cli {
 namespace {
@@ -53,30 +54,27 @@ int RunGet(const GetArguments& arguments) {
 
 }  // namespace
 
-void AddGetCommand(CLI::App& app, int* exit_code) {
+void AddGetCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<GetArguments>();
-  CLI::App* command = app.add_subcommand(
-      "get", "Restore a variant once in a cache, and print where its file or directory is");
-  command->add_option("archive", arguments->archive, "Archive to read, or its URL")->required();
-  command->add_option("variant", arguments->variant, "Name of the variant")
+  command->add_option("archive", arguments->archive, "Archive to read: a path or a URL")
+      ->required();
+  command->add_option("variant", arguments->variant, "Variant to restore")
       ->required()
       ->type_name("NAME");
-  command->add_option("--file", arguments->options.file, "Only the file of this path")
+  command->add_option("--file", arguments->options.file, "Restore only the file of this path")
       ->type_name("PATH");
-  command->add_flag("--path", arguments->only_path, "Print the path and nothing else");
-  command->add_option("--cache", arguments->cache, "Directory of the cache ($QSTORE_CACHE)")
-      ->type_name("DIR");
+  command->add_flag("--path", arguments->only_path, "Print only the path");
   command
-      ->add_option("--cache-size", arguments->options.cache_size,
-                   "What it may hold; what was asked for longest ago goes (half of the disk)")
-      ->transform(CLI::AsSizeValue(false))
-      ->type_name("SIZE");
-  command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
-      ->type_name("N");
+      ->add_option("--cache", arguments->cache, "Directory of the cache (default: $QSTORE_CACHE)")
+      ->type_name("DIR");
+  TakeSize(command->add_option(
+      "--cache-size", arguments->options.cache_size,
+      "Most bytes in the cache; the variants used longest ago go (default: half of the disk)"));
+  AddThreads(command, &arguments->options.threads);
   arguments->limits.AddOptions(command, "");
-  command->add_flag("--json", arguments->json, "Print the result as JSON");
+  AddJson(command, &arguments->json);
   command->footer(
-      "Everything that opens a file works with it:\n"
+      "Any program that opens files can use the path:\n"
       "  llama-server -m $(qstore get m.qstore q4 --path)\n"
       "The cache is $QSTORE_CACHE, $XDG_CACHE_HOME/qstore or ~/.cache/qstore.");
   command->callback([=] { *exit_code = RunGet(*arguments); });

@@ -11,6 +11,7 @@
 #include "open_archive.h"
 #include "qstore/archive.h"
 #include "terminal.h"
+#include "values.h"
 
 namespace qstore::cli {
 namespace {
@@ -294,12 +295,12 @@ Status PrintText(const Archive& archive, const Summary& summary,
          HumanBytes(summary.source_bytes).c_str(), HumanBytes(archive.stored_bytes()).c_str(),
          BitsPerWeight(archive, summary));
   if (archive.dead_bytes() > 0) {
-    Append(&text, "  %s of it are dead: 'qstore compact' takes them away\n",
+    Append(&text, "  %s of it are dead: 'qstore compact' frees them\n",
            HumanBytes(archive.dead_bytes()).c_str());
   }
   for (size_t v = 0; v < summary.variants.size(); ++v) {
     const VariantSummary& variant = summary.variants[v];
-    Append(&text, "  %-16s %zu files, %zu tensors, %s; stored for it alone %s, a load reads %s\n",
+    Append(&text, "  %-16s %zu files, %zu tensors, %s; adds %s; loading reads %s\n",
            Printable(variant.info.name).c_str(), variant.info.file_count, variant.info.tensor_count,
            HumanBytes(variant.info.source_bytes).c_str(),
            HumanBytes(variant.sizes.own_bytes).c_str(),
@@ -325,21 +326,21 @@ int RunInspect(const InspectArguments& arguments) {
   if (!archive.ok()) return Report(archive.status());
   const auto summary = Summarize(*archive);
   if (!summary.ok()) return Report(summary.status());
-  const auto print = arguments.json ? PrintDocument : PrintText;
-  const Status printed = print(*archive, *summary, arguments);
+  const Status printed = arguments.json ? PrintDocument(*archive, *summary, arguments)
+                                        : PrintText(*archive, *summary, arguments);
   return printed.ok() ? kExitDone : Report(printed);
 }
 
 }  // namespace
 
-void AddInspectCommand(CLI::App& app, int* exit_code) {
+void AddInspectCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<InspectArguments>();
-  CLI::App* command = app.add_subcommand("inspect", "Show what an archive holds");
-  command->add_option("archive", arguments->archive, "Archive to read, or its URL")->required();
+  command->add_option("archive", arguments->archive, "Archive to read: a path or a URL")
+      ->required();
   arguments->limits.AddOptions(command, "");
   command->add_flag("--files", arguments->files, "List every file with its digest");
   command->add_flag("--tensors", arguments->tensors, "List every tensor and how it is coded");
-  command->add_flag("--json", arguments->json, "Print JSON");
+  AddJson(command, &arguments->json);
   command->callback([=] { *exit_code = RunInspect(*arguments); });
 }
 

@@ -9,6 +9,7 @@
 #include "open_archive.h"
 #include "qstore/archive.h"
 #include "terminal.h"
+#include "values.h"
 
 namespace qstore::cli {
 namespace {
@@ -147,16 +148,16 @@ int RunLs(const LsArguments& arguments) {
 
 }  // namespace
 
-void AddLsCommand(CLI::App& app, int* exit_code) {
+void AddLsCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<LsArguments>();
-  CLI::App* command =
-      app.add_subcommand("ls", "List the variants of an archive, or the files of one");
-  command->add_option("archive", arguments->archive, "Archive to read")->required();
-  command->add_option("variant", arguments->variant, "Name of the variant")->type_name("NAME");
-  command->add_flag("-l,--long", arguments->is_long, "With sizes in bytes");
-  command->add_flag("--tensors", arguments->tensors, "Tensors of the variant in place of files");
+  command->add_option("archive", arguments->archive, "Archive to read: a path or a URL")
+      ->required();
+  command->add_option("variant", arguments->variant, "Variant whose files to list")
+      ->type_name("NAME");
+  command->add_flag("-l,--long", arguments->is_long, "Show sizes in bytes too");
+  command->add_flag("--tensors", arguments->tensors, "List tensors, not files");
   arguments->limits.AddOptions(command, "");
-  command->add_flag("--json", arguments->json, "Print JSON");
+  AddJson(command, &arguments->json);
   command->callback([=] { *exit_code = RunLs(*arguments); });
 }
 

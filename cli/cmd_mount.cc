@@ -8,6 +8,8 @@
 #include "open_archive.h"
 #include "qstore/source.h"
 #include "qstore_apps/mount.h"
+#include "terminal.h"
+#include "values.h"
 
 namespace qstore::cli {
 namespace {
@@ -16,6 +18,7 @@ struct MountArguments {
   std::string archive;
   std::string directory;
   mount::MountOptions options;
+  bool json = false;
 };
 
 // What has not to be held whole stays within --memory by itself.
@@ -34,37 +37,41 @@ int RunMount(MountArguments arguments) {
     if (!error) arguments.archive = full.string();
   }
   const auto open = [&] { return OpenArchive(arguments.archive, OptionsFor(arguments)); };
-  return Report(mount::Mount(open, arguments.directory, arguments.options));
+  const Status status = mount::Mount(open, arguments.directory, arguments.options);
+  if (!status.ok() || !arguments.json) return Report(status);
+  JsonWriter document;
+  document.BeginObject();
+  document.Add("archive", arguments.archive);
+  document.Add("directory", arguments.directory);
+  document.End();
+  PrintJson(document);
+  return kExitDone;
 }
 
 }  // namespace
 
-void AddMountCommand(CLI::App& app, int* exit_code) {
+void AddMountCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<MountArguments>();
-  CLI::App* command =
-      app.add_subcommand("mount", "Show the files of all variants as files, DIR/VARIANT/FILE");
-  command->add_option("archive", arguments->archive, "Archive to read")->required();
-  command->add_option("directory", arguments->directory, "Directory to mount on; empty")
+  command->add_option("archive", arguments->archive, "Archive to read: a path or a URL")
+      ->required();
+  command->add_option("directory", arguments->directory, "Empty directory to mount on")
       ->required()
       ->type_name("DIR");
   command->add_flag("-f,--foreground", arguments->options.foreground,
-                    "Serve in this process until it is unmounted or interrupted");
+                    "Serve in this process until someone unmounts or interrupts it");
   command->add_flag("--allow-other", arguments->options.allow_other,
                     "Let other users read the files");
-  command
-      ->add_option("--memory", arguments->options.memory,
-                   "Aim for memory in use (256MiB), but for what must be held whole")
-      ->transform(CLI::AsSizeValue(false))
-      ->type_name("SIZE");
-  command
-      ->add_option("--threads", arguments->options.threads,
-                   "That decode ahead of readers; 0: all processors (default)")
-      ->type_name("N");
+  TakeSize(command->add_option("--memory", arguments->options.memory,
+                               "Soft memory limit; parents that must be held whole may pass it "
+                               "(default: 256MiB)"));
+  AddThreads(command, &arguments->options.threads, "Threads that decode ahead of readers");
   command
       ->add_option("--log", arguments->options.log,
-                   "Append what goes wrong to this file (syslog, or with -f standard error)")
+                   "Append errors to this file (default: syslog, or standard error with -f)")
       ->type_name("FILE");
-  command->footer("Unmount with: umount DIR, or fusermount3 -u DIR.");
+  AddJson(command, &arguments->json);
+  command->footer(
+      "Files appear as DIR/VARIANT/FILE. To unmount: umount DIR, or fusermount3 -u DIR.");
   command->callback([=] { *exit_code = RunMount(*arguments); });
 }
 

@@ -3,11 +3,13 @@
 #include <memory>
 
 #include "commands.h"
+#include "pack_summary.h"
 #include "plan_arguments.h"
 #include "print_estimate.h"
 #include "qstore/estimate.h"
 #include "qstore/pack.h"
 #include "terminal.h"
+#include "values.h"
 #include "variant_arguments.h"
 
 namespace qstore::cli {
@@ -54,6 +56,8 @@ int RunPack(const PackArguments& arguments) {
   auto report = Pack(*variants, arguments.output, options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
+  const auto archive = Archive::Open(arguments.output);
+  const auto summary = archive.ok() ? SummarizePack(*archive, *variants) : archive.status();
   const double share = report->source_bytes == 0 ? 0
                                                  : 100 * static_cast<double>(report->stored_bytes) /
                                                        static_cast<double>(report->source_bytes);
@@ -64,44 +68,46 @@ int RunPack(const PackArguments& arguments) {
     document.Add("source_bytes", report->source_bytes);
     document.Add("stored_bytes", report->stored_bytes);
     document.Add("seconds", line.seconds());
+    if (summary.ok()) AddTo(*summary, &document);
     document.End();
     PrintJson(document);
   } else {
     std::fprintf(stderr, "%s: %s of files in %s (%.1f %%), %.2f s\n", arguments.output.c_str(),
                  HumanBytes(report->source_bytes).c_str(), HumanBytes(report->stored_bytes).c_str(),
                  share, line.seconds());
+    if (summary.ok()) std::fputs(TextOf(*summary).c_str(), stderr);
   }
   return kExitDone;
 }
 
 }  // namespace
 
-void AddPackCommand(CLI::App& app, int* exit_code) {
+void AddPackCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<PackArguments>();
-  CLI::App* command = app.add_subcommand("pack", "Store variants of a model in one archive");
-  const CLI::Option* output =
-      command
-          ->add_option("-o,--output", arguments->output, "Archive to write; --estimate needs none")
-          ->type_name("OUT.qstore");
+  const CLI::Option* output = command
+                                  ->add_option("-o,--output", arguments->output,
+                                               "Archive to write (not needed with --estimate)")
+                                  ->type_name("OUT.qstore");
   arguments->variants.AddOptions(
-      command, "Name and model directory or file of each",
-      "Store every model in this folder, named by its file or subfolder; may be repeated");
+      command, "Name of a variant, and its model directory or file",
+      "Store every model in this folder, named by its file or subfolder");
   arguments->plan.AddOptions(command,
                              "Code CHILD relative to PARENT only (default: choose by measurement)",
-                             "Variant that must load from its own bytes; may be repeated");
+                             "Store this variant without parents, so that it loads alone");
   command->add_flag("--sha256", arguments->options.sha256,
-                    "Store the SHA-256 of each file too; takes longer");
+                    "Store the SHA-256 of each file too, which takes longer");
   command->add_flag("--force", arguments->options.overwrite, "Replace an existing archive");
   command->add_flag("--estimate", arguments->estimate,
-                    "Write nothing; tell what each variant and the archive would take, and what "
-                    "loads would read, from samples of the files");
-  command->add_flag("--json", arguments->json, "Print the result as JSON");
+                    "Write nothing; estimate from samples what each variant adds and what loading "
+                    "it reads");
+  AddJson(command, &arguments->json);
   command->callback([=] {
     if (arguments->variants.empty()) throw CLI::RequiredError("variants");
     if (arguments->estimate) {
       *exit_code = RunEstimate(*arguments);
       return;
     }
+    RefuseStandardOutput(output->get_name(), arguments->output);
     if (output->count() == 0) throw CLI::RequiredError(output->get_name());
     *exit_code = RunPack(*arguments);
   });

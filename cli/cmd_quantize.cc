@@ -8,6 +8,7 @@
 #include "qstore_apps/quantize.h"
 #include "qstore_apps/targets.h"
 #include "terminal.h"
+#include "values.h"
 
 namespace qstore::cli {
 namespace {
@@ -33,6 +34,7 @@ void PrintNames(const char* what, const std::vector<std::string>& names) {
 struct Made {
   std::string directory;
   std::string word;  // For a tensor that is quantized.
+  bool is_cast = false;
   make::QuantizeReport report;
 };
 
@@ -44,21 +46,28 @@ void PrintText(const QuantizeArguments& arguments, const Made& made) {
     PrintNames("cast", report.cast);
     PrintNames("keep", report.kept_matrices);
   }
-  std::fprintf(stderr, "%s: %zu tensors to %s, %zu cast, %llu kept (%zu of them matrices)\n",
-               dry_run ? "dry run" : made.directory.c_str(), report.quantized.size(),
-               made.word.c_str(), report.cast.size(), static_cast<unsigned long long>(report.kept),
-               report.kept_matrices.size());
+  const std::string where = dry_run ? "dry run" : Printable(made.directory);
+  const auto kept = static_cast<unsigned long long>(report.kept);
+  const size_t matrices = report.kept_matrices.size();
+  if (made.is_cast) {
+    std::fprintf(stderr, "%s: %zu tensors cast to %s, %llu kept (%zu of them matrices)\n",
+                 where.c_str(), report.cast.size(), made.word.c_str(), kept, matrices);
+  } else {
+    std::fprintf(stderr, "%s: %zu tensors to %s, %zu cast, %llu kept (%zu of them matrices)\n",
+                 where.c_str(), report.quantized.size(), made.word.c_str(), report.cast.size(),
+                 kept, matrices);
+  }
 }
 
 void PrintTime(const std::vector<Made>& all, double seconds) {
-  double source_bytes = 0;
-  double output_bytes = 0;
+  uint64_t source_bytes = 0;
+  uint64_t output_bytes = 0;
   for (const Made& made : all) {
-    source_bytes += static_cast<double>(made.report.source_bytes);
-    output_bytes += static_cast<double>(made.report.output_bytes);
+    source_bytes += made.report.source_bytes;
+    output_bytes += made.report.output_bytes;
   }
-  std::fprintf(stderr, "%.1f MB to %.1f MB in %.2f s\n", source_bytes / 1e6, output_bytes / 1e6,
-               seconds);
+  std::fprintf(stderr, "%s to %s in %.2f s\n", HumanBytes(source_bytes).c_str(),
+               HumanBytes(output_bytes).c_str(), seconds);
 }
 
 void AddDocument(const QuantizeArguments& arguments, const Made& made, JsonWriter* document) {
@@ -128,6 +137,11 @@ int Print(const QuantizeArguments& arguments, const std::vector<Made>& all, bool
   return kExitDone;
 }
 
+bool IsCast(const std::string& name) {
+  const auto target = make::QuantizeTargetOf(name);
+  return target == make::QuantizeTarget::kBF16 || target == make::QuantizeTarget::kF16;
+}
+
 int RunOne(const QuantizeArguments& arguments, const std::string& name) {
   make::QuantizeOptions options = arguments.options;
   options.target = *make::QuantizeTargetOf(name);
@@ -137,9 +151,9 @@ int RunOne(const QuantizeArguments& arguments, const std::string& name) {
   const auto report = make::Quantize(arguments.source, arguments.output, options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
-  const bool is_format = options.target == make::QuantizeTarget::kFormat;
-  return Print(arguments, {{arguments.output, is_format ? name : "int8", *report}}, false,
-               line.seconds());
+  const bool is_llm = options.target == make::QuantizeTarget::kLlmInt8;
+  return Print(arguments, {{arguments.output, is_llm ? "int8" : name, IsCast(name), *report}},
+               false, line.seconds());
 }
 
 int RunList(const QuantizeArguments& arguments, const std::vector<std::string>& names) {
@@ -151,7 +165,7 @@ int RunList(const QuantizeArguments& arguments, const std::vector<std::string>& 
   if (!reports.ok()) return Report(reports.status());
   std::vector<Made> all;
   for (size_t i = 0; i < names.size(); ++i) {
-    all.push_back({arguments.output + "/" + names[i], names[i], (*reports)[i]});
+    all.push_back({arguments.output + "/" + names[i], names[i], IsCast(names[i]), (*reports)[i]});
   }
   return Print(arguments, all, true, line.seconds());
 }
@@ -187,21 +201,20 @@ int RunQuantize(const QuantizeArguments& arguments) {
 
 }  // namespace
 
-void AddQuantizeCommand(CLI::App& app, int* exit_code) {
+void AddQuantizeCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<QuantizeArguments>();
   make::QuantizeOptions& options = arguments->options;
-  CLI::App* command = app.add_subcommand(
-      "quantize",
-      "Make another precision of a model: LLM.int8(), FP8, FP4, int8, int4, GPTQ, BF16, FP16; or\n"
-      "GGUF files of fewer bits");
   command->add_option("source", arguments->source, "Model directory, .safetensors or .gguf file")
       ->required();
-  command->add_option("-o,--output", arguments->output, "Directory to write")->required();
+  command->add_option("-o,--output", arguments->output, "Directory to write")
+      ->required()
+      ->type_name("DIR");
   command
       ->add_option("--to", arguments->to,
-                   "One of " + make::TargetNames() + "; of a .gguf file q4_k_m, q8_0, " +
-                       "...; or a list with commas between")
-      ->required();
+                   "Precision to make, or several with commas between: " + make::TargetNames() +
+                       "; of a .gguf file q4_k_m, q8_0 and others")
+      ->required()
+      ->type_name("PRECISION,...");
   // Not found by their names later, which in CLI11 ends the process where there is no memory.
   const auto not_of_calibrated = [&](CLI::Option* option) {
     arguments->not_of_calibrated.push_back(option);
@@ -210,15 +223,12 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
     arguments->not_of_gguf.push_back(option);
     not_of_calibrated(option);
   };
-  not_of_both(command
-                  ->add_option(
-                      "--rest", options.rest,
-                      "What becomes of floats that are not quantized: keep (default), bf16 or fp16")
-                  ->transform(CLI::CheckedTransformer(
-                      std::map<std::string, make::QuantizeRest>{{"keep", make::QuantizeRest::kKeep},
-                                                                {"bf16", make::QuantizeRest::kBF16},
-                                                                {"fp16", make::QuantizeRest::kF16}},
-                      CLI::ignore_case)));
+  not_of_both(TakeEnum<make::QuantizeRest>(
+      command->add_option("--rest", options.rest,
+                          "Type of the floats that are not quantized (default: keep)"),
+      {{"keep", make::QuantizeRest::kKeep},
+       {"bf16", make::QuantizeRest::kBF16},
+       {"fp16", make::QuantizeRest::kF16}}));
   not_of_both(
       command
           ->add_option("--include", options.include,
@@ -229,32 +239,31 @@ void AddQuantizeCommand(CLI::App& app, int* exit_code) {
           ->option_text("PATTERN"));
   not_of_calibrated(
       command->add_flag("--list", arguments->list, "Print what becomes of each tensor"));
-  not_of_calibrated(
-      command->add_flag("--dry-run", options.dry_run, "Only print it; write nothing"));
-  not_of_calibrated(
-      command->add_option("--threads", options.threads, "Default: one for each processor"));
+  not_of_calibrated(command->add_flag("--dry-run", options.dry_run,
+                                      "Only print what becomes of each tensor; write nothing"));
+  not_of_calibrated(AddThreads(command, &options.threads));
   not_of_calibrated(
       command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk"));
   command->add_flag(
       "--force", options.overwrite,
-      "Replace files of the same names; remove other shards and old indexes beside them");
-  command->add_flag("--json", arguments->json, "Print the result as JSON, with --list its lists");
+      "Replace files of the same names, and remove other shards and old indexes beside them");
+  AddJson(command, &arguments->json);
   arguments->calibrated.AddOptions(*command);
   arguments->gguf.AddOptions(*command);
   command->footer(
-      "llm-int8 quantizes every two-dimensional P.weight whose module P is, by its name, no\n"
-      "embedding (embed_*, *embedding(s), wte, wpe, shared, ...) and no output head (lm_head,\n"
-      "predictions.decoder, embed_out, output_layer, ...), as bitsandbytes does. The targets of\n"
-      "FP8, FP4, int8 and int4 take the same matrices, and write what compressed-tensors writes,\n"
-      "fp8-fine-grained what transformers and nf4 what bitsandbytes does. A matrix that does not\n"
-      "fit a target is an error; --exclude leaves it as it is.\n"
-      "A list writes each precision to the folder of OUTPUT that has its name.\n"
-      "gptq-Nbit runs the model on calibration text, and makes no list with others. One precision\n"
-      "is written to OUTPUT itself, several to 16bit, 8bit, ... in it. An interrupted run leaves\n"
-      "OUTPUT.quantizing, from which the same command goes on. Needs: pip install "
-      "'qstore[quantize]'.\n"
-      "Of MODEL.gguf each precision of a list becomes OUTPUT/MODEL-PRECISION.gguf, byte for byte\n"
-      "what llama-quantize of llama.cpp makes.");
+      "llm-int8 quantizes the two-dimensional weights of linear layers, as bitsandbytes does. It "
+      "leaves embeddings and output heads as they are, which it knows by their names.\n"
+      "The targets of FP8, FP4, int8 and int4 take the same matrices and write what "
+      "compressed-tensors writes. fp8-fine-grained writes what transformers writes, and nf4 what "
+      "bitsandbytes writes.\n"
+      "A matrix that does not fit a target is an error; --exclude leaves it as it is.\n"
+      "A list writes each precision to the folder of DIR that has its name.\n"
+      "gptq-Nbit runs the model on calibration text and cannot be in a list with other targets. It "
+      "needs: pip install 'qstore[quantize]'.\n"
+      "gptq writes one precision to DIR itself, and several to DIR/16bit, DIR/8bit and so on. An "
+      "interrupted run leaves DIR.quantizing, from which the same command goes on.\n"
+      "Of MODEL.gguf each precision becomes DIR/MODEL-PRECISION.gguf. It has the bytes that "
+      "llama-quantize of llama.cpp makes.");
   command->callback([arguments, exit_code] { *exit_code = RunQuantize(*arguments); });
 }
 

@@ -5,6 +5,7 @@
 #include "commands.h"
 #include "qstore_apps/synth.h"
 #include "terminal.h"
+#include "values.h"
 
 namespace qstore::cli {
 namespace {
@@ -47,10 +48,10 @@ int RunSynth(const SynthArguments& arguments) {
     document.End();
     PrintJson(document);
   } else {
-    std::fprintf(stderr, "%s: %llu tensors, %.1f M weights, %.1f MB in %llu file%s, %.2f s\n",
+    std::fprintf(stderr, "%s: %llu tensors, %.1f M weights, %s in %llu file%s, %.2f s\n",
                  arguments.directory.c_str(), static_cast<unsigned long long>(report->tensors),
                  static_cast<double>(report->weights) / 1e6,
-                 static_cast<double>(report->tensor_bytes) / 1e6,
+                 HumanBytes(report->tensor_bytes).c_str(),
                  static_cast<unsigned long long>(report->shards), report->shards == 1 ? "" : "s",
                  line.seconds());
   }
@@ -59,72 +60,76 @@ int RunSynth(const SynthArguments& arguments) {
 
 }  // namespace
 
-void AddSynthCommand(CLI::App& app, int* exit_code) {
+void AddSynthCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<SynthArguments>();
   make::SynthOptions& options = arguments->options;
-  CLI::App* command = app.add_subcommand(
-      "synth", "Write an invented model of a chosen size and shape, the same for the same seed");
-  command->add_option("-o,--output", arguments->directory, "Directory to write")->required();
-  command->add_option("--seed", options.seed, "Seed of all random numbers")->capture_default_str();
-  command->add_option("--dtype", options.dtype, "bf16, fp16 or f32; default bf16")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, DType>{
-              {"bf16", DType::kBF16}, {"fp16", DType::kF16}, {"f32", DType::kF32}},
-          CLI::ignore_case));
+  command->add_option("-o,--output", arguments->directory, "Directory to write")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--seed", options.seed, "Seed of all random numbers (default: 0)")
+      ->type_name("N");
+  TakeEnum<DType>(
+      command->add_option("--dtype", options.dtype, "Type of the weights (default: bf16)"),
+      {{"bf16", DType::kBF16}, {"fp16", DType::kF16}, {"f32", DType::kF32}});
 
-  CLI::Option* shape =
-      command->add_option("--shape", arguments->shape, "Matrices of this shape, as 4096x4096")
-          ->check(CLI::Validator(CheckShape, "RxC"))
-          ->group("Matrices");
-  command->add_option("--count", options.count, "How many of them; default 1")
+  CLI::Option* shape = command
+                           ->add_option("--shape", arguments->shape,
+                                        "Make matrices of this shape, such as 4096x4096")
+                           ->check(CLI::Validator(CheckShape, ""))
+                           ->type_name("RxC")
+                           ->group("Matrices");
+  command->add_option("--count", options.count, "How many matrices (default: 1)")
       ->needs(shape)
       ->check(CLI::PositiveNumber)
       ->group("Matrices");
 
   for (const auto& [name, field, text] :
-       {std::tuple("--layers", &options.layers, "Layers; default 4"),
-        std::tuple("--hidden", &options.hidden, "Hidden size; default by --size"),
-        std::tuple("--intermediate", &options.intermediate, "MLP size; default 8/3 of hidden"),
-        std::tuple("--vocab", &options.vocab, "Rows of the embedding; default 32000")}) {
+       {std::tuple("--layers", &options.layers, "Layers (default: 4)"),
+        std::tuple("--hidden", &options.hidden, "Hidden size (default: by --size)"),
+        std::tuple("--intermediate", &options.intermediate,
+                   "Size of the MLP (default: 8/3 of --hidden)"),
+        std::tuple("--vocab", &options.vocab, "Rows of the embedding (default: 32000)")}) {
     command->add_option(name, *field, text)
         ->excludes(shape)
         ->check(CLI::PositiveNumber)
         ->group("LLaMA layout (without --shape)");
   }
-  command
-      ->add_option("--size", options.size_bytes,
-                   "About so many bytes of tensors, as 6GB: chooses --count or --layers")
-      ->transform(CLI::AsSizeValue(true));
+  TakeSize(command->add_option("--size", options.size_bytes,
+                               "About so many bytes of tensors, such as 6GB; chooses --count or "
+                               "--layers"));
 
   command->add_option("--deviation", options.deviation, "Standard deviation of a weight")
       ->capture_default_str()
       ->group("Law");
-  command->add_option("--row-spread", options.row_spread, "Of the logarithm of row factors")
-      ->capture_default_str()
-      ->group("Law");
-  command->add_option("--column-spread", options.column_spread, "Of that of column factors")
+  command
+      ->add_option("--row-spread", options.row_spread, "Deviation of the logarithm of row factors")
       ->capture_default_str()
       ->group("Law");
   command
-      ->add_option("--student-t", options.student_t,
-                   "Heavy tails: Student's t with NU >= 2 degrees of freedom in place of normal")
+      ->add_option("--column-spread", options.column_spread,
+                   "Deviation of the logarithm of column factors")
+      ->capture_default_str()
+      ->group("Law");
+  command
+      ->add_option(
+          "--student-t", options.student_t,
+          "Heavy tails: Student's t with NU degrees of freedom, at least 2 (default: normal)")
       ->option_text("NU")
       ->group("Law");
   command
       ->add_option("--outlier-columns", options.outlier_columns,
-                   "Part of the columns (0 to 1) whose weights are 16 times as large")
+                   "Part of the columns, 0 to 1, whose weights are 16 times as large")
       ->option_text("FRACTION")
       ->group("Law");
 
-  command->add_option("--shard-size", options.shard_bytes, "Largest file, as 5GB")
-      ->transform(CLI::AsSizeValue(true))
-      ->capture_default_str();
-  command->add_option("--threads", options.threads, "Default: one for each processor");
+  TakeSize(command->add_option("--shard-size", options.shard_bytes,
+                               "Most bytes of a file, such as 5GB"));
+  AddThreads(command, &options.threads);
   command->add_flag(
       "--force", options.overwrite,
-      "Replace files of the same names; remove other shards and old indexes beside them");
+      "Replace files of the same names, and remove other shards and old indexes beside them");
   command->add_flag("!--no-sync", options.sync, "Do not wait until the files are on the disk");
-  command->add_flag("--json", arguments->json, "Print the result as JSON");
+  AddJson(command, &arguments->json);
   command->callback([arguments, exit_code] { *exit_code = RunSynth(*arguments); });
 }
 

@@ -6,6 +6,7 @@
 #include "open_archive.h"
 #include "qstore/unpack.h"
 #include "terminal.h"
+#include "values.h"
 
 namespace qstore::cli {
 namespace {
@@ -22,11 +23,19 @@ struct UnpackArguments {
 int RunUnpack(const UnpackArguments& arguments) {
   auto archive = OpenArchive(arguments.archive, arguments.limits.open);
   if (!archive.ok()) return Report(archive.status());
+  std::string variant = arguments.variant;
+  if (variant.empty()) {
+    if (archive->variant_count() > 1) {
+      return Report(InvalidArgument(archive->path().string() + ": name a variant; there are: " +
+                                    Listed(NamesOfVariants(*archive))));
+    }
+    variant = archive->variant(0).name;
+  }
   UnpackOptions options = arguments.options;
   options.max_bytes = arguments.limits.max_bytes;
   ProgressLine line("unpacking");
   options.progress = line.callback();
-  auto report = Unpack(*archive, arguments.variant, arguments.directory, options);
+  auto report = Unpack(*archive, variant, arguments.directory, options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
   if (arguments.json) {
@@ -48,28 +57,26 @@ int RunUnpack(const UnpackArguments& arguments) {
 
 }  // namespace
 
-void AddUnpackCommand(CLI::App& app, int* exit_code) {
+void AddUnpackCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<UnpackArguments>();
-  CLI::App* command = app.add_subcommand("unpack", "Restore the files of a variant");
-  command->add_option("archive", arguments->archive, "Archive to read, or its URL")->required();
-  command->add_option("variant", arguments->variant, "Name of the variant")
-      ->required()
-      ->type_name("NAME");
-  command->add_option("-o,--output", arguments->directory, "Directory to write; new or empty")
+  command->add_option("archive", arguments->archive, "Archive to read: a path or a URL")
+      ->required();
+  command->add_option("variant", arguments->variant,
+                      "Variant to restore; an archive of one variant needs none");
+  command->add_option("-o,--output", arguments->directory, "Directory to write, new or empty")
       ->required()
       ->type_name("DIR");
   command
       ->add_option("--tensors", arguments->options.tensors,
-                   "Only tensors of matching names, to a new DIR/model.safetensors")
+                   "Write only tensors of matching names, to a new DIR/model.safetensors")
       ->type_name("GLOB");
-  command->add_option("--file", arguments->options.file, "Only the file of this path")
+  command->add_option("--file", arguments->options.file, "Restore only the file of this path")
       ->type_name("PATH");
-  command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
-      ->type_name("N");
+  AddThreads(command, &arguments->options.threads);
   command->add_flag("--force", arguments->options.overwrite,
                     "Replace files in a directory that is not empty");
   arguments->limits.AddOptions(command, "the files written");
-  command->add_flag("--json", arguments->json, "Print the result as JSON");
+  AddJson(command, &arguments->json);
   command->callback([=] { *exit_code = RunUnpack(*arguments); });
 }
 

@@ -6,6 +6,7 @@
 #include "open_archive.h"
 #include "qstore/verify.h"
 #include "terminal.h"
+#include "values.h"
 #include "variant_arguments.h"
 
 namespace qstore::cli {
@@ -52,18 +53,16 @@ int RunVerify(const VerifyArguments& arguments) {
 
 }  // namespace
 
-void AddVerifyCommand(CLI::App& app, int* exit_code) {
+void AddVerifyCommand(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<VerifyArguments>();
-  CLI::App* command =
-      app.add_subcommand("verify", "Check an archive, and compare variants with files");
-  command->add_option("archive", arguments->archive, "Archive to read, or its URL")->required();
+  command->add_option("archive", arguments->archive, "Archive to read: a path or a URL")
+      ->required();
   arguments->variants.AddOptions(
-      command, "Variants to compare with these files",
-      "Compare with every model in this folder, named as by pack --each; may be repeated");
-  command->add_option("--threads", arguments->options.threads, "0: all processors (default)")
-      ->type_name("N");
+      command, "Variant to compare, and its model directory or file",
+      "Compare with every model in this folder, named as by pack --each");
+  AddThreads(command, &arguments->options.threads);
   arguments->limits.AddOptions(command, "the files of all variants");
-  command->add_flag("--json", arguments->json, "Print the result as JSON");
+  AddJson(command, &arguments->json);
   command->callback([=] { *exit_code = RunVerify(*arguments); });
 }
 

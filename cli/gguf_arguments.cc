@@ -43,11 +43,10 @@ void PrintReport(const GgufReport& report, const GgufArguments::Shared& shared) 
     }
   }
   const size_t changed = CountChanged(report);
-  std::fprintf(stderr, "%s: %zu tensors to %s, %zu kept, %.1f MB to %.1f MB\n",
+  std::fprintf(stderr, "%s: %zu tensors to %s, %zu kept, %s to %s\n",
                shared.dry_run ? "dry run" : Printable(report.file.string()).c_str(), changed,
                report.target.c_str(), report.tensors.size() - changed,
-               static_cast<double>(report.source_bytes) / 1e6,
-               static_cast<double>(report.output_bytes) / 1e6);
+               HumanBytes(report.source_bytes).c_str(), HumanBytes(report.output_bytes).c_str());
 }
 
 void AddReport(const GgufReport& report, const GgufArguments::Shared& shared,
@@ -108,12 +107,11 @@ bool GgufArguments::IsGguf(const std::string& source) {
 
 void GgufArguments::AddOptions(CLI::App& command) {
   const auto add = [&](CLI::Option* option) { options_.push_back(option->group(kGgufGroup)); };
-  add(command
-          .add_option("--imatrix", importance_, "Importance of columns, as llama-imatrix finds it")
+  add(command.add_option("--imatrix", importance_, "Importance matrix, as llama-imatrix writes it")
           ->option_text("FILE"));
-  add(command.add_flag("--pure", pure_, "One type for all matrices, no mixture"));
+  add(command.add_flag("--pure", pure_, "Use one type for all matrices, no mixture"));
   add(command.add_flag("--allow-requantize", allow_requantize_,
-                       "Also quantize tensors that have few bits already"));
+                       "Also quantize tensors that are quantized already"));
   add(command
           .add_option("--output-tensor-type", output_type_, "Type of output.weight, such as q8_0")
           ->option_text("TYPE"));

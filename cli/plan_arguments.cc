@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plan_arguments.h"
 
-#include <map>
+#include "values.h"
 
 namespace qstore::cli {
 namespace {
@@ -16,22 +16,17 @@ std::string CheckParent(const std::string& text) {
 
 void PlanArguments::AddOptions(CLI::App* command, const std::string& what_of_parent,
                                const std::string& what_of_direct) {
-  static const std::map<std::string, Level> kLevels = {
-      {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
-  command->add_option("--level", level, "fast, balanced (default) or max")
-      ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
-      ->type_name("LEVEL");
-  command->add_option("--parent", parents, what_of_parent)
+  TakeLevel(
+      command->add_option("--level", level, "How much time packing may take (default: balanced)"));
+  command->add_option("--parent", parents, what_of_parent + "; may be repeated")
       ->check(CLI::Validator(CheckParent, ""))
       ->type_name("CHILD=PARENT")
       ->allow_extra_args(false);
-  command->add_option("--direct", direct, what_of_direct)
+  command->add_option("--direct", direct, what_of_direct + "; may be repeated")
       ->type_name("NAME")
       ->allow_extra_args(false);
-  command->add_option("--threads", threads, "0: all processors (default)")->type_name("N");
-  command->add_option("--memory", memory, "Soft memory limit (512MiB)")
-      ->transform(CLI::AsSizeValue(false))
-      ->type_name("SIZE");
+  AddThreads(command, &threads);
+  TakeSize(command->add_option("--memory", memory, "Soft memory limit (default: 512MiB)"));
 }
 
 std::vector<ParentChoice> PlanArguments::Choices() const {

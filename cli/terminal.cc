@@ -5,11 +5,13 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <utility>
@@ -26,6 +28,14 @@ void OnSignal(int signal) {
   int none = 0;
   stop_signal.compare_exchange_strong(none, signal);
   std::signal(signal, SIG_DFL);
+}
+
+constexpr size_t kBarWidth = 20;
+
+std::string Bar(uint64_t percent) {
+  const size_t filled = std::min<size_t>(kBarWidth, percent * kBarWidth / 100);
+  const std::string bar = std::string(filled, '#') + std::string(kBarWidth - filled, '.');
+  return HasColors(STDERR_FILENO) ? "\033[32m[" + bar + "]\033[0m" : "[" + bar + "]";
 }
 
 bool OutputIsWritten() {
@@ -87,6 +97,18 @@ std::string HumanBytes(uint64_t bytes) {
   return text.data();
 }
 
+bool HasColors(int descriptor) {
+  const char* const none = std::getenv("NO_COLOR");
+  const char* const kind = std::getenv("TERM");
+  const bool is_wanted = none == nullptr || *none == '\0';
+  const bool can = kind != nullptr && std::strcmp(kind, "dumb") != 0;
+  return is_wanted && can && ::isatty(descriptor) == 1;
+}
+
+std::string Bold(const std::string& text, bool in_color) {
+  return in_color ? "\033[1m" + text + "\033[0m" : text;
+}
+
 void PrintJson(const JsonWriter& document) { std::cout << document.text() << '\n'; }
 
 ProgressLine::ProgressLine(std::string what)
@@ -96,6 +118,15 @@ ProgressLine::ProgressLine(std::string what)
       last_(start_) {}
 
 ProgressLine::~ProgressLine() { Clear(); }
+
+std::string ProgressLine::Rate(const Progress& progress) const {
+  const double passed = seconds();
+  if (passed < 0.5 || progress.done_bytes == 0) return "";
+  std::array<char, 48> text{};
+  std::snprintf(text.data(), text.size(), ", %.0f MB/s",
+                static_cast<double>(progress.done_bytes) / passed / 1e6);
+  return text.data();
+}
 
 std::string ProgressLine::TimeLeft(const Progress& progress) const {
   const double passed = seconds();
@@ -132,8 +163,9 @@ bool ProgressLine::Show(const Progress& progress) {
     is_shown_ = true;
     const uint64_t percent =
         progress.total_bytes == 0 ? 100 : progress.done_bytes * 100 / progress.total_bytes;
-    std::cerr << "\r\033[K" << what_ << ' ' << percent << " % of "
-              << HumanBytes(progress.total_bytes) << TimeLeft(progress) << std::flush;
+    std::cerr << "\r\033[K" << what_ << ' ' << Bar(percent) << ' ' << percent << " % of "
+              << HumanBytes(progress.total_bytes) << Rate(progress) << TimeLeft(progress)
+              << std::flush;
   }
   return !StopRequested();
 }

@@ -32,12 +32,18 @@ std::string Printable(std::string_view text);
 /// "12.3 MiB".
 std::string HumanBytes(uint64_t bytes);
 
+/// Whether what is printed to this descriptor may have colours: it is a terminal that knows them,
+/// and the environment has no NO_COLOR.
+bool HasColors(int descriptor);
+/// In bold type, or as it is.
+std::string Bold(const std::string& text, bool in_color);
+
 /// Prints a JSON document on standard output.
 void PrintJson(const JsonWriter& document);
 
-/// A line on standard error that shows how far an operation is and, after some seconds, how long it
-/// will still take, when that is a terminal. The
-/// callback also stops the operation once a signal has come.
+/// A bar on standard error that shows how far an operation is, how fast, and, after some seconds,
+/// how long it will still take, when that is a terminal. The callback also stops the operation once
+/// a signal has come.
 class ProgressLine {
  public:
   explicit ProgressLine(std::string what);
@@ -52,6 +58,8 @@ class ProgressLine {
 
  private:
   bool Show(const Progress& progress);
+  /// ", 812 MB/s", or nothing in the first moment.
+  std::string Rate(const Progress& progress) const;
   /// ", 1:23 left", or nothing while that cannot be told.
   std::string TimeLeft(const Progress& progress) const;
   std::string what_;

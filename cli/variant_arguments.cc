@@ -10,7 +10,9 @@ namespace qstore::cli {
 void VariantArguments::AddOptions(CLI::App* command, const std::string& what,
                                   const std::string& what_of_each) {
   command->add_option("variants", named, what)->type_name("NAME=PATH");
-  command->add_option("--each", folders, what_of_each)->type_name("DIR")->allow_extra_args(false);
+  command->add_option("--each", folders, what_of_each + "; may be repeated")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
 }
 
 Result<std::vector<VariantSource>> VariantArguments::List() const {

@@ -47,7 +47,7 @@ class Planner {
       plan_.files.push_back(std::move(plan));
     }
     if (Quantizes(options_.target) && plan_.report.quantized.empty()) {
-      return InvalidArgument(source.string() + ": has no tensor that looks like a linear layer");
+      return NothingToQuantize(source);
     }
     for (FilePlan& file : plan_.files) QSTORE_TRY(PlanText(&file));
     for (const FilePlan& file : plan_.files) plan_.report.output_bytes += file.output_size;
@@ -55,6 +55,16 @@ class Planner {
   }
 
  private:
+  Status NothingToQuantize(const std::filesystem::path& source) const {
+    if (few_bits_.empty()) {
+      return InvalidArgument(source.string() +
+                             ": has no float matrix that looks like a linear "
+                             "layer; `include` names others");
+    }
+    return InvalidArgument(source.string() + ": is quantized already: " + few_bits_ +
+                           " is no matrix of floats, and no other looks like a linear layer");
+  }
+
   DType FloatTarget() const {
     const bool quantizes = Quantizes(options_.target);
     const bool bf16 =
@@ -98,6 +108,10 @@ class Planner {
     } else {
       ++plan_.report.kept;
       if (plan.source.shape.size() == 2) plan_.report.kept_matrices.push_back(plan.source.name);
+    }
+    const bool has_few_bits = plan.source.shape.size() == 2 && !IsFloat(plan.source.dtype);
+    if (has_few_bits && few_bits_.empty()) {
+      few_bits_ = "'" + plan.source.name + "' (" + std::string(DTypeName(plan.source.dtype)) + ")";
     }
     if (!IsWeightMatrix(plan.source)) return;
     const std::string module(ModuleOf(plan.source));
@@ -205,6 +219,7 @@ class Planner {
   const QuantizeOptions& options_;
   const LinearChoice choice_;
   QuantizePlan plan_;
+  std::string few_bits_;                               // A matrix of no floats, for messages.
   std::map<std::string, DirectoryFacts> directories_;  // By path with a '/' behind it, or empty.
   std::map<std::string, std::vector<std::string>> shard_tensors_;  // By path of the file.
   std::map<std::string, uint64_t> shard_bytes_;

@@ -5,9 +5,9 @@
 
 namespace qstore::cli {
 
-/// Each adds one sub-command to `bench`, as those of commands.h.
-void AddBenchLoad(CLI::App* bench, int* exit_code);
-void AddBenchSave(CLI::App* bench, int* exit_code);
-void AddBenchRaw(CLI::App* bench, int* exit_code);
+/// Each fills a sub-command of `bench`, as those of commands.h.
+void AddBenchLoad(CLI::App* command, int* exit_code);
+void AddBenchSave(CLI::App* command, int* exit_code);
+void AddBenchRaw(CLI::App* command, int* exit_code);
 
 }  // namespace qstore::cli

@@ -228,24 +228,23 @@ int RunLoad(LoadArguments& arguments) {
 
 }  // namespace
 
-void AddBenchLoad(CLI::App* bench, int* exit_code) {
+void AddBenchLoad(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<LoadArguments>();
-  CLI::App* command = bench->add_subcommand(
-      "load", "Time opening an archive and reading tensors into fresh memory");
   command->add_option("archive", arguments->archive, "Archive to read")->required();
-  command->add_option("variants", arguments->variants, "Variants to load together")
+  command->add_option("variants", arguments->variants, "Variant to load; several load together")
       ->required()
       ->type_name("NAME");
-  CLI::Option* tensor =
-      command->add_option("--tensor", arguments->tensor, "Load only this one")->type_name("NAME");
-  command->add_option("--rows", arguments->rows, "Load only these rows of it")
+  CLI::Option* tensor = command->add_option("--tensor", arguments->tensor, "Load only this tensor")
+                            ->type_name("NAME");
+  command->add_option("--rows", arguments->rows, "Load only these rows of it, such as 0:128")
       ->needs(tensor)
-      ->check(CLI::Validator(CheckRows, "FIRST:END"));
+      ->check(CLI::Validator(CheckRows, ""))
+      ->type_name("FIRST:END");
   command->add_flag("--buffers", arguments->buffers,
-                    "Load into buffers of ordinary pages, as a caller with memory of its own does");
+                    "Load into buffers of ordinary pages, as a caller with its own memory does");
   command
       ->add_option("--compare", arguments->originals,
-                   "After each run, compare what was loaded with the model it was made of")
+                   "After each run, compare the tensors with the model they came from")
       ->type_name("[NAME=]PATH");
   arguments->limits.AddOptions(command, "the tensors loaded");
   AddRunOptions(command, &arguments->measure);

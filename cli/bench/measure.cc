@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "cli/terminal.h"
+#include "cli/values.h"
 #include "page_cache.h"
 #include "posix_file.h"
 #include "qstore/archive.h"
@@ -51,22 +52,21 @@ double ToSeconds(const timeval& time) {
 }  // namespace
 
 void AddRunOptions(CLI::App* command, MeasureOptions* options) {
-  command->add_option("--runs", options->runs, "How often it is measured")
+  command->add_option("--runs", options->runs, "How many runs to time")
       ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command->add_option("--threads", options->threads, "0: all processors (default)")->type_name("N");
-  command->add_flag("--json", options->json, "Print the result as JSON");
+      ->type_name("N");
+  AddThreads(command, &options->threads);
+  AddJson(command, &options->json);
 }
 
 void AddReadOptions(CLI::App* command, MeasureOptions* options) {
   command->add_flag("--cold", options->cold,
                     "Take the files out of the page cache before each run");
-  command->add_option("--bandwidth", options->bandwidth_mib, "Read no faster than that")
-      ->check(CLI::PositiveNumber)
-      ->type_name("MiB/s");
-  command->add_flag("--huge-pages", options->huge_pages, "Ask for huge pages to load to");
+  TakeRate(command->add_option("--bandwidth", options->bandwidth_mib,
+                               "Read no faster, such as 200MB/s; a number alone is in MiB/s"));
+  command->add_flag("--huge-pages", options->huge_pages, "Load into huge pages");
   command->add_flag("--no-backing", options->no_backing,
-                    "Do not touch and free memory before each run, which counts in the peak");
+                    "Do not touch and free memory before each run; that memory counts in the peak");
 }
 
 FreshMemory::~FreshMemory() {

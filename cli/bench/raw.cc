@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
+#include "cli/values.h"
 #include "command.h"
 #include "measure.h"
 #include "raw_store.h"
@@ -177,30 +178,31 @@ int RunRaw(const RawArguments& arguments) {
 
 }  // namespace
 
-void AddBenchRaw(CLI::App* bench, int* exit_code) {
+void AddBenchRaw(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<RawArguments>();
-  CLI::App* command = bench->add_subcommand(
-      "raw", "Time what others would do: files as they are, or by a general compressor");
-  command->add_option("paths", arguments->paths, "Files and directories of files")
+  command->add_option("paths", arguments->paths, "File, or directory of files")
       ->required()
-      ->check(CLI::ExistingPath);
-  command->add_option("--codec", arguments->codec, "none (default), lz4 or zstd")
-      ->check(CLI::IsMember({"none", "lz4", "zstd"}));
-  command->add_option("--zstd-level", arguments->zstd_level, "1 to 19; default 3")
-      ->check(CLI::Range(1, 19));
-  command->add_option("--operation", arguments->operation, "save or load")
-      ->required()
-      ->check(CLI::IsMember({"save", "load"}));
-  command
-      ->add_option("--store", arguments->store,
-                   "The compressed file: kept, and not made again for a load")
+      ->check(CLI::ExistingPath)
+      ->type_name("PATH");
+  TakeWord(command->add_option("--codec", arguments->codec, "Compressor (default: none)"),
+           {"none", "lz4", "zstd"});
+  command->add_option("--zstd-level", arguments->zstd_level, "Level of zstd, 1 to 19 (default: 3)")
+      ->check(CLI::Range(1, 19))
+      ->type_name("N");
+  TakeWord(command->add_option("--operation", arguments->operation, "What to time"),
+           {"save", "load"})
+      ->required();
+  command->add_option("--store", arguments->store, "Compressed file, which stays for later loads")
       ->type_name("FILE");
-  command->add_option("--directory", arguments->directory, "Without --store, where that file goes")
-      ->check(CLI::ExistingDirectory);
+  command
+      ->add_option("--directory", arguments->directory, "Directory for that file, without --store")
+      ->check(CLI::ExistingDirectory)
+      ->type_name("DIR");
   command
       ->add_option("--range", arguments->range,
-                   "Load only these bytes of the files laid end to end, in the order of paths")
-      ->check(CLI::Validator(CheckRange, "FIRST:END"));
+                   "Load only these bytes of the files, laid end to end in the order of paths")
+      ->check(CLI::Validator(CheckRange, ""))
+      ->type_name("FIRST:END");
   AddRunOptions(command, &arguments->measure);
   AddReadOptions(command, &arguments->measure);
   command->callback([=] { *exit_code = RunRaw(*arguments); });

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <map>
 #include <memory>
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
+#include "cli/values.h"
 #include "command.h"
 #include "measure.h"
 #include "posix_file.h"
@@ -16,24 +16,21 @@ namespace {
 struct SaveArguments {
   std::vector<std::string> variants;
   std::string directory;
-  std::string level = "balanced";
+  Level level = Level::kBalanced;
   bool sync = false;
   MeasureOptions measure;
 };
 
-const std::map<std::string, Level> kLevels = {
-    {"fast", Level::kFast}, {"balanced", Level::kBalanced}, {"max", Level::kMax}};
-
 void PrintSave(const SaveArguments& arguments, const std::vector<VariantSource>& variants,
                const Measurement& measurement, const PackReport& report) {
   if (!arguments.measure.json) {
-    return measurement.Print("save, level " + arguments.level, report.source_bytes,
+    return measurement.Print("save, level " + LevelWord(arguments.level), report.source_bytes,
                              report.stored_bytes);
   }
   JsonWriter document;
   document.BeginObject();
   document.Add("operation", "save");
-  document.Add("level", arguments.level);
+  document.Add("level", LevelWord(arguments.level));
   document.Add("sync", arguments.sync);
   document.BeginArray("variants");
   for (const VariantSource& variant : variants) document.Append(variant.name);
@@ -56,7 +53,7 @@ Status Measure(const SaveArguments& arguments) {
   const ScratchFile output(arguments.directory);
   ProgressLine line("packing");
   PackOptions options;
-  options.level = kLevels.at(arguments.level);
+  options.level = arguments.level;
   options.threads = arguments.measure.threads;
   options.sync = arguments.sync;
   options.overwrite = true;
@@ -83,20 +80,19 @@ int RunSave(const SaveArguments& arguments) {
 
 }  // namespace
 
-void AddBenchSave(CLI::App* bench, int* exit_code) {
+void AddBenchSave(CLI::App* command, int* exit_code) {
   auto arguments = std::make_shared<SaveArguments>();
-  CLI::App* command = bench->add_subcommand("save", "Time packing to a temporary archive");
-  command->add_option("variants", arguments->variants, "Name and model directory or file of each")
+  command
+      ->add_option("variants", arguments->variants,
+                   "Name of a variant, and its model directory or file")
       ->required()
       ->type_name("NAME=PATH");
-  std::vector<std::string> names;
-  for (const auto& [name, level] : kLevels) names.push_back(name);
-  command->add_option("--level", arguments->level, "fast, balanced (default) or max")
-      ->check(CLI::IsMember(names))
-      ->type_name("LEVEL");
-  command->add_option("--directory", arguments->directory, "Where the archive goes for that time")
-      ->check(CLI::ExistingDirectory);
-  command->add_flag("--sync", arguments->sync, "Also wait until it has reached the disk");
+  TakeLevel(command->add_option("--level", arguments->level,
+                                "How much time packing may take (default: balanced)"));
+  command->add_option("--directory", arguments->directory, "Directory for the temporary archive")
+      ->check(CLI::ExistingDirectory)
+      ->type_name("DIR");
+  command->add_flag("--sync", arguments->sync, "Also wait until the archive has reached the disk");
   AddRunOptions(command, &arguments->measure);
   command->callback([=] { *exit_code = RunSave(*arguments); });
 }

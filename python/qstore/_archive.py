@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from qstore import _qstore, _sources
-from qstore.errors import InvalidArgumentError, UnknownNameError
+from qstore.errors import InvalidArgumentError, PathNotFoundError, UnknownNameError
 
 MAX_MEMORY = 640 << 20  # kDefaultMaxMemory of <qstore/archive.h>.
 NO_LIMIT = (1 << 64) - 1
@@ -124,7 +126,7 @@ class Archive:
         elif found.options:
             raise InvalidArgumentError(f"{path!r}: storage_options are for URLs")
         else:
-            self._native = _qstore.Archive.open(encode(found.file), limit)
+            self._native = _open_file(found.file, limit)
             self.path = found.name or os.path.abspath(os.fsdecode(found.file))
         self._is_file = found.file is not None
         again = self.path if found.name is None and self._is_file else found.path
@@ -183,7 +185,9 @@ class Archive:
         if name in names:
             return names.index(name)
         what = "name a variant" if name is None else f"no variant is named {name!r}"
-        raise UnknownNameError(f"{self.path}: {what}; there are: {', '.join(names)}")
+        known = f"; there are: {', '.join(names)}"
+        meant = "" if name is None else did_you_mean(name, names)
+        raise UnknownNameError(f"{self.path}: {what}{known}{meant}")
 
     def variant(self, name: str | None = None) -> Variant:
         """One variant with its files and tensors. Raises UnknownNameError."""
@@ -222,7 +226,8 @@ class Archive:
             if file[0] == path:
                 return self._native.read_file(number, i)
         name = self._variants[number][0]
-        raise UnknownNameError(f"{self.path}: variant {name!r} has no file {path!r}")
+        meant = did_you_mean(path, [file[0] for file in self._native.files(number)])
+        raise UnknownNameError(f"{self.path}: variant {name!r} has no file {path!r}{meant}")
 
     def _coding(self, coding: _qstore.Coding) -> tuple[Any, ...]:
         stored, scheme, codecs, parents, same_as, params = coding
@@ -243,6 +248,23 @@ def encode(path: str | os.PathLike[str]) -> bytes:
     if b"\0" in name:
         raise InvalidArgumentError(f"{path!r}: a path cannot hold a null character")
     return name
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to add to a message about a name that is not known."""
+    near = get_close_matches(name, known, n=1, cutoff=0.7)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _open_file(path: str | os.PathLike[str], limit: int) -> _qstore.Archive:
+    try:
+        return _qstore.Archive.open(encode(path), limit)
+    except PathNotFoundError as error:
+        # What other libraries take for a repository of the Hub is a path here.
+        if not isinstance(path, str) or not re.fullmatch(r"[\w-]+/[\w.-]+", path):
+            raise
+        hint = f"if {path!r} is a repository of the Hugging Face Hub, name a file in it"
+        raise PathNotFoundError(f"{error}; {hint}: 'hf://{path}/FILE.qstore'") from None
 
 
 Location = str | os.PathLike[str] | Archive

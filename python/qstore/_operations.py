@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from qstore import _qstore
-from qstore._archive import Location, byte_limit, encode, open_archive
+from qstore._archive import Archive, Location, byte_limit, did_you_mean, encode, open_archive
 from qstore._progress import Progress, reported
 from qstore.errors import InvalidArgumentError, PathNotFoundError, UnknownNameError
 
@@ -114,6 +114,7 @@ def unpack(
     *,
     tensors: str = "",
     file: str = "",
+    files: Sequence[str] = (),
     threads: int = 0,
     overwrite: bool = False,
     sync: bool = True,
@@ -124,7 +125,8 @@ def unpack(
     """Writes every file of a variant below `directory`, equal byte for byte to what was packed.
 
     With `tensors`, a pattern as of fnmatch, only the matching tensors are written, to one new file
-    model.safetensors. With `file` only the file of that path is written.
+    model.safetensors. With `file` only the file of that path is written, with
+    `files` only those of these paths, one after the other.
 
     Raises UnknownNameError, AlreadyExistsError (the directory is not empty and `overwrite` is not
     set), InvalidArgumentError, CorruptError, IoError, and what `Archive` raises. LimitError comes
@@ -135,9 +137,26 @@ def unpack(
     limit = byte_limit(max_bytes)
     name = opened.variant_names[opened.find_variant(variant)]
     where = encode(directory)
+    if files:
+        _check_files(opened, name, files, file or tensors)
+        done = UnpackReport(0, 0)
+        for path in files:
+            one = unpack(
+                opened,
+                name,
+                directory,
+                file=path,
+                threads=threads,
+                overwrite=overwrite or done.files > 0,
+                sync=sync,
+                progress=progress,
+                max_bytes=None if max_bytes is None else max_bytes - done.bytes,
+            )
+            done = UnpackReport(done.files + one.files, done.bytes + one.bytes)
+        return done
     try:
         with reported(progress, "unpack") as tell:
-            done = _qstore.unpack(
+            written = _qstore.unpack(
                 *(opened._native, name, where, tensors, encode(file), threads, limit),
                 *(overwrite, sync, tell),
             )
@@ -145,7 +164,22 @@ def unpack(
         if not tensors and not file:
             raise
         raise UnknownNameError(*error.args) from None
-    return UnpackReport(*done)
+    return UnpackReport(*written)
+
+
+def _check_files(archive: Archive, variant: str, files: Sequence[str], other: str) -> None:
+    """Raises before anything is written what the last of the files would raise."""
+    if isinstance(files, str) or other:
+        raise InvalidArgumentError(
+            "files: is a list of paths, and neither file nor tensors with it"
+        )
+    known = [entry.path for entry in archive.files(variant)]
+    for path in files:
+        if path not in known:
+            meant = did_you_mean(path, known)
+            raise UnknownNameError(
+                f"{archive.path}: variant {variant!r} has no file {path!r}{meant}"
+            )
 
 
 def verify(
@@ -220,7 +254,11 @@ def quantize(
 
 
 def encode_sources(variants: Mapping[str, Path]) -> list[tuple[str, bytes]]:
-    """Paths as the library takes them."""
+    """Paths as the library takes them. Raises InvalidArgumentError for what is no mapping."""
+    if not isinstance(variants, Mapping):
+        raise InvalidArgumentError(
+            f"variants are a mapping {{name: path}}, not a {type(variants).__name__}"
+        )
     return [(name, encode(path)) for name, path in variants.items()]
 
 

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypeVar, overload
 
-from qstore._archive import Archive, Location, byte_limit, open_archive
+from qstore._archive import Archive, Location, byte_limit, did_you_mean, open_archive
 from qstore._frameworks import Framework, find_framework
 from qstore._json import Header, header_size, parse_header
 from qstore._prefetch import PrefetchLoader
@@ -14,6 +14,16 @@ from qstore._progress import Progress, reported
 from qstore._read_ahead import ReadAhead
 from qstore._slices import Rows, TensorSlice
 from qstore.errors import ClosedError, LimitError, UnknownNameError
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+    NumpyArray = numpy.ndarray[Any, Any]
+
+T = TypeVar("T")
+Torch = Literal["pt", "torch", "pytorch"]
+Numpy = Literal["np", "numpy"]
 
 
 class TensorEntry(NamedTuple):
@@ -58,6 +68,7 @@ class Reader:
             variant = self.archive.variant_names[self.variant]
             raise UnknownNameError(
                 f"{self.archive.path}: variant {variant!r} has no tensor named {name!r}"
+                f"{did_you_mean(name, self.entries)}"
             )
         return entry
 
@@ -136,7 +147,7 @@ class Reader:
         return sorted(names, key=lambda name: (places.get(name, last), self.entries[name].number))
 
 
-class safe_open:
+class safe_open(Generic[T]):
     """Reads tensors of one variant of an archive, with the methods of safetensors.safe_open.
 
     `path` is a path, a URL, or an archive that is open. `storage_options` and `max_memory` are
@@ -154,6 +165,58 @@ class safe_open:
 
     _ahead: ReadAhead | None = None
 
+    @overload
+    def __init__(
+        self: safe_open[torch.Tensor],
+        path: Location,
+        variant: str | None = None,
+        framework: Torch = "pt",
+        device: Any = "cpu",
+        *,
+        threads: int = 0,
+        storage_options: Mapping[str, Any] | None = None,
+        max_memory: int | None = None,
+        max_bytes: int | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: safe_open[NumpyArray],
+        path: Location,
+        variant: str | None,
+        framework: Numpy,
+        device: Any = "cpu",
+        *,
+        threads: int = 0,
+        storage_options: Mapping[str, Any] | None = None,
+        max_memory: int | None = None,
+        max_bytes: int | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: safe_open[NumpyArray],
+        path: Location,
+        variant: str | None = None,
+        *,
+        framework: Numpy,
+        device: Any = "cpu",
+        threads: int = 0,
+        storage_options: Mapping[str, Any] | None = None,
+        max_memory: int | None = None,
+        max_bytes: int | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: safe_open[Any],
+        path: Location,
+        variant: str | None = None,
+        framework: str = ...,
+        device: Any = "cpu",
+        *,
+        threads: int = 0,
+        storage_options: Mapping[str, Any] | None = None,
+        max_memory: int | None = None,
+        max_bytes: int | None = None,
+    ) -> None: ...
     def __init__(
         self,
         path: Location,
@@ -208,7 +271,7 @@ class safe_open:
             found |= header.metadata
         return found or None
 
-    def get_tensor(self, name: str) -> Any:
+    def get_tensor(self, name: str) -> T:
         """A tensor, decoded straight into its own memory.
 
         Ask for tensors in the order of `keys`: then the next one of 1 to 64 MiB is decoded
@@ -219,9 +282,10 @@ class safe_open:
         """
         reader = self._open()
         entry = reader.find(name)
-        return reader.framework.finish((self._ahead_of(reader) or reader).read(entry))
+        tensor: T = reader.framework.finish((self._ahead_of(reader) or reader).read(entry))
+        return tensor
 
-    def get_tensors(self, *, progress: Progress = None) -> dict[str, Any]:
+    def get_tensors(self, *, progress: Progress = None) -> dict[str, T]:
         """All tensors, by name: the fastest way to load.
 
         They share one piece of memory, which lives as long as one of them. `progress` is that of
@@ -230,7 +294,7 @@ class safe_open:
         """
         return self._open().read_all(progress)
 
-    def get_slice(self, name: str) -> TensorSlice:
+    def get_slice(self, name: str) -> TensorSlice[T]:
         """A view that reads the part of the tensor it is indexed with. Raises UnknownNameError."""
         reader = self._open()
         return TensorSlice(reader, reader.find(name))
@@ -268,7 +332,7 @@ class safe_open:
         """Ends the use of this handle. What other threads are reading is still finished."""
         self._reader = self._ahead = None
 
-    def __enter__(self) -> safe_open:
+    def __enter__(self) -> safe_open[T]:
         self._open()
         return self
 
@@ -307,5 +371,5 @@ def _reopen(
     device: Any,
     threads: int,
     max_bytes: int | None = None,
-) -> safe_open:
+) -> safe_open[Any]:
     return safe_open(archive, variant, framework, device, threads=threads, max_bytes=max_bytes)

@@ -8,13 +8,16 @@ slices with a positive step and bounds inside the tensor and not negative, and o
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from qstore._frameworks import in_memory
 from qstore.errors import InvalidSliceError
 
 if TYPE_CHECKING:
     from qstore._reader import Reader, TensorEntry
+
+
+T = TypeVar("T")
 
 
 class Rows(NamedTuple):
@@ -32,7 +35,7 @@ class Rows(NamedTuple):
         return (len(range(self.begin, self.end, self.step)), *shape[1:])
 
 
-class TensorSlice:
+class TensorSlice(Generic[T]):
     """A tensor that is read when it is indexed. Thread-safe; usable after its handle is closed.
 
     Rows of the first axis that are not asked for are not read, as far as chunks allow. An index is
@@ -51,7 +54,7 @@ class TensorSlice:
         """The name of the type as safetensors or ggml has it, for example "BF16", "Q4_K"."""
         return self._entry.dtype
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> T:
         """The elements, as a tensor of the handle's framework with memory of its own.
 
         Raises InvalidSliceError or, with torch, what torch raises; CorruptError and IoError.
@@ -66,11 +69,13 @@ class TensorSlice:
         rows = None if is_list else leading_rows(index, shape)
         if rows is None:
             tensor = reader.read(entry)
-            return reader.framework.finish(reader.framework.select(tensor, index))
+            whole: T = reader.framework.finish(reader.framework.select(tensor, index))
+            return whole
         tensor = reader.read_rows(entry, rows)
         if not is_everything(rows.rest):
             tensor = reader.framework.select(tensor, rows.rest)
-        return reader.framework.finish(tensor)
+        part: T = reader.framework.finish(tensor)
+        return part
 
 
 def leading_rows(index: Any, shape: tuple[int, ...]) -> Rows | None:

@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from qstore._archive import Location
-from qstore._operations import PackReport, pack
+from qstore._operations import PackReport
 from qstore._progress import Progress
 from qstore._reader import safe_open
+from qstore._saving import pack_tensors
 
 __all__ = ["load_file", "load_model", "save_file", "save_variants"]
 
@@ -74,7 +74,7 @@ def load_model(
     if strict and (missing or unexpected):
         raise RuntimeError(
             f"{type(model).__name__} and variant {variant!r} differ:"
-            f" missing {missing}, unexpected {unexpected}"
+            f" missing {_few(missing)}; unexpected {_few(unexpected)}"
         )
     model.load_state_dict(loaded, strict=False)
     return missing, unexpected
@@ -100,6 +100,8 @@ def save_variants(
     metadata: dict[str, str] | None = None,
     *,
     level: str = "balanced",
+    parents: Mapping[str, str] | None = None,
+    direct: str | Sequence[str] = (),
     threads: int = 0,
     overwrite: bool = False,
     sync: bool = True,
@@ -116,24 +118,27 @@ def save_variants(
     """
     import safetensors.torch
 
-    beside = os.path.dirname(os.path.abspath(os.fspath(path)))
-    with tempfile.TemporaryDirectory(prefix=".qstore-", suffix=".tmp", dir=beside) as folder:
-        sources = {}
-        for number, (name, tensors) in enumerate(variants.items()):
-            sources[name] = Path(folder) / str(number)
-            sources[name].mkdir()
-            safetensors.torch.save_file(
-                dict(tensors), sources[name] / "model.safetensors", metadata=metadata
-            )
-        return pack(
-            sources,
-            path,
-            level=level,
-            threads=threads,
-            overwrite=overwrite,
-            sync=sync,
-            progress=progress,
-        )
+    def write(tensors: Mapping[str, torch.Tensor], file: Path) -> None:
+        safetensors.torch.save_file(dict(tensors), file, metadata=metadata)
+
+    return pack_tensors(
+        variants,
+        path,
+        write,
+        level=level,
+        parents=parents,
+        direct=direct,
+        threads=threads,
+        overwrite=overwrite,
+        sync=sync,
+        progress=progress,
+    )
+
+
+def _few(names: list[str]) -> str:
+    """The first names and how many more there are: a model has hundreds."""
+    shown = ", ".join(names[:3]) or "none"
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
 def _place(tensor: torch.Tensor) -> object:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import transformers
 
@@ -26,7 +26,7 @@ from qstore._virtual_files import variant_directory
 from qstore.errors import InvalidArgumentError, QStoreError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
     "directory",
@@ -42,6 +42,29 @@ __all__ = [
 _making = threading.Lock()
 
 
+Model = TypeVar("Model")
+
+
+@overload
+def from_pretrained(
+    path: Location,
+    variant: str | None = None,
+    *model_args: Any,
+    model_class: type[Model],
+    threads: int = 0,
+    storage_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Model: ...
+@overload
+def from_pretrained(
+    path: Location,
+    variant: str | None = None,
+    *model_args: Any,
+    model_class: str | None = None,
+    threads: int = 0,
+    storage_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> PreTrainedModel: ...
 def from_pretrained(
     path: Location,
     variant: str | None = None,

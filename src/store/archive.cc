@@ -65,7 +65,16 @@ Result<size_t> Archive::FindVariant(std::string_view name) const {
   for (size_t v = 0; v < variants.size(); ++v) {
     if (variants[v].name == name) return v;
   }
-  return NotFound(path().string() + ": no variant is named '" + std::string(name) + "'");
+  constexpr size_t kMostNamed = 20;
+  std::string names;
+  for (size_t v = 0; v < std::min(variants.size(), kMostNamed); ++v) {
+    names += (v == 0 ? "" : ", ") + std::string(variants[v].name);
+  }
+  if (variants.size() > kMostNamed) {
+    names += " and " + std::to_string(variants.size() - kMostNamed) + " more";
+  }
+  return NotFound(path().string() + ": no variant is named '" + std::string(name) +
+                  "'; there are: " + names);
 }
 
 FileInfo Archive::file(size_t index) const {

@@ -97,7 +97,11 @@ class Case(unittest.TestCase):
         before = contents(self.space), listing(self.space)
         done = run(*arguments, **options)
         self.assertEqual(done.returncode, code, done.stderr)
-        self.assertEqual(done.stdout, "")
+        if "--json" in arguments:
+            error = json.loads(done.stdout)["error"]
+            self.assertEqual((error["code"], error["exit_code"]), (kind, code))
+        else:
+            self.assertEqual(done.stdout, "")
         self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
         self.assertIn(f"({kind})", done.stderr)
         self.assertIn(str(mentions), done.stderr)
