@@ -151,9 +151,10 @@ int RunOne(const QuantizeArguments& arguments, const std::string& name) {
   const auto report = make::Quantize(arguments.source, arguments.output, options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
-  const bool is_llm = options.target == make::QuantizeTarget::kLlmInt8;
-  return Print(arguments, {{arguments.output, is_llm ? "int8" : name, IsCast(name), *report}},
-               false, line.seconds());
+  const bool is_cast = IsCast(name);
+  const bool is_named = is_cast || options.target == make::QuantizeTarget::kFormat;
+  return Print(arguments, {{arguments.output, is_named ? name : "int8", is_cast, *report}}, false,
+               line.seconds());
 }
 
 int RunList(const QuantizeArguments& arguments, const std::vector<std::string>& names) {

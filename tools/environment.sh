@@ -15,12 +15,33 @@ missing_packages() {
   done < <(grep -v '^#' tools/apt-packages.txt)
 }
 
+# say_what_is_needed GROUP...: lists it, once, where no apt-get can tell what of it is missing.
+say_what_is_needed() {
+  local group package name
+  [[ -z ${QSTORE_TOLD:-} ]] || return 0
+  export QSTORE_TOLD=1
+  echo "no apt-get here: your system needs what Debian calls" >&2
+  while read -r group package; do
+    name=${package%\?}
+    [[ " $* " != *" $group "* ]] || echo "  $name" >&2
+  done < <(grep -v '^#' tools/apt-packages.txt)
+}
+
 # need GROUP...: installs what is missing. Elsewhere than on Debian the packages are the user's care.
 need() {
-  command -v apt-get >/dev/null || return 0
+  if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    say_what_is_needed "$@"
+    return 0
+  fi
   [[ -n $(missing_packages "$@") ]] || return 0
   local as_root=()
-  [[ $(id -u) == 0 ]] || as_root=(sudo)
+  if [[ $(id -u) != 0 ]]; then
+    command -v sudo >/dev/null || {
+      echo "missing packages, and neither root nor sudo to install them: $(missing_packages "$@" | tr '\n' ' ')" >&2
+      exit 1
+    }
+    as_root=(sudo)
+  fi
   "${as_root[@]}" apt-get update -qq
   local missing
   mapfile -t missing < <(missing_packages "$@")
