@@ -212,8 +212,7 @@ void AddQuantizeCommand(CLI::App* command, int* exit_code) {
       ->type_name("DIR");
   command
       ->add_option("--to", arguments->to,
-                   "Precision to make, or several with commas between: " + make::TargetNames() +
-                       "; of a .gguf file q4_k_m, q8_0 and others")
+                   "Precision to make, or several with commas between; see below")
       ->required()
       ->type_name("PRECISION,...");
   // Not found by their names later, which in CLI11 ends the process where there is no memory.
@@ -252,6 +251,8 @@ void AddQuantizeCommand(CLI::App* command, int* exit_code) {
   arguments->calibrated.AddOptions(*command);
   arguments->gguf.AddOptions(*command);
   command->footer(
+      "Precisions: " + make::TargetNames() +
+      "; of a .gguf file q4_k_m, q8_0 and others.\n"
       "llm-int8 quantizes the two-dimensional weights of linear layers, as bitsandbytes does. It "
       "leaves embeddings and output heads as they are, which it knows by their names.\n"
       "The targets of FP8, FP4, int8 and int4 take the same matrices and write what "

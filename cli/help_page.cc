@@ -23,7 +23,9 @@ std::string ValueOf(const CLI::Option& option) {
   if (!option.get_option_text().empty()) return option.get_option_text();
   std::string type = option.get_type_name();
   type.resize(std::min(type.find(':'), type.size()));
-  if (!option.get_positional()) return type;
+  if (type == "UINT" || type == "INT") return "N";
+  if (type == "FLOAT") return "NUMBER";
+  if (!option.get_positional()) return type == "TEXT" ? Upper(option.get_single_name()) : type;
   if (type != "TEXT" && type != "NAME") return type;
   std::string name = option.get_single_name();
   if (option.get_items_expected_max() > 1 && name.ends_with("s")) name.pop_back();
@@ -60,15 +62,18 @@ void AppendWrapped(const std::string& text, size_t column, size_t indent, std::s
       out->append(line).append("\n");
       continue;
     }
+    bool is_first = true;
     for (size_t word = 0; word < line.size();) {
       const size_t stop = std::min(line.find(' ', word), line.size());
       const size_t size = stop - word;
-      if (column > indent && column + 1 + size > kWidth) {
+      if (!is_first && column + 1 + size > kWidth) {
         out->append("\n").append(indent, ' ');
         column = indent;
+        is_first = true;
       }
-      if (column > indent) out->push_back(' ');
-      column += size + (column > indent ? 1 : 0);
+      if (!is_first) out->push_back(' ');
+      column += size + (is_first ? 0 : 1);
+      is_first = false;
       out->append(line, word, size);
       word = stop + 1;
     }

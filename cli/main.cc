@@ -27,7 +27,7 @@ const CLI::App& ChosenVerb(const CLI::App& app, std::string* name) {
 
 // An error in the words of the parser, with what was probably meant.
 std::string MessageOf(const CLI::ParseError& error, const CLI::App& app, const CLI::App& verb) {
-  if (error.get_name() == "ExtrasError") {
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
     for (const std::string& word : app.remaining(true)) {
       if (!word.starts_with("-")) return "'" + word + "' is one argument too many";
       const std::string name = word.substr(0, word.find('='));

@@ -156,7 +156,7 @@ Result<PackSummary> SummarizePack(const Archive& archive,
     const auto source = std::find_if(sources.begin(), sources.end(),
                                      [&](const auto& each) { return each.name == variant.name; });
     if (source != sources.end()) summary.zstd_bytes += EstimateZstd(archive, variant, *source);
-    const bool is_half = 2 * HalfBytes(archive, variant) > variant.source_bytes;
+    const bool is_half = 2 * HalfBytes(archive, variant) > sizes->tensor_bytes;
     if (is_half && variant.source_bytes > summary.half_bytes) {
       summary.half = variant.name;
       summary.half_bytes = variant.source_bytes;
