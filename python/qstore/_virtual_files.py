@@ -61,7 +61,7 @@ class WeightFile:
             return dict(tensors)
 
 
-class FileHandle(safe_open):
+class FileHandle(safe_open[Any]):
     """The tensors of one file, with the methods of safetensors.safe_open."""
 
     def __init__(self, file: WeightFile, framework: Any) -> None:
@@ -77,7 +77,7 @@ class FileHandle(safe_open):
     def _ahead_of(self, reader: Reader) -> None:
         """transformers loads by threads of its own."""
 
-    def get_slice(self, name: str) -> TensorSlice:
+    def get_slice(self, name: str) -> TensorSlice[Any]:
         reader = self._open()
         return NotedSlice(self, reader, reader.find(name))
 
@@ -91,7 +91,7 @@ class FileHandle(safe_open):
             raise
 
 
-class NotedSlice(TensorSlice):
+class NotedSlice(TensorSlice[Any]):
     def __init__(self, handle: FileHandle, reader: Reader, entry: Any) -> None:
         super().__init__(reader, entry)
         self._handle = handle
