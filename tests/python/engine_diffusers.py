@@ -16,6 +16,7 @@ import qstore
 import qstore.diffusers
 import torch
 import transformers
+from tokenizers.pre_tokenizers import ByteLevel
 
 FOLDER = Path(sys.argv[1])
 
@@ -56,7 +57,7 @@ def make(folder):
     pipeline = diffusers.StableDiffusionPipeline(
         vae=vae,
         text_encoder=text,
-        tokenizer=tokenizer(folder.with_name("tokenizer")),
+        tokenizer=tokenizer(),
         unet=unet,
         scheduler=diffusers.DDIMScheduler(),
         safety_checker=None,
@@ -67,18 +68,11 @@ def make(folder):
     pipeline.to(torch.bfloat16).save_pretrained(folder / "bf16", max_shard_size="200KB")
 
 
-def tokenizer(folder):
-    import json
-
-    from transformers.models.gpt2.tokenization_gpt2 import bytes_to_unicode
-
-    folder.mkdir()
-    letters = list(bytes_to_unicode().values())
-    tokens = [*letters[:149], *(letter + "</w>" for letter in letters[:149])]
-    tokens += ["<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    return transformers.CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+def tokenizer():
+    letters = sorted(ByteLevel.alphabet())[:149]
+    tokens = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>"]
+    vocabulary = {token: i for i, token in enumerate([*tokens, "<|endoftext|>"])}
+    return transformers.CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
 
 
 def image(pipeline):
@@ -138,7 +132,7 @@ def main():
     )
     shutil.copy(archive, FOLDER / "damaged.qstore")
     with (FOLDER / "damaged.qstore").open("r+b") as file:
-        file.seek(200)
+        file.seek((FOLDER / "damaged.qstore").stat().st_size // 2)
         file.write(bytes(range(256)) * 400)
     raises(
         qstore.CorruptError,
