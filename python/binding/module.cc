@@ -35,6 +35,7 @@ NB_MODULE(_qstore, module) {
   qstore::python::BindBackgroundReads(module);
   qstore::python::BindDequantize(module);
   qstore::python::BindDlpack(module);
+  qstore::python::BindFileCache(module);
   qstore::python::BindMemory(module);
   qstore::python::BindOperations(module);
   qstore::python::BindQuantize(module);

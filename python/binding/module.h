@@ -29,6 +29,8 @@ void BindArchive(nb::module_& module);
 void BindBackgroundReads(nb::module_& module);
 void BindDequantize(nb::module_& module);
 void BindDlpack(nb::module_& module);
+/// REQUIRES: BindArchive before.
+void BindFileCache(nb::module_& module);
 void BindMemory(nb::module_& module);
 /// REQUIRES: BindArchive before.
 void BindOperations(nb::module_& module);
