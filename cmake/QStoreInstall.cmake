@@ -20,7 +20,7 @@ install(FILES ${PROJECT_BINARY_DIR}/qstoreConfig.cmake
 # Relative to itself, so that the folder it is installed in may move.
 file(RELATIVE_PATH qstore_pc_includedir
   ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_FULL_INCLUDEDIR})
-set(qstore_pc_private "-lstdc++ -lm -pthread ${CMAKE_DL_LIBS}")
+set(qstore_pc_private "-lstdc++ -lm -pthread -ldl")
 if(BUILD_SHARED_LIBS)
   set(qstore_pc_libs_private ${qstore_pc_private})
   set(qstore_pc_requires_private "libzstd, libcrypto")
