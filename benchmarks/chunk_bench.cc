@@ -10,6 +10,7 @@
 
 #include "codec/kernels/kernels.h"
 #include "registry/chunk_parents.h"
+#include "registry/tunes.h"
 #include "registry/weights.h"
 #include "scheme/chunk_coder.h"
 #include "scheme/ggml/block_values.h"
@@ -119,11 +120,17 @@ int main(int argc, char** argv) {
                                         scheme::SpecFor(DType::kF32, rows, pair.scales.size())};
   auto bound = scheme::BindScheme(1, high, parents, {});
   if (!bound.ok()) return std::puts(bound.status().message().c_str()), 1;
+  const auto tuned = qstore::testing::Tuned(dtype, pair.high, 1e-4f, 2);
+  const auto still = qstore::testing::Tuned(dtype, pair.high, 1e-5f, 3);
+  auto given_base = scheme::BindScheme(16, high, {&high, 1}, {});
+  if (!given_base.ok()) return std::puts(given_base.status().message().c_str()), 1;
   std::printf("kernels: %s\n", qstore::codec::ActiveKernels().name);
   for (Level level : {Level::kFast, Level::kBalanced, Level::kMax}) {
     Run({"int8", low, &pair.q}, level);
     Run({"float alone", high, &pair.high}, level);
     Run({"float | int8", high, &pair.high, bound->get(), {pair.q, pair.scales}}, level);
+    Run({"tune of 1e-4", high, &tuned, given_base->get(), {pair.high}}, level);
+    Run({"tune of 1e-5", high, &still, given_base->get(), {pair.high}}, level);
   }
   for (const DType type : {DType::kQ8_0, DType::kQ4K, DType::kQ6K, DType::kIq4Xs}) {
     if (columns % qstore::DTypeBlock(type) != 0) continue;

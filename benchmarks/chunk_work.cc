@@ -7,13 +7,14 @@
 #include <utility>
 #include <vector>
 
+#include "registry/tunes.h"
 #include "registry/weights.h"
 #include "scheme/chunk_coder.h"
 #include "scheme/registry.h"
 
 // Codes or decodes one chunk a number of times, and nothing else that grows with that number: for
 // programs that count instructions.
-// Usage: chunk_work int8|float|bins encode|decode REPEATS [BF16|F16|F32] [1|2|3, the level]
+// Usage: chunk_work int8|float|bins|delta encode|decode REPEATS [BF16|F16|F32] [1|2|3, the level]
 
 namespace {
 
@@ -76,6 +77,15 @@ int main(int argc, char** argv) {
     if (!bound.ok()) return std::fputs(bound.status().message().c_str(), stderr), 1;
     work.bound = std::move(bound).value();
     work.parents = {{pair.q, false}, {scales, true}};
+  }
+  std::vector<std::byte> base;
+  if (kind == "delta") {
+    base = work.content;
+    work.content = qstore::testing::Tuned(dtype, base, 1e-4f, 2);
+    auto bound = scheme::BindScheme(16, work.spec, {&work.spec, 1}, {});
+    if (!bound.ok()) return std::fputs(bound.status().message().c_str(), stderr), 1;
+    work.bound = std::move(bound).value();
+    work.parents = {{base, false}};
   }
   const bool ok = Run(work, level, std::strcmp(argv[2], "decode") == 0, std::atoi(argv[3]));
   if (!ok) std::fputs("the chunk did not come back\n", stderr);

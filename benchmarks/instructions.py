@@ -18,7 +18,7 @@ from pathlib import Path
 
 BASELINE = Path(__file__).with_name("instructions.json")
 ALLOWED = 1.10
-KINDS = ("int8", "float", "bins")
+KINDS = ("int8", "float", "bins", "delta")
 CASES = [
     (isa, kind, direction, dtype)
     for isa in ("scalar", "avx2")
@@ -49,7 +49,9 @@ def per_weight(program, case):
 
 def name_of(case):
     isa, kind, direction, dtype = case
-    what = {"int8": "int8", "float": f"{dtype} alone", "bins": f"{dtype} given int8"}[kind]
+    what = {"int8": "int8", "float": f"{dtype} alone", "bins": f"{dtype} given int8"}
+    what["delta"] = f"{dtype} given its base"
+    what = what[kind]
     return f"{isa}: {direction} {what}"
 
 

@@ -58,6 +58,7 @@ ELSEWHERE = (
     ("scheme/cast/*", "scheme/chunk_coder_test.cc", "the simplest scheme codes chunks there"),
     ("scheme/checks.cc", "scheme/schemes_test.cc", "what every scheme refuses"),
     ("scheme/chunk_encoder.cc", "scheme/chunk_coder_test.cc", "the other half of the coder"),
+    ("scheme/delta/*", "scheme/delta_test.cc", "the coder and its kernels are tried there"),
     ("scheme/ggml/kernels/*", "scheme/ggml_grid_test.cc", "each is compared with the scalar one"),
     ("scheme/ggml/search/*", "scheme/ggml_search_test.cc", "beside the search of ggml itself"),
     ("scheme/ggml/block_grid.cc", "scheme/ggml_grid_test.cc", "grids of blocks"),

@@ -20,8 +20,8 @@ FOLDERS = (*(f"src/{module}" for module in MODULES), "apps/analyze", "apps/commo
 SHARED = {"grid", "ggml"}
 NAME = re.compile(r'std::string_view name\(\) const override \{ return "([^"]+)"; \}')
 LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"')
-# Too common a word: a cast of C++ is none of a scheme's.
-COMMON = {"cast"}
+# Too common words: a cast of C++ is none of a scheme's, nor is a delta of numbers.
+COMMON = {"cast", "delta"}
 
 
 def names(root):

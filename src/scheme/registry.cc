@@ -9,6 +9,7 @@
 #include "scheme/awq/awq.h"
 #include "scheme/bitsandbytes/nested_scales.h"
 #include "scheme/cast/cast.h"
+#include "scheme/delta/delta.h"
 #include "scheme/ggml/ggml.h"
 #include "scheme/gpt_oss/gpt_oss.h"
 #include "scheme/gptq/gptq.h"
@@ -86,6 +87,7 @@ std::span<const Scheme* const> Schemes() {
       &ExpertValues(),  // floats that are the values of gpt-oss
       &Mxfp4Cast(),     // NVFP4 given MXFP4
       &Ggml(),          // blocks of GGUF given floats or blocks
+      &Delta(),         // floats given those of another model
   };
   return kSchemes;
 }

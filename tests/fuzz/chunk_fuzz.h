@@ -261,6 +261,19 @@ inline void TakeGgmlBinding(FuzzInput* in, DType child, BindingCase* out) {
   out->params = scheme::ggml::WriteGgmlParams(params);
 }
 
+/// Floats given others of the type (16), as many or not, cut alike or not.
+inline void TakeDeltaBinding(FuzzInput* in, BindingCase* out) {
+  static constexpr DType kTypes[] = {DType::kBF16, DType::kF16, DType::kF32};
+  const DType type = kTypes[in->Below(std::size(kTypes))];
+  const uint64_t row_elems = 1 + in->Below(300);
+  const auto object = [&](uint64_t rows) {
+    return ObjectOf(type, rows * row_elems, row_elems, (1 + in->Below(rows)) * row_elems);
+  };
+  out->child = object(1 + in->Below(12));
+  out->chunk = in->Below(out->child.chunk_count());
+  out->parents = {in->Below(2) == 0 ? out->child : object(1 + in->Below(12))};
+}
+
 /// One of some plain types, and behind them all block types: inputs count on the order.
 inline DType TakeType(FuzzInput* in) {
   static constexpr DType kPlain[] = {DType::kU8,  DType::kI8,  DType::kF16, DType::kBF16,
@@ -299,6 +312,10 @@ inline SchemeId TakeBinding(FuzzInput* in, BindingCase* out) {
   }
   if (scheme == 15) {
     TakeGgmlBinding(in, dtype, out);
+    return scheme;
+  }
+  if (scheme == 16) {
+    TakeDeltaBinding(in, out);
     return scheme;
   }
   const uint64_t row_elems = 1 + in->Below(DTypeBlock(dtype) > 1 ? 8 : 300);

@@ -24,7 +24,7 @@ from records import BLOCKS  # noqa: E402
 BALANCED = 1
 U8 = 0  # The type that a case asks for first; schemes here choose their own.
 GPTQ, GPTQ_INTEGERS, CODES, SCALES, WEIGHTS, VALUES = 3, 4, 5, 6, 7, 8
-GPTQ_CODES, AWQ_CODES, NEAR, EXPERTS, CAST, GGML = 10, 11, 12, 13, 14, 15
+GPTQ_CODES, AWQ_CODES, NEAR, EXPERTS, CAST, GGML, DELTA = 10, 11, 12, 13, 14, 15, 16
 FIRST_BLOCKS = 8  # As a case asks for types: block types come behind plain ones.
 BITS = {4: 0, 8: 1, 2: 2, 3: 3}
 F16_SCALES = 0
@@ -160,7 +160,24 @@ def ggml(random, name, parent, is_made, parts=0, matrices=1, half=0, turned=Fals
     return front + content.data + sides + make_blocks(name, values, importance).tobytes()
 
 
+def delta(random, kind, rows):
+    """12 rows of 100 weights in one chunk, given as many or other ones of the tensor tuned."""
+    base = models.weights(random, rows, 100)
+    value = models.weights(random, 12, 100)
+    shared = min(rows, 12)
+    moved = (0.0002 * random.standard_normal((shared, 100))).astype(np.float32)
+    value[:shared] = base[:shared] + moved
+    dtype = ("BF16", "F16", "F32").index(kind)
+    front = numbers(BALANCED, U8, DELTA, dtype, 99, 11, 11, 0)
+    front += numbers(0) if rows == 12 else numbers(1, rows - 1, 3)
+    given = models.tensor(kind, base[:shared]).data
+    return front + given + models.tensor(kind, value).data
+
+
 CASES = {
+    "delta_bf16": lambda random: delta(random, "BF16", 12),
+    "delta_f16_grown": lambda random: delta(random, "F16", 9),
+    "delta_f32_less": lambda random: delta(random, "F32", 12),
     "q8_0_bf16": lambda random: ggml(random, "Q8_0", "BF16", True),
     "q8_0_bf16_heads": lambda random: ggml(random, "Q8_0", "BF16", True, half=2),
     "q4_k_bf16": lambda random: ggml(random, "Q4_K", "BF16", False),

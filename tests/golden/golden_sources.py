@@ -343,6 +343,29 @@ MORE_GRIDS = (
 
 
 # NAME: the source, the variants and the options of pack.
+def source_tuned(folder, random):
+    """A base and two tunes of it: weights that moved little or much, rows that did not or that are
+    new, a tensor that is the same, one in two chunks, odd values."""
+    shapes = {"a": (96, 128), "b": (64, 1024), "c": (300, 1024), "d": (60, 256), "embed": (70, 96)}
+    base = {name: weights(random, *shape) for name, shape in shapes.items()}
+    base["a"][3, :5] = [0, -0.0, np.inf, np.nan, 1e-39]
+    tuned, more = dict(base), dict(base)
+    for name, rate in {"a": 1e-3, "b": 3e-5, "c": 1e-4, "embed": 1e-4}.items():
+        step = random.standard_normal((2, *shapes[name])).astype(np.float32)
+        tuned[name] = base[name] + np.float32(rate) * step[0]
+        more[name] = base[name] + np.float32(3 * rate) * step[1] if name != "c" else base[name]
+    tuned["a"][3, 3:7] = [np.nan, -1e-39, 0, 5]
+    tuned["b"][20:40] = base["b"][20:40]
+    tuned["embed"] = np.concatenate([tuned["embed"], weights(random, 9, 96)])
+    more["embed"] = more["embed"][:50]
+    kinds = {"a": "BF16", "b": "BF16", "c": "BF16", "d": "F32", "embed": "F16"}
+    more["d"] = base["d"] + np.float32(1e-5) * random.standard_normal(shapes["d"])
+    for label, values in {"base": base, "tuned": tuned, "more": more}.items():
+        model = {f"{name}.weight": tensor(kinds[name], value) for name, value in values.items()}
+        (folder / label).mkdir()
+        write_safetensors(folder / label / "model.safetensors", model)
+
+
 def source_generations(folder, random):
     """The pair, and a model with one tensor of it."""
     source_pair(folder, random)
@@ -406,6 +429,7 @@ ARCHIVES = {
     ),
     "minima": (source_minima, ["minima=minima"], ["--level", "max"]),
     "ladder-of-blocks": (source_blocks, ["q8=q8", "q6=q6", "q4=q4"], ["--level", "max"]),
+    "tuned": (source_tuned, ["base=base", "tuned=tuned", "more=more"], ["--direct", "base"]),
     "generations": (source_generations, ["bf16=bf16", "int8=int8"], []),
 }
 # What becomes of an archive behind its packing: commands, and what they are given.

@@ -3,7 +3,8 @@
 the objects that have it."""
 
 import numpy as np
-from floats import FLOATS, decode_bins, decode_cast_delta, first_patterns
+from delta import decode_delta
+from floats import FLOATS, decode_bins, decode_cast_delta, decode_floats, first_patterns
 from ggml import GgmlBlocks
 from gptq import Tensor, decode_gptq_codes, decode_gptq_floats, decode_gptq_integers, shape_of
 from grids import GridCodes, GridScales, GridValues, GridWeights, NestedScales
@@ -45,6 +46,41 @@ class Cast:
     def decode(self, cursor, spec, contents):
         patterns = decode_cast_delta(cursor, spec, contents[0], self.parent_dtype)
         return patterns.astype(FLOATS[spec.dtype].unsigned).tobytes()
+
+
+class Delta:
+    def __init__(self, child, parents, params):
+        counts(parents, 1, params, 0)
+        parent = parents[0]
+        require(child.dtype in FLOATS, "delta: object is no float")
+        require(parent.dtype == child.dtype, "delta: type of the parent")
+        self.shared = parent.elem_count
+        same = self.shared == child.elem_count
+        require(same or parent.row_elems == child.row_elems, "delta: rows of the parent")
+        by_chunks = same and parent.chunk_elems == child.chunk_elems
+        self.by_chunks, self.by_range = (0, ()) if by_chunks else (None, (0,))
+        self.size = FLOATS[child.dtype].bytes
+
+    def need(self, first, count):
+        end = min(first + count, self.shared)
+        return range(min(first, self.shared) * self.size, end * self.size)
+
+    def decode(self, cursor, spec, contents):
+        content = contents[0]
+        if self.by_chunks is None:
+            need = self.need(spec.first_elem, spec.elem_count)
+            content = content[need.start : need.stop]
+        kind = FLOATS[spec.dtype]
+        parent = np.frombuffer(content, kind.unsigned).astype(np.int64)
+        if not cursor.data:
+            require(len(parent) == spec.elem_count, "delta: the parent does not tell all")
+            return content
+        require(len(parent) > 0, "delta: nothing of the parent")
+        patterns = decode_delta(cursor, parent, kind)
+        if len(parent) < spec.elem_count:
+            rest = decode_floats(cursor, spec.elem_count - len(parent), kind)
+            patterns = np.concatenate([patterns, rest])
+        return patterns.astype(kind.unsigned).tobytes()
 
 
 class LlmInt8:
@@ -169,4 +205,5 @@ SCHEMES = {
     13: ExpertValues,
     14: Mxfp4Cast,
     15: GgmlBlocks,
+    16: Delta,
 }
