@@ -23,7 +23,8 @@ class Steps(unittest.TestCase):
         tiers = {line.split()[2]: line.split()[1] for line in lines}
         for name in ("lint", "release", "python", "asan-part"):
             self.assertEqual(tiers.pop(name), "1", name)
-        for name in ("tidy", "python-rest", "shared", "gcc11", "clang14", "asan", "tsan", "fuzz"):
+        builds = ("tidy", "shared", "gcc11", "clang14", "asan", "tsan", "fuzz")
+        for name in (*builds, "python-rest", "engines"):
             self.assertEqual(tiers.pop(name), "2", name)
         self.assertEqual(tiers, {})
 
