@@ -8,6 +8,7 @@
 
 #include "bench/posix_file.h"
 #include "commands.h"
+#include "draw.h"
 #include "qstore_apps/analyze.h"
 #include "terminal.h"
 #include "values.h"
@@ -95,13 +96,18 @@ int RunAnalyze(const AnalyzeArguments& arguments) {
   const auto report = analyze::Analyze(variants, arguments.output, *options);
   line.Clear();
   if (!report.ok()) return Report(report.status());
-  if (arguments.json) return PrintSummary(arguments.output);
+  if (arguments.json) {
+    const int printed = PrintSummary(arguments.output);
+    DrawAnalysis(arguments.output);
+    return printed;
+  }
   PrintTotals("all variants together", report->plans);
   PrintTotals("by method", report->totals);
   std::fprintf(stderr, "%s: %llu layers (%llu of an earlier run), %llu not analysed, %.2f s\n",
                arguments.output.c_str(), static_cast<unsigned long long>(report->analysed),
                static_cast<unsigned long long>(report->resumed),
                static_cast<unsigned long long>(report->not_analysed), line.seconds());
+  DrawAnalysis(arguments.output);
   return kExitDone;
 }
 
@@ -159,6 +165,7 @@ void AddAnalyzeCommand(CLI::App* command, int* exit_code) {
   command->footer(
       "Variants may be BF16, FP16, LLM.int8() and GPTQ of 2, 3, 4 or 8 bits.\n"
       "DIR gets summary.json, report.html, analyze.log and layers/*.json.\n"
+      "The Python package draws report.html: pip install 'qstore[plots]'.\n"
       "The method zipnn needs a Python library: pip install qstore zipnn.");
   command->callback([arguments, exit_code] { *exit_code = RunAnalyze(*arguments); });
 }

@@ -53,5 +53,6 @@ void AddQuantizeCommand(CLI::App* command, int* exit_code);
 void AddSynthCommand(CLI::App* command, int* exit_code);
 void AddUnpackCommand(CLI::App* command, int* exit_code);
 void AddVerifyCommand(CLI::App* command, int* exit_code);
+void AddViewCommand(CLI::App* command, int* exit_code);
 
 }  // namespace qstore::cli

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "program.h"
 
+#include <spawn.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,11 +24,17 @@ bool IsProgram(const std::filesystem::path& path) {
   return std::filesystem::is_regular_file(path, ignored) && ::access(path.c_str(), X_OK) == 0;
 }
 
-int Execute(const std::string& path, std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), path);
+// The arguments as the system wants them; they point into `arguments`.
+std::vector<char*> Words(const std::string& path, std::vector<std::string>* arguments) {
+  arguments->insert(arguments->begin(), path);
   std::vector<char*> words;
-  for (std::string& word : arguments) words.push_back(word.data());
+  for (std::string& word : *arguments) words.push_back(word.data());
   words.push_back(nullptr);
+  return words;
+}
+
+int Execute(const std::string& path, std::vector<std::string> arguments) {
+  const std::vector<char*> words = Words(path, &arguments);
   std::fflush(nullptr);
   ::execv(path.c_str(), words.data());
   return errno;
@@ -57,6 +65,22 @@ int RunProgram(const std::string& name, std::vector<std::string> arguments,
   std::fprintf(stderr, "qstore: cannot run %s (%s); it comes with: %s\n", name.c_str(),
                std::strerror(error), install.c_str());
   return kExitFailed;
+}
+
+std::optional<int> RunProgramBeside(const std::string& name, std::vector<std::string> arguments) {
+  const auto found = FindProgram(name);
+  if (!found) return std::nullopt;
+  const std::vector<char*> words = Words(*found, &arguments);
+  std::fflush(nullptr);
+  pid_t process = 0;
+  if (::posix_spawn(&process, found->c_str(), nullptr, nullptr, words.data(), environ) != 0) {
+    return std::nullopt;
+  }
+  int state = 0;
+  while (::waitpid(process, &state, 0) < 0) {
+    if (errno != EINTR) return std::nullopt;
+  }
+  return WIFEXITED(state) ? WEXITSTATUS(state) : kExitFailed;
 }
 
 void RunVerbOfProgram(int argc, char** argv, const std::vector<std::string>& verbs) {

@@ -16,6 +16,10 @@ std::optional<std::string> FindProgram(const std::string& name);
 int RunProgram(const std::string& name, std::vector<std::string> arguments,
                const std::string& install);
 
+/// Runs it beside this process and waits for its end. Returns its exit code; none where it cannot
+/// be run.
+std::optional<int> RunProgramBeside(const std::string& name, std::vector<std::string> arguments);
+
 /// Runs the program qstore-VERB when the first argument is a verb that only such a program has.
 /// Otherwise it returns.
 void RunVerbOfProgram(int argc, char** argv, const std::vector<std::string>& verbs);

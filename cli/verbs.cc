@@ -26,6 +26,7 @@ constexpr Verb kVerbs[] = {
     {"cat", "Write a file or a tensor to standard output", kTake, AddCatCommand},
     {"ls", "List variants, files or tensors", kLook, AddLsCommand},
     {"inspect", "Show what an archive holds and what it costs", kLook, AddInspectCommand},
+    {"view", "Show what an archive holds as pictures, in a browser", kLook, AddViewCommand},
     {"diff", "Tell what differs between two models", kLook, AddDiffCommand},
     {"verify", "Check an archive, and compare it with files", kLook, AddVerifyCommand},
     {"quantize", "Make another precision of a model", kModels, AddQuantizeCommand},

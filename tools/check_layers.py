@@ -53,7 +53,7 @@ SYSTEM = re.compile(
     r"|(sys|linux|asm)/[a-z_]+\.h"
     r"|(arpa|netinet)/[a-z]+\.h"
     r"|(arm_neon|cpuid|cxxabi|dirent|dlfcn|fcntl|fnmatch|immintrin|poll|pthread|sched|signal|stddef"
-    r"|stdint|stdio|stdlib|string|syslog|unistd)\.h"
+    r"|stdint|spawn|stdio|stdlib|string|syslog|unistd)\.h"
 )
 # What sources compiled for one instruction set may include: nothing that emits shared code.
 KERNEL_SYSTEM = {"cstddef", "cstdint", "cstring", "immintrin.h", "arm_neon.h"}

@@ -178,8 +178,7 @@ class Analysis {
     const std::vector<Totals> by_type = SumUpByType(results_, names);
     report_.totals = all.measures;
     report_.plans = all.plans;
-    QSTORE_TRY(directory_->Write("summary.json", SummaryToJson(run_, all, by_type, results_)));
-    return directory_->Write("report.html", ReportPage(variants_, all, by_type, results_));
+    return directory_->Write("summary.json", SummaryToJson(run_, all, by_type, results_));
   }
 
   std::span<const VariantSource> variants_;

@@ -74,8 +74,4 @@ std::string SummaryToJson(std::string_view run, const Totals& all,
 std::string RunToJson(std::span<const VariantSource> variants, const AnalyzeOptions& options,
                       const std::vector<std::pair<std::string, std::string>>& files);
 
-/// The content of report.html.
-std::string ReportPage(std::span<const VariantSource> variants, const Totals& all,
-                       const std::vector<Totals>& by_type, const std::vector<LayerResult>& layers);
-
 }  // namespace qstore::analyze

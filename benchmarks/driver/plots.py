@@ -1,138 +1,233 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plots of the page, from the report."""
+"""The charts of the page, from the report."""
 
-from .svg import BOTTOM, LEFT, TOP, Figure
-from .tables import bits, find, systems_of
+from . import bars
+from .drawing import charts, page, style
+from .settings import COUNTERPARTS
+from .tables import find, systems_of
 
-COLORS = {
-    "uncompressed": "#6b7280",
-    "safetensors": "#a16207",
-    "lz4": "#db2777",
-    "zstd 1": "#059669",
-    "zstd 3": "#0f766e",
-    "zstd 9": "#134e4a",
-    "zipnn": "#dc2626",
-    "lmz": "#ea580c",
-    "qstore fast": "#38bdf8",
-    "qstore balanced": "#2563eb",
-    "qstore max": "#4338ca",
-}
-OTHER = "#9333ea"
-STAGES = {"user_s": ("#2563eb", "user: decoding"), "system_s": ("#f59e0b", "system: reads, pages")}
+Panel, Point, Series = charts.Panel, charts.Point, charts.Series
+
+SIZE = "bits per weight\n← smaller is better"
+SPEED = "loaded, MB/s\nfaster is better →"
+BASELINE = "uncompressed"
+# What stores the bytes as they are: not what the scale of sizes is chosen for.
+AS_THEY_ARE = ("uncompressed", "safetensors", "lz4")
+# Of the table of sizes.
+SIZED = (*bars.LEVELS, "lmz", "zipnn")
 
 
-def color_of(system):
-    return next((c for name, c in COLORS.items() if system.startswith(name)), OTHER)
+def stored(report, dataset, system, which):
+    """Bits per weight of what a system stores of "pair", "16" or "f16"; none where it cannot."""
+    size = report["sizes"][dataset["name"]].get(system, {}).get(which)
+    return 8 * size / dataset["weights"] if size else None
 
 
-def size_and_speed(report, dataset):
-    """Bits per weight against the speed of loading the 16-bit model, with what that needs."""
-    points = []
+def load_of(report, dataset, system, operation):
+    """Others store a model alone anyway."""
+    if not system.startswith("qstore"):
+        operation = COUNTERPARTS.get(operation, operation)
+    return find(report, dataset=dataset["name"], system=system, operation=operation)
+
+
+def sizes_and_speeds(report, dataset, which, operation):
+    """(system, bits per weight, its load) of the systems that have both, the smallest first."""
+    found = []
     for system in report["settings"]["systems"]:
-        size, which = bits(report, dataset, system)
-        loaded = find(report, dataset=dataset["name"], system=system, operation="load_16")
-        if size is None or loaded is None:
-            continue
-        speeds = [loaded["bytes"] / loaded[key] / 1e6 for key in ("median_s", "max_s", "min_s")]
-        name = system + (" (16-bit alone)" if which == "16" else "")
-        points.append((name, size, speeds, color_of(system)))
+        size = stored(report, dataset, system, which)
+        load = load_of(report, dataset, system, operation)
+        if size and load:
+            found.append((system, size, load))
+    return sorted(found, key=lambda entry: entry[1])
+
+
+def size_and_speed(report, dataset, which, operation, title, caption):
+    """Rows of systems: what they store, and how fast they load it."""
+    rows = sizes_and_speeds(report, dataset, which, operation)
+    if len(rows) < 2:
+        return ""
+    points = []
+    for row, (system, size, load) in enumerate(rows):
+        look = style.look_of(system)
+        as_it_is = system.startswith(AS_THEY_ARE)
+        hint = f"{system}: {size:.2f} bits per weight"
+        points.append(Point(row, size, look, hint, text=f"{size:.2f}", beyond=as_it_is))
+        speed, low, high = (load["bytes"] / load[k] / 1e6 for k in ("median_s", "max_s", "min_s"))
+        hint = f"{system}: {speed:.0f} MB/s ({low:.0f} to {high:.0f})"
+        text = style.number(float(f"{speed:.3g}"))
+        points.append(Point(row, speed, look, hint, 1, low, high, text))
+    names = [system for system, _, _ in rows]
+    title = f"{dataset['name']}: {title}"
+    svg = charts.dots(title, names, [Panel(SIZE), Panel(SPEED, log=True)], points)
+    return page.figure(title, caption, svg)
+
+
+def of_dataset(report, dataset):
+    both = size_and_speed(
+        report,
+        dataset,
+        "pair",
+        "load_16_8",
+        "16-bit and 8-bit model, both stored and loaded",
+        "Bits of both models, per weight. ZipNN is absent: it has only the 16-bit file.",
+    )
+    alone = size_and_speed(
+        report,
+        dataset,
+        "16",
+        "load_16_alone",
+        "16-bit model alone",
+        "Everybody stores and loads the 16-bit model and nothing else.",
+    )
+    return page.section(f"{dataset['name']}: {dataset['text']}", both, alone)
+
+
+def targets(report):
+    """How far each time is from what is wanted."""
+    found = [row for bar in bars.BARS for row in bars.time_rows(report, bar)]
+    if not found:
+        return ""
+    names, points = [], []
+    for place, (text, model, _, other, _, ratio, most, verdict) in enumerate(found):
+        names.append(f"{text}, {model}")
+        look = style.look_of(bars.BALANCED)
+        look = look if verdict == "met" else look._replace(marker="X")
+        hint = f"{text}, {model}: {ratio} times {other}, wanted {most}: {verdict}"
+        value = float(ratio) / float(most)
+        points.append(Point(place, value, look, hint, text=f"{ratio} of {most}"))
+    title = "Times wanted"
+    panel = Panel("time over the target, ← smaller is better", log=True, mark=1.0)
+    caption = (
+        "Each row is the time of QStore at balanced over that of another system, divided by the "
+        "target. Left of the line it is met; a cross is not."
+    )
+    return page.figure(title, caption, charts.dots(title, names, [panel], points))
+
+
+def alone(report):
+    """Bits per weight of 16-bit models, by those whose sizes are compared."""
+    names = [dataset["name"] for dataset in report["datasets"]]
+    points, looks = [], {}
+    for row, dataset in enumerate(report["datasets"]):
+        for panel, (which, dtype) in enumerate(bars.DTYPES.items()):
+            for system, size in bars.alone_sizes(report, dataset, which).items():
+                if not size:
+                    continue
+                value = 8 * size / dataset["weights"]
+                looks[system] = style.look_of(system)
+                hint = f"{dataset['name']} {dtype}, {system}: {value:.3f}"
+                points.append(Point(row, value, looks[system], hint, panel))
     if not points:
         return ""
-    sizes = [size for _, size, _, _ in points]
-    speeds = [speed for _, _, three, _ in points for speed in three]
-    figure = Figure(
-        f"{dataset['name']}: size against load speed",
-        (min(sizes) - 0.6, max(sizes) + 0.6, "bits per weight stored (smaller is better)", False),
-        (min(speeds) * 0.8, max(speeds) * 1.25, "load 16-bit, MB/s", True),
-    )
-    for name, size, (median, low, high), color in points:
-        text = f"{name}: {size:.2f} bits per weight, {median:.0f} MB/s ({low:.0f} to {high:.0f})"
-        figure.point(size, median, color, text, low, high)
-        figure.label(size, median, color, name)
-    return figure.render()
+    title = "16-bit models, each stored alone"
+    labels = [f"{dtype}, bits per weight\n← smaller is better" for dtype in bars.DTYPES.values()]
+    legend = {system: looks[system] for system in SIZED if system in looks}
+    svg = charts.dots(title, names, [Panel(label) for label in labels], points, legend)
+    return page.figure(title, "One model a row. Headers are counted.", svg)
 
 
-def bandwidth(report, operation, title):
-    """Load time against read bandwidth, a line for each system."""
+def bandwidth(report, operation, title, caption):
+    """Load time over that of uncompressed files, by read bandwidth."""
     name = report["datasets"][0]["name"]
-    lines = {}
-    for system in systems_of(report, name):
-        found = [
-            find(report, dataset=name, system=system, operation=operation, bandwidth_mib=b)
-            for b in report["settings"]["bandwidths"]
-        ]
-        if all(found) and len(found) > 1:
-            lines[system] = found
-    if not lines:
-        return ""
     rates = report["settings"]["bandwidths"]
-    times = [
-        document[key] for line in lines.values() for document in line for key in ("min_s", "max_s")
-    ]
-    figure = Figure(
-        f"{name}: {title} against read bandwidth",
-        (min(rates) * 0.9, max(rates) * 1.1, "read bandwidth, MiB/s", True),
-        (min(times) * 0.85, max(times) * 1.15, "load time, s", True),
-        marks=rates,
-    )
-    # What the others are compared with is drawn last, above them.
-    for system, line in reversed(lines.items()):
-        color = color_of(system)
-        points = [(document["bandwidth_mib"], document["median_s"]) for document in line]
-        figure.line(points, color, "5 4" if system == "uncompressed" else "")
-        for document in line:
-            rate, median = document["bandwidth_mib"], document["median_s"]
-            text = f"{system}: {median:.3f} s at {rate} MiB/s"
-            figure.point(rate, median, color, text, document["min_s"], document["max_s"])
-        figure.label(*points[-1], color, system)
-    return figure.render()
+
+    def load(system, rate):
+        return find(report, dataset=name, system=system, operation=operation, bandwidth_mib=rate)
+
+    base = {rate: load(BASELINE, rate) for rate in rates}
+    if not all(base.values()):
+        return ""
+    series = []
+    for system in systems_of(report, name):
+        found = [load(system, rate) for rate in rates]
+        if system == BASELINE or not all(found) or len(found) < 2:
+            continue
+        middles = [base[rate]["median_s"] for rate in rates]
+        pairs = list(zip(rates, found, middles, strict=True))
+        line = [(rate, document["median_s"] / middle) for rate, document, middle in pairs]
+        spreads = [(d["min_s"] / middle, d["max_s"] / middle) for _, d, middle in pairs]
+        series.append(Series(system, style.look_of(system), line, spreads))
+    if not series:
+        return ""
+    title = f"{name}: {title}, behind a read bandwidth"
+    label = "time over that of uncompressed files, ← smaller is better"
+    svg = charts.lines(title, series, "read bandwidth, MiB/s", label, rates, mark=1.0)
+    return page.figure(title, caption, svg)
 
 
 def stages(report):
     """Processor time of a load, and its elapsed time as a mark."""
     name = report["datasets"][0]["name"]
-    found = [
-        document
-        for system in systems_of(report, name)
-        if (document := find(report, dataset=name, system=system, operation="load_16_8"))
-        and document["user_s"] is not None
-    ]
-    if not found:
-        return ""
-    longest = max(max(d["user_s"] + d["system_s"], d["median_s"]) for d in found) * 1000
-    step, thickness = 30, 16
-    figure = Figure(
-        f"{name}: load both, processor time by stage",
-        (0, longest * 1.05, "ms (all threads); the mark is the elapsed time", False),
-        (0, 1, "", False),
-        TOP + BOTTOM + step * (len(found) + 1),
-    )
-    for row, document in enumerate(found):
-        center = TOP + step * (row + 0.5)
-        begin = 0
-        for key, (color, label) in STAGES.items():
-            end = begin + 1000 * document[key]
-            text = f"{document['system']}, {label}: {1000 * document[key]:.1f} ms"
-            figure.bar(begin, end, center, thickness, color, text)
-            begin = end
+    rows = []
+    for system in systems_of(report, name):
+        document = find(report, dataset=name, system=system, operation="load_16_8")
+        if not document or document["user_s"] is None:
+            continue
+        color = style.look_of(system).color
+        pieces = (("user", document["user_s"], 1.0), ("system", document["system_s"], 0.4))
+        parts = []
+        for kind, seconds, share in pieces:
+            hint = f"{system}, {kind}: {1000 * seconds:.1f} ms"
+            parts.append(charts.Part(1000 * seconds, style.tint(color, share), hint))
         elapsed = 1000 * document["median_s"]
-        width = longest * 0.004
-        text = f"{document['system']}: {elapsed:.1f} ms elapsed"
-        figure.bar(elapsed, elapsed + width, center, thickness + 8, "#111827", text)
-        figure.text(figure.x.at(max(begin, elapsed)) + 10, center + 4, document["system"])
-    for number, (color, label) in enumerate(STAGES.values()):
-        at = LEFT + 170 * number
-        y = TOP + step * (len(found) + 0.5)
-        figure.parts.append(f'<rect x="{at}" y="{y - 9}" width="12" height="12" fill="{color}"/>')
-        figure.text(at + 18, y + 2, label)
-    return figure.render(with_y_ticks=False)
+        rows.append(charts.Bar(system, parts, f"{elapsed:.0f} ms elapsed", elapsed))
+    if not rows:
+        return ""
+    title = f"{name}: processor time to load both"
+    legend = {
+        "user: decoding": "#4b5563",
+        "system: reads, pages": style.tint("#4b5563", 0.4),
+    }
+    caption = "Of all threads. The stroke is the elapsed time."
+    svg = charts.bars(title, rows, "ms, ← smaller is better", legend)
+    return page.figure(title, caption, svg)
 
 
-def all_plots(report):
-    plots = [size_and_speed(report, dataset) for dataset in report["datasets"]]
-    plots += [
-        bandwidth(report, "load_16_8", "load both"),
-        bandwidth(report, "load_16", "load 16-bit"),
-        stages(report),
+def says(report):
+    """What the report found, in a sentence."""
+    dataset = report["datasets"][0]
+    ours, theirs = (stored(report, dataset, s, "pair") for s in (bars.BALANCED, BASELINE))
+    name = dataset["name"]
+    loads = [
+        find(report, dataset=name, system=s, operation="load_16_8")
+        for s in (bars.BALANCED, BASELINE)
     ]
-    return [plot for plot in plots if plot]
+    rows = [row for bar in bars.BARS for row in bars.time_rows(report, bar)]
+    parts = []
+    if ours and theirs:
+        parts.append(
+            f"Of {name} in 16 and 8 bits, QStore stores {ours:.2f} bits per weight in place of "
+            f"{theirs:.2f}"
+        )
+    if all(loads):
+        ratio = loads[0]["median_s"] / loads[1]["median_s"]
+        parts.append(f"loads both in {ratio:.2f} of the time of uncompressed files")
+    if rows:
+        met = sum(row[-1] == "met" for row in rows)
+        parts.append(f"and meets {met} of {len(rows)} times wanted")
+    return ", ".join(parts) + "." if parts else "Sizes by several systems."
+
+
+def all_sections(report):
+    timed = [dataset for dataset in report["datasets"] if dataset["timed"]]
+    slow = (
+        bandwidth(
+            report,
+            "load_16_8",
+            "load both",
+            "The drive is imitated. Below the line a system is faster than uncompressed files.",
+        ),
+        bandwidth(
+            report,
+            "load_16",
+            "load 16-bit",
+            "QStore loads it from an archive of both models, and reads the 8-bit one for that. "
+            "The others load a file of the 16-bit model alone.",
+        ),
+        stages(report),
+    )
+    return [
+        page.section("What is wanted", targets(report), alone(report)),
+        *(of_dataset(report, dataset) for dataset in timed),
+        page.section("What loading takes", *slow),
+    ]

@@ -71,7 +71,7 @@ class Sweep:
         """What is there, without what differs from run to run."""
         found = faults.snapshot(folder)
         if self.case.name.startswith("analyze"):
-            for name in [name for name in found if name.endswith(("analyze.log", "report.html"))]:
+            for name in [name for name in found if name.endswith("analyze.log")]:
                 found[name] = b""
             for name in [name for name in found if name.startswith("out/") and found[name]]:
                 found[name] = re.sub(rb'"[a-z_]*seconds": [^,}]*', b"", found[name])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The site as a browser draws it: no page is wider than its window, no table is cut, no picture is
-missing, at the width of a desk and of a telephone."""
+"""The site and the pages that are drawn, as a browser shows them at the width of a desk and of a
+telephone: no page is wider than its window, no table is cut, no picture is missing or empty, and
+text of pictures is neither cut, nor tiny, nor upon other text."""
 
 import contextlib
 import functools
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from browser import BROWSER, browse, changes_in
+from page_samples import analysis_summary, archive_document, bench_page, drawing
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTHS = (1280, 400)
@@ -31,12 +33,41 @@ function cut(element, width) {
   for (let e = element.parentElement; e; e = e.parentElement) if (scrolls(e)) return false;
   return true;
 }
+function colored(element) {
+  const style = getComputedStyle(element);
+  return [style.fill, style.stroke].some((color) => {
+    const parts = (color.match(/\\d+/g) || [0]).slice(0, 3).map(Number);
+    return Math.max(...parts) - Math.min(...parts) > 40;
+  });
+}
+function faultsOfPicture(svg) {
+  const out = [], title = svg.getAttribute('aria-label'), box = svg.getBoundingClientRect();
+  const scale = box.width / svg.viewBox.baseVal.width;
+  const texts = [...svg.querySelectorAll('text')].map((t) => [t, t.getBoundingClientRect()]);
+  const say = (what, t) => out.push(title + ': ' + what + ' ' + t.textContent);
+  texts.forEach(([t, r], i) => {
+    const inside = r.left >= box.left - 1 && r.right <= box.right + 1 &&
+      r.top >= box.top - 1 && r.bottom <= box.bottom + 1;
+    if (!inside) say('cut text', t);
+    if (parseFloat(getComputedStyle(t).fontSize) * scale < 7) say('tiny text', t);
+    for (const [u, s] of texts.slice(i + 1)) {
+      const wide = Math.min(r.right, s.right) - Math.max(r.left, s.left);
+      const high = Math.min(r.bottom, s.bottom) - Math.max(r.top, s.top);
+      if (wide > 2 && high > 0.35 * Math.min(r.height, s.height)) say('upon ' + u.textContent, t);
+    }
+  });
+  const marks = [...svg.querySelectorAll('use, path')].filter(colored);
+  const drawn = marks.map((m) => m.getBoundingClientRect()).some((r) => r.width + r.height > 2);
+  if (!drawn) out.push('empty plot ' + title);
+  return out;
+}
 function faults(page, width) {
   const all = [...page.querySelectorAll('main *')], out = [];
   const name = (e) => e.tagName + ' ' + e.textContent.trim().slice(0, 60);
   if (page.documentElement.scrollWidth > width) out.push('the page is wider than its window');
   out.push(...all.filter((e) => cut(e, width)).slice(0, 3).map(name));
   out.push(...[...page.images].filter((i) => !i.naturalWidth).map((i) => 'no picture ' + i.src));
+  for (const svg of page.querySelectorAll('figure svg')) out.push(...faultsOfPicture(svg));
   if (width === desk) {
     const isCut = (e) => e.scrollWidth > e.clientWidth + 1;
     const tables = all.filter((e) => e.tagName === 'TABLE' && isCut(e.parentElement));
@@ -108,6 +139,52 @@ def site(tmp_path_factory):
 @IN_BROWSER
 def test_no_page_is_cut(browser, site):
     assert faults_of(browser, site) == []
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Pages of archives, of analyses and of the benchmark, small ones and large ones."""
+    folder = tmp_path_factory.mktemp("pages")
+    report = json.loads((ROOT / "docs" / "benchmarks" / "report.json").read_text())
+    many = [f"a-variant-with-a-long-name-{i}" for i in range(16)]
+    drawn = {
+        "archive": drawing.archive.render(archive_document(["bf16", "int8"], 2)),
+        "archive-large": drawing.archive.render(archive_document(many, 100, same=many[5:7])),
+        "analysis": drawing.analysis.render(analysis_summary(2)),
+        "analysis-large": drawing.analysis.render(analysis_summary(80)),
+        "bench": bench_page.render(report),
+    }
+    for name, text in drawn.items():
+        (folder / name).mkdir()
+        (folder / name / "index.html").write_text(text, encoding="utf-8")
+    return folder
+
+
+@IN_BROWSER
+def test_no_picture_is_cut(browser, pages):
+    assert faults_of(browser, pages) == []
+
+
+@IN_BROWSER
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pages_are_not_empty(browser, pages, tmp_path, width):
+    with served(pages) as (_, address):
+        for name in ("archive", "analysis", "bench"):
+            shot = tmp_path / "page.png"
+            browse(f"--screenshot={shot}", f"--window-size={width},1200", f"{address}/{name}/")
+            assert changes_in(shot) > 30_000, name
+
+
+@IN_BROWSER
+def test_faults_of_pictures_are_seen(browser, tmp_path):
+    words = "".join(f'<text x="{x}" y="20">word {x}</text>' for x in (10, 14, 95))
+    (tmp_path / "index.html").write_text(
+        f"<main><figure><svg aria-label='t' viewBox='0 0 100 50' width='300'>{words}"
+        "<text x='5' y='45' font-size='1'>small</text></svg></figure></main>"
+    )
+    found = {fault for _, width, fault in faults_of(browser, tmp_path) if width == 1280}
+    assert {"t: cut text word 95", "t: upon word 14 word 10", "empty plot t"} <= found
+    assert "t: tiny text small" in found
 
 
 @IN_BROWSER

@@ -27,13 +27,13 @@ GOOD = {
     "apps/make/include/qstore_apps/synth.h": '#include "qstore/pack.h"\n',
     "apps/make/synth.cc": '#include "qstore_apps/synth.h"\n#include "common/glob.h"\n'
     '#include "io/file.h"\n#include "base/hash.h"\n',
-    "apps/analyze/svg.h": "#include <string>\n",
-    "apps/analyze/svg.cc": '#include "analyze/svg.h"\n',
+    "apps/analyze/sum.h": "#include <string>\n",
+    "apps/analyze/sum.cc": '#include "analyze/sum.h"\n',
     "cli/args.h": "#include <string>\n",
     "cli/main.cc": '#include <CLI/CLI.hpp>\n#include "cli/args.h"\n#include "qstore/pack.h"\n'
     '#include "qstore_apps/synth.h"\n',
     "tests/unit/io/file_test.cc": '#include "io/file.h"\n#include <gtest/gtest.h>\n',
-    "tests/apps/analyze/svg_test.cc": '#include "analyze/svg.h"\n#include "qstore_apps/synth.h"\n',
+    "tests/apps/analyze/sum_test.cc": '#include "analyze/sum.h"\n#include "qstore_apps/synth.h"\n',
 }
 
 # A file that replaces or joins those of GOOD, its content, and a piece of the message expected.
@@ -46,9 +46,9 @@ BAD = [
     ("apps/make/x.cc", '#include "scheme/planner.h"', "apps/make may not see scheme"),
     ("apps/make/x.cc", '#include "store/pack.cc"', "apps/make may not see store"),
     ("apps/make/x.cc", '#include "codec/zstd.h"', "apps/make may not see codec"),
-    ("apps/make/x.cc", '#include "analyze/svg.h"', "apps/make may not see analyze"),
+    ("apps/make/x.cc", '#include "analyze/sum.h"', "apps/make may not see analyze"),
     ("apps/analyze/x.cc", '#include "qstore_apps/synth.h"', "relative to apps or src"),
-    ("apps/common/x.cc", '#include "analyze/svg.h"', "apps/common may not see analyze"),
+    ("apps/common/x.cc", '#include "analyze/sum.h"', "apps/common may not see analyze"),
     ("apps/make/x.cc", '#include "cli/args.h"', "relative to apps or src"),
     ("apps/make/x.cc", "#include <zstd.h>", "belongs to"),
     ("apps/make/include/qstore_apps/x.h", '#include "base/hash.h"', "a public header"),

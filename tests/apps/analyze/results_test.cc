@@ -101,25 +101,5 @@ TEST(SumUp, ByTypeKeepsTypesApart) {
   EXPECT_EQ(totals[1].layers, 2u);
 }
 
-TEST(ReportPage, NamesEverythingAndEscapes) {
-  std::vector<LayerResult> layers = {Sample("a<b>", 60), Sample("b", 80)};
-  LayerResult refused;
-  refused.name = "embed";
-  refused.type = "embed";
-  refused.not_analysed = "\"16\" & no";
-  layers.push_back(refused);
-  std::vector<const LayerResult*> every;
-  for (const LayerResult& layer : layers) every.push_back(&layer);
-  const std::vector<VariantSource> variants = {{"16", "/m/high"}, {"8", "/m/low"}};
-  const std::string page =
-      ReportPage(variants, SumUp("", every, {"16", "8"}), SumUpByType(layers, {"16", "8"}), layers);
-  for (const char* text : {"16 given 8, by layer", "mlp.up", "a&lt;b&gt;", "embed: &quot;16&quot;",
-                           "zipnn + zstd-3", "/m/high", "2 layers, 40 weights"}) {
-    EXPECT_NE(page.find(text), std::string::npos) << text;
-  }
-  EXPECT_EQ(page.find("a<b>"), std::string::npos);
-  EXPECT_EQ(page.find("nan"), std::string::npos);
-}
-
 }  // namespace
 }  // namespace qstore::analyze

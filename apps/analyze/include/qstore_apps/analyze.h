@@ -69,7 +69,6 @@ struct AnalyzeReport {
 /// leaves in the directory `output`:
 ///   layers/*.json   one file a layer, written as soon as it is done
 ///   summary.json    totals, totals by type of layer, all layers
-///   report.html     the same as plots, one file without script
 ///   analyze.log     what happened when
 /// Called again with the same models and options after an interruption, it goes on with the layers
 /// that are missing. Temporary copies of the layers at work lie in `output` too.
