@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import matplotlib.style
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 # Of a picture, in units of its text: narrow enough to be read on a telephone.
@@ -175,8 +176,8 @@ class Drawing:
 
     def __init__(self, title: str, height: float, width: float = WIDTH) -> None:
         self.title = title
-        self.figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
-        self.figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+        layout = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06)
+        self.figure = Figure(figsize=(width / 72, height / 72), layout=layout)
         self._hints: list[str] = []
 
     def hint(self, artist: Any, text: str) -> None:
