@@ -8,7 +8,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
 
 from driver import drawing  # noqa: E402, F401
-from driver import page as bench_page  # noqa: E402, F401
 
 KINDS = ("self_attn.q_proj", "self_attn.k_proj", "mlp.up_proj", "mlp.down_proj")
 # Bits per weight of a method, of a variant alone and given another.

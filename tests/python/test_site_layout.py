@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from browser import BROWSER, browse, changes_in
-from page_samples import analysis_summary, archive_document, bench_page, drawing
+from page_samples import analysis_summary, archive_document, drawing
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTHS = (1280, 400)
@@ -143,16 +143,14 @@ def test_no_page_is_cut(browser, site):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Pages of archives, of analyses and of the benchmark, small ones and large ones."""
+    """Pages of archives and of analyses, small ones and large ones."""
     folder = tmp_path_factory.mktemp("pages")
-    report = json.loads((ROOT / "docs" / "benchmarks" / "report.json").read_text())
     many = [f"a-variant-with-a-long-name-{i}" for i in range(16)]
     drawn = {
         "archive": drawing.archive.render(archive_document(["bf16", "int8"], 2)),
         "archive-large": drawing.archive.render(archive_document(many, 100, same=many[5:7])),
         "analysis": drawing.analysis.render(analysis_summary(2)),
         "analysis-large": drawing.analysis.render(analysis_summary(80)),
-        "bench": bench_page.render(report),
     }
     for name, text in drawn.items():
         (folder / name).mkdir()
