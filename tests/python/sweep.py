@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that are run while a call of theirs fails, and what must be true behind each run."""
 
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,6 +43,14 @@ class Clean(NamedTuple):
     before: dict
     after: dict
     printed: str
+
+
+def is_error_document(text):
+    """What a command prints that failed: nothing, or with --json what it tells people as well."""
+    try:
+        return text == "" or list(json.loads(text)) == ["error"]
+    except ValueError:
+        return False
 
 
 class Sweep:
@@ -162,7 +171,7 @@ class Sweep:
             return "fails without a fault"
         if (fault.kind, fault.mode) in faults.TRANSPARENT:
             return "is no error"
-        if ran.stdout:
+        if not is_error_document(ran.stdout):
             return f"prints {ran.stdout[:80]!r}"
         if not re.fullmatch(r"qstore: [^\n]* \([a-z-]+\)\n", ran.stderr):
             return "does not tell in one line"

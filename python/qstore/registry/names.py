@@ -76,7 +76,7 @@ def check_digest(text: str) -> str:
 
 
 def parse_target(text: str) -> Target:
-    """ORGANIZATION/MODEL[/FOLDER][@REVISION]. Raises InvalidArgumentError."""
+    """`ORGANIZATION/MODEL[/FOLDER][@REVISION]`. Raises InvalidArgumentError."""
     where, at, revision = text.partition("@")
     organization, _, rest = where.partition("/")
     model, slash, folder = rest.partition("/")
@@ -89,7 +89,7 @@ def parse_target(text: str) -> Target:
 
 
 def parse_repo(text: str) -> tuple[str, str | None]:
-    """ORGANIZATION/MODEL[@REVISION], a commit's id among these. Raises InvalidArgumentError."""
+    """`ORGANIZATION/MODEL[@REVISION]`, a commit's id among these. Raises InvalidArgumentError."""
     name, at, revision = text.partition("@")
     return check_repo(name), check_revision(revision) if at else None
 

@@ -7,6 +7,7 @@ folder of GGUF models, tiny-1b/; m.qstore is also in a repository of a Hub, owne
 Python share their names. What cannot be done here is exchanged: see EXCHANGED and SHIMS.
 """
 
+import json
 import os
 import re
 import shlex
@@ -26,7 +27,7 @@ from range_server import RangeServer
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
-LANGUAGES = {"sh", "python", "c", "cpp", "cmake"}
+LANGUAGES = {"sh", "python", "c", "cpp", "cmake", "json"}
 
 # Sizes that take long, and places that are nowhere.
 EXCHANGED = {
@@ -46,7 +47,7 @@ for word in "$@"; do case $word in
     ;;
 esac; done
 """,
-    "vllm": "[[ $1 == serve && -e $2/config.json ]]",
+    "vllm": "[[ $1 == serve && ( -e $2/config.json || $2 == *.qstore && -f $2 ) ]]",
     "pip": '[[ "$*" == "install ." && -f "$ROOT/pyproject.toml" ]]',
 }
 
@@ -182,6 +183,8 @@ def test_blocks_run(qstore, request, place, blocks):
             run_shell(text)
         elif language == "python":
             exec(compile(text, f"a block of {request.node.name}", "exec"), names)
+        elif language == "json":
+            json.loads(text)
 
 
 def program_pages():
