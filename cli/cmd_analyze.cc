@@ -98,7 +98,7 @@ int RunAnalyze(const AnalyzeArguments& arguments) {
   if (!report.ok()) return Report(report.status());
   if (arguments.json) {
     const int printed = PrintSummary(arguments.output);
-    DrawAnalysis(arguments.output);
+    if (printed == kExitDone) DrawAnalysis(arguments.output);
     return printed;
   }
   PrintTotals("all variants together", report->plans);
