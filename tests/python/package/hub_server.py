@@ -76,8 +76,7 @@ class HubServer:
 
 def use_hub(url, home, monkeypatch):
     """Has huggingface_hub of this process, and of those that it starts, ask that server."""
-    import huggingface_hub
-import huggingface_hub.constants
+    import huggingface_hub.constants
 
     home.mkdir(exist_ok=True)
     settings = {
