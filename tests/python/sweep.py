@@ -233,7 +233,7 @@ def printed(text, folder):
 def reads_output(ran):
     """Whether packing had done its work, and could not read the archive to tell of it."""
     return all(
-        call.kind in ("open", "read", "stat") and call.path.endswith("/new.qstore")
+        call.kind in ("open", "read", "stat") and call.path.endswith(("/new.qstore", "/old.qstore"))
         for call in ran.struck
     )
 
