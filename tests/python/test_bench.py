@@ -294,7 +294,8 @@ def test_page_shows_its_plots(report):
     titles = ("Times wanted", "both stored and loaded", "16-bit model alone", "processor time")
     for title in (*titles, "behind a read bandwidth"):
         assert any(title in plot for plot in plots), title
-    for system in (*SYSTEMS, *OURS):
+    # A chart has a system's size beside its load of the same: "copy" tells only one of them.
+    for system in (*SYSTEMS[:-1], *OURS):
         assert any(f">{system}<" in plot for plot in plots), system
     assert sum(plot.count("<title>") for plot in plots) > 100
     assert not re.search(r"(src|href)=\"(?!data:|#)", document)
